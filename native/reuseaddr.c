@@ -1,0 +1,484 @@
+/*
+ * The system calls that Node lacks: one function for each, no policy, no state.
+ *
+ * A function gives what the system call gives, or the errno as a negative number; it throws only a TypeError, for an
+ * argument of the wrong type. Nothing is kept between calls, so every thread can load the module, as often as it likes.
+ *
+ * The library is linked against nothing, not even libc: it uses what the process that loads it has brought along, so one
+ * file serves glibc and musl. So every function used here must be in both, with one layout of its structures, and with a
+ * meaning that never changed: an unversioned name is bound to glibc's oldest version of it. What is newer goes through
+ * syscall(2).
+ */
+#define _GNU_SOURCE
+#define NAPI_VERSION 8
+#include <node_api.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#if defined(__linux__)
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
+#include <sys/syscall.h>
+#endif
+#if defined(__APPLE__)
+#include <stdio.h>
+#endif
+#if defined(__APPLE__) || defined(__FreeBSD__)
+#include <sys/ucred.h>
+#endif
+
+/* ---- arguments and results ---- */
+
+/* Node-API cuts a text that is too long at a whole character. With this much room to spare, a text that was cut is still
+   longer than what is allowed, and is refused for its length like any other. */
+enum { ROOM_TO_SPARE = 8, ARGUMENTS_MAX = 3 };
+
+/* Arguments that are missing are filled with undefined, which the type checks below refuse. */
+static void arguments(napi_env env, napi_callback_info info, napi_value values[ARGUMENTS_MAX]) {
+  size_t count = ARGUMENTS_MAX;
+  napi_get_cb_info(env, info, &count, values, NULL, NULL);
+}
+
+static bool refuse(napi_env env, const char *expected) {
+  napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", expected);
+  return false;
+}
+
+/* Not napi_get_value_int32, which takes NaN for 0, and 2 ** 32 + 1 for 1: both are somebody's descriptors. */
+static bool integer(napi_env env, napi_value value, double min, double max, double *number) {
+  if (napi_get_value_double(env, value, number) != napi_ok || !(*number >= min && *number <= max) ||
+      *number != (double)(int64_t)*number)
+    return refuse(env, "expected an integer in range");
+  return true;
+}
+
+static bool whole(napi_env env, napi_value value, int *number) {
+  double wide;
+  if (!integer(env, value, INT_MIN, INT_MAX, &wide)) return false;
+  *number = (int)wide;
+  return true;
+}
+
+static bool text(napi_env env, napi_value value, char *bytes, size_t room, size_t *length) {
+  if (napi_get_value_string_utf8(env, value, bytes, room, length) != napi_ok) return refuse(env, "expected a string");
+  return true;
+}
+
+static bool words(napi_env env, napi_value value, size_t wanted, uint32_t **array, size_t *count) {
+  napi_typedarray_type type;
+  if (napi_get_typedarray_info(env, value, &type, count, (void **)array, NULL, NULL) != napi_ok ||
+      type != napi_uint32_array || *count < wanted)
+    return refuse(env, "expected a Uint32Array that is long enough");
+  return true;
+}
+
+static napi_value integral(napi_env env, int64_t number) {
+  napi_value value = NULL;
+  napi_create_int64(env, number, &value);
+  return value;
+}
+
+/* What a system call gave, or its errno as a negative number. */
+static int outcome(long returned) { return returned < 0 ? -errno : (int)returned; }
+
+/* ---- files ---- */
+
+/* flock(2). With LOCK_NB only a network file system waits at all, so EINTR says nothing to the caller. Without it EINTR is
+   how a wait is called off, and must be seen. */
+static napi_value js_flock(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  int fd, operation, result;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &fd) || !whole(env, given[1], &operation)) return NULL;
+  do result = outcome(flock(fd, operation));
+  while (result == -EINTR && (operation & LOCK_NB));
+  return integral(env, result);
+}
+
+/* renameat2(2) with RENAME_NOREPLACE: the only rename that can't destroy what somebody put there a moment ago. The wrapper
+   is in glibc since 2.28 and in musl since 1.2.6 only, hence syscall(2). macOS: renamex_np(2). */
+static napi_value js_rename_noreplace(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  char from[PATH_MAX + ROOM_TO_SPARE], to[PATH_MAX + ROOM_TO_SPARE];
+  size_t from_length, to_length;
+  arguments(env, info, given);
+  if (!text(env, given[0], from, sizeof from, &from_length) || !text(env, given[1], to, sizeof to, &to_length)) return NULL;
+  if (from_length >= PATH_MAX || to_length >= PATH_MAX) return integral(env, -ENAMETOOLONG);
+  /* A NUL in the middle would make another, shorter path of it. */
+  if (strlen(from) != from_length || strlen(to) != to_length) return integral(env, -EINVAL);
+#if defined(__linux__) && defined(SYS_renameat2)
+  const unsigned noreplace = 1; /* RENAME_NOREPLACE: older libc headers lack the name. */
+  return integral(env, outcome(syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, noreplace)));
+#elif defined(__APPLE__) && defined(RENAME_EXCL)
+  return integral(env, outcome(renamex_np(from, to, RENAME_EXCL)));
+#else
+  return integral(env, -ENOSYS);
+#endif
+}
+
+/* close(2), for descriptors that were not opened by Node. Never again after EINTR: Linux has closed the descriptor by then,
+   and its number may already be somebody else's. */
+static napi_value js_close(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  int fd;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &fd)) return NULL;
+  int result = outcome(close(fd));
+  return integral(env, result == -EINTR ? 0 : result);
+}
+
+/* ---- sockets ---- */
+
+static int new_socket(int type) {
+#if defined(SOCK_CLOEXEC) && defined(SOCK_NONBLOCK)
+  return outcome(socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+#else
+  int fd = outcome(socket(AF_UNIX, type, 0));
+  if (fd < 0) return fd;
+  if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
+    int failure = -errno;
+    close(fd);
+    return failure;
+  }
+  return fd;
+#endif
+}
+
+/* unix(7): a pathname with the NUL behind it, or, after a leading NUL, an abstract name of exactly its length. Nothing is
+   ever cut to fit. Linux would take a pathname of 108 bytes without a NUL too, which other programs then read wrongly. */
+static bool socket_name(napi_env env, napi_value value, struct sockaddr_un *address, socklen_t *size, int *failure) {
+  char name[sizeof address->sun_path + 1 + ROOM_TO_SPARE];
+  size_t length;
+  if (!text(env, value, name, sizeof name, &length)) return false;
+  memset(address, 0, sizeof *address);
+  address->sun_family = AF_UNIX;
+  bool abstract = length > 0 && name[0] == '\0';
+  size_t length_max = abstract ? sizeof address->sun_path : sizeof address->sun_path - 1;
+  *failure = 0;
+  if (length == 0) *failure = -EINVAL;
+  else if (length > length_max) *failure = -ENAMETOOLONG;
+  else if (!abstract && strlen(name) != length) *failure = -EINVAL;
+#if !defined(__linux__)
+  else if (abstract) *failure = -EINVAL;
+#endif
+  if (*failure != 0) return true;
+  memcpy(address->sun_path, name, length);
+  *size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (abstract ? 0 : 1));
+#if !defined(__linux__) && !defined(__sun)
+  address->sun_len = (uint8_t)*size;
+#endif
+  return true;
+}
+
+/* socket(2), a stream. Close-on-exec from its first moment: a child that kept it would keep the address alive. */
+static napi_value js_socket(napi_env env, napi_callback_info info) {
+  (void)info;
+  return integral(env, new_socket(SOCK_STREAM));
+}
+
+/* bind(2). It waits interruptibly for the socket's own lock and has done nothing when it says EINTR. */
+static napi_value js_bind(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  struct sockaddr_un address;
+  socklen_t size;
+  int fd, result;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &fd) || !socket_name(env, given[1], &address, &size, &result)) return NULL;
+  if (result != 0) return integral(env, result);
+  do result = outcome(bind(fd, (struct sockaddr *)&address, size));
+  while (result == -EINTR);
+  return integral(env, result);
+}
+
+/* listen(2). */
+static napi_value js_listen(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  int fd, backlog;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &fd) || !whole(env, given[1], &backlog)) return NULL;
+  return integral(env, outcome(listen(fd, backlog)));
+}
+
+/* connect(2) with a datagram socket: the kernel looks the name up and then refuses the type (EPROTOTYPE), before a stream
+   listener can see anything of it. Nobody being bound to the file, it says ECONNREFUSED. Abstract names it can't ask about:
+   each type of socket has names of its own, so that would say ECONNREFUSED of a live one. */
+static napi_value js_probe(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  struct sockaddr_un address;
+  socklen_t size;
+  int result;
+  arguments(env, info, given);
+  if (!socket_name(env, given[0], &address, &size, &result)) return NULL;
+  if (result != 0) return integral(env, result);
+  if (address.sun_path[0] == '\0') return integral(env, -EOPNOTSUPP);
+  int fd = new_socket(SOCK_DGRAM);
+  if (fd < 0) return integral(env, fd);
+  do result = outcome(connect(fd, (struct sockaddr *)&address, size));
+  while (result == -EINTR);
+  close(fd);
+  return integral(env, result);
+}
+
+#if defined(__linux__)
+/* Asks one socket's file over netlink. The kernel answers inside send(2), so the receive never needs to wait. */
+static int ask_sock_diag(int netlink, uint32_t inode, uint32_t file[2]) {
+  struct {
+    struct nlmsghdr header;
+    struct unix_diag_req body;
+  } request;
+  union {
+    struct nlmsghdr header;
+    char bytes[1024];
+  } answer;
+  memset(&request, 0, sizeof request);
+  request.header.nlmsg_len = sizeof request;
+  request.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
+  request.header.nlmsg_flags = NLM_F_REQUEST;
+  request.body.sdiag_family = AF_UNIX;
+  request.body.udiag_states = UINT32_MAX;
+  request.body.udiag_ino = inode;
+  request.body.udiag_show = UDIAG_SHOW_VFS;
+  request.body.udiag_cookie[0] = request.body.udiag_cookie[1] = UINT32_MAX; /* any */
+
+  int result;
+  do result = outcome(send(netlink, &request, sizeof request, 0));
+  while (result == -EINTR);
+  if (result < 0) return result;
+  do result = outcome(recv(netlink, &answer, sizeof answer, MSG_DONTWAIT));
+  while (result == -EINTR);
+  if (result < 0) return result;
+
+  size_t length = (size_t)result;
+  if (length < sizeof answer.header || answer.header.nlmsg_len > length) return -EPROTO;
+  length = answer.header.nlmsg_len;
+  if (answer.header.nlmsg_type == NLMSG_ERROR) {
+    if (length < NLMSG_LENGTH(sizeof(struct nlmsgerr))) return -EPROTO;
+    struct nlmsgerr refused;
+    memcpy(&refused, answer.bytes + NLMSG_HDRLEN, sizeof refused);
+    /* The caller holds the socket, so it exists: a kernel that doesn't find it was built without unix_diag, or looks in
+       another network namespace. That is not knowing, and must not be taken for "bound to no file". */
+    return refused.error == -ENOENT || refused.error == 0 ? -ENOSYS : refused.error;
+  }
+  if (answer.header.nlmsg_type != SOCK_DIAG_BY_FAMILY) return -EPROTO;
+
+  size_t at = NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct unix_diag_msg));
+  while (at + NLA_HDRLEN <= length) {
+    struct nlattr attribute;
+    struct unix_diag_vfs vfs;
+    memcpy(&attribute, answer.bytes + at, sizeof attribute);
+    if (attribute.nla_len < NLA_HDRLEN || at + attribute.nla_len > length) return -EPROTO;
+    if (attribute.nla_type == UNIX_DIAG_VFS && attribute.nla_len >= NLA_HDRLEN + sizeof vfs) {
+      memcpy(&vfs, answer.bytes + at + NLA_HDRLEN, sizeof vfs);
+      /* The kernel's own encoding (12 bits of major, 20 of minor) made into that of stat(2), so that the two compare. */
+      uint32_t major = vfs.udiag_vfs_dev >> 20, minor = vfs.udiag_vfs_dev & 0xfffff;
+      file[0] = (minor & 0xff) | major << 8 | (minor & ~UINT32_C(0xff)) << 12;
+      file[1] = vfs.udiag_vfs_ino;
+      return 0;
+    }
+    at += NLA_ALIGN(attribute.nla_len);
+  }
+  return -ENOENT;
+}
+#endif
+
+/* sock_diag(7): on which device, and which inode (its lower 32 bits), is the file that the socket with this inode is bound to?
+   The path can't say: another file may have been put there since. ENOENT: to none. ENOSYS: this kernel doesn't tell. */
+static napi_value js_sock_diag(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  double inode;
+  uint32_t *file;
+  size_t count;
+  arguments(env, info, given);
+  if (!integer(env, given[0], 0, UINT32_MAX, &inode) || !words(env, given[1], 2, &file, &count)) return NULL;
+#if defined(__linux__)
+  int netlink = outcome(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
+  if (netlink < 0) return integral(env, netlink);
+  int result = ask_sock_diag(netlink, (uint32_t)inode, file);
+  close(netlink);
+  return integral(env, result);
+#else
+  return integral(env, -ENOSYS);
+#endif
+}
+
+/* ---- peers ---- */
+
+/* SO_PEERCRED (unix(7)), LOCAL_PEERCRED: pid, uid and gid of the other end as they were at its connect(2) or listen(2).
+   pid 0: it lives in a PID namespace that we can't see into. A socket without a peer says so: -1 is nobody's uid. */
+static napi_value js_peer_credentials(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  uint32_t *credentials;
+  size_t count;
+  int fd, result;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &fd) || !words(env, given[1], 3, &credentials, &count)) return NULL;
+#if defined(__linux__)
+  struct ucred peer;
+  socklen_t size = sizeof peer;
+  result = outcome(getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size));
+  if (result == 0 && peer.uid == (uid_t)-1) result = -ENOTCONN;
+  if (result == 0) {
+    credentials[0] = (uint32_t)peer.pid;
+    credentials[1] = peer.uid;
+    credentials[2] = peer.gid;
+  }
+#elif defined(__APPLE__) || defined(__FreeBSD__)
+#if !defined(SOL_LOCAL)
+#define SOL_LOCAL 0
+#endif
+  struct xucred peer;
+  socklen_t size = sizeof peer;
+  memset(&peer, 0, sizeof peer);
+  result = outcome(getsockopt(fd, SOL_LOCAL, LOCAL_PEERCRED, &peer, &size));
+  if (result == 0 && (peer.cr_version != XUCRED_VERSION || peer.cr_ngroups < 1)) result = -ENOTCONN;
+  pid_t pid = 0;
+#if defined(LOCAL_PEERPID)
+  size = sizeof pid;
+  if (result == 0) result = outcome(getsockopt(fd, SOL_LOCAL, LOCAL_PEERPID, &pid, &size));
+#endif
+  if (result == 0) {
+    credentials[0] = (uint32_t)pid;
+    credentials[1] = peer.cr_uid;
+    credentials[2] = peer.cr_groups[0];
+  }
+#else
+  result = -ENOSYS;
+#endif
+  return integral(env, result);
+}
+
+/* SO_PEERGROUPS: the supplementary groups of the other end; how many. ERANGE: the array is too short for them. */
+static napi_value js_peer_groups(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  uint32_t *groups;
+  size_t count;
+  int fd;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &fd) || !words(env, given[1], 0, &groups, &count)) return NULL;
+#if defined(__linux__) && defined(SO_PEERGROUPS)
+  if (count > INT_MAX / sizeof *groups) count = INT_MAX / sizeof *groups;
+  socklen_t size = (socklen_t)(count * sizeof *groups);
+  int result = outcome(getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size));
+  return integral(env, result < 0 ? result : (int64_t)(size / sizeof *groups));
+#else
+  return integral(env, -ENOSYS);
+#endif
+}
+
+/* ---- users and groups ---- */
+
+enum { NAME_BYTES_MAX = 1024, ENTRY_BYTES_MIN = 4096, ENTRY_BYTES_MAX = 16 * 1024 * 1024 };
+
+/* One question to the user database: a user's name, a group's name, or a uid. */
+struct entry {
+  enum { USER_BY_NAME, GROUP_BY_NAME, USER_BY_ID } question;
+  char name[NAME_BYTES_MAX + ROOM_TO_SPARE]; /* asked for, or found */
+  uint32_t id;                               /* asked for, or found */
+};
+
+/* 0 when found; ERANGE: the room is too small for what the database holds (a group's members, for instance). */
+static int look_up_within(struct entry *entry, char *room, size_t size) {
+  struct passwd user, *user_found = NULL;
+  struct group group, *group_found = NULL;
+  int failure;
+  if (entry->question == GROUP_BY_NAME) {
+    failure = getgrnam_r(entry->name, &group, room, size, &group_found);
+    if (group_found != NULL) entry->id = group.gr_gid;
+  } else if (entry->question == USER_BY_NAME) {
+    failure = getpwnam_r(entry->name, &user, room, size, &user_found);
+    if (user_found != NULL) entry->id = user.pw_uid;
+  } else {
+    failure = getpwuid_r(entry->id, &user, room, size, &user_found);
+    if (user_found != NULL) {
+      size_t length = strlen(user.pw_name);
+      if (length > NAME_BYTES_MAX) return ENAMETOOLONG;
+      memcpy(entry->name, user.pw_name, length + 1);
+    }
+  }
+  if (user_found != NULL || group_found != NULL) return 0;
+  /* "Not found" comes as 0, ENOENT or ESRCH, by database (getpwnam(3)). */
+  return failure == 0 || failure == ESRCH ? ENOENT : failure;
+}
+
+static int look_up(struct entry *entry) {
+  for (size_t size = ENTRY_BYTES_MIN; size <= ENTRY_BYTES_MAX;) {
+    char *room = malloc(size);
+    if (room == NULL) return -ENOMEM;
+    int failure = look_up_within(entry, room, size);
+    free(room);
+    if (failure == ERANGE) size *= 4;
+    else if (failure != EINTR) return -failure;
+  }
+  return -ERANGE;
+}
+
+static napi_value look_up_name(napi_env env, napi_callback_info info, int question) {
+  napi_value given[ARGUMENTS_MAX];
+  struct entry entry = {.question = question};
+  size_t length;
+  arguments(env, info, given);
+  if (!text(env, given[0], entry.name, sizeof entry.name, &length)) return NULL;
+  if (length > NAME_BYTES_MAX || strlen(entry.name) != length) return integral(env, -ENOENT);
+  int result = look_up(&entry);
+  return integral(env, result < 0 ? result : (int64_t)entry.id);
+}
+
+/* getpwnam(3): a user's id. */
+static napi_value js_getpwnam(napi_env env, napi_callback_info info) { return look_up_name(env, info, USER_BY_NAME); }
+
+/* getgrnam(3): a group's id. */
+static napi_value js_getgrnam(napi_env env, napi_callback_info info) { return look_up_name(env, info, GROUP_BY_NAME); }
+
+/* getpwuid(3): a user's name, as a string. */
+static napi_value js_getpwuid(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX], name = NULL;
+  struct entry entry = {.question = USER_BY_ID};
+  double uid;
+  arguments(env, info, given);
+  if (!integer(env, given[0], 0, UINT32_MAX, &uid)) return NULL;
+  entry.id = (uint32_t)uid;
+  int result = look_up(&entry);
+  if (result < 0) return integral(env, result);
+  napi_create_string_utf8(env, entry.name, NAPI_AUTO_LENGTH, &name);
+  return name;
+}
+
+/* ---- the module ---- */
+
+#define FUNCTION(js_name, c_name) {.utf8name = js_name, .method = c_name, .attributes = napi_enumerable}
+
+static const napi_property_descriptor functions[] = {
+    FUNCTION("flock", js_flock),
+    FUNCTION("renameNoReplace", js_rename_noreplace),
+    FUNCTION("close", js_close),
+    FUNCTION("socket", js_socket),
+    FUNCTION("bind", js_bind),
+    FUNCTION("listen", js_listen),
+    FUNCTION("probe", js_probe),
+    FUNCTION("sockDiag", js_sock_diag),
+    FUNCTION("peerCredentials", js_peer_credentials),
+    FUNCTION("peerGroups", js_peer_groups),
+    FUNCTION("getpwnam", js_getpwnam),
+    FUNCTION("getgrnam", js_getgrnam),
+    FUNCTION("getpwuid", js_getpwuid),
+};
+
+NAPI_MODULE_INIT() {
+  napi_define_properties(env, exports, sizeof functions / sizeof functions[0], functions);
+  return exports;
+}

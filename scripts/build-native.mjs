@@ -1,0 +1,100 @@
+/**
+ * Builds native/reuseaddr.c into prebuilt/<platform>-<arch>/reuseaddr.node, with the system's C compiler or $CC.
+ *
+ *     node scripts/build-native.mjs [--force] [--arch arm64]      CC='zig cc -target aarch64-linux-gnu' for another arch
+ *
+ * The same source gives the same bytes wherever it lies. What is newer than its source is left as it is.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const source = join(root, 'native/reuseaddr.c');
+
+const compileFlags = [
+  '-std=c11',
+  '-O2',
+  '-fPIC',
+  '-Wall',
+  '-Wextra',
+  '-Wpedantic',
+  '-Werror',
+  '-fvisibility=hidden',
+  // Both would call functions that only the libc of the machine that builds has.
+  '-fno-stack-protector',
+  '-U_FORTIFY_SOURCE',
+  // No path of this machine in the output.
+  '-ffile-prefix-map=' + root + '=.',
+];
+
+const linkFlags = {
+  // Nothing in DT_NEEDED: the libc is the one that Node has loaded, glibc or musl. nodelete: a thread may still be in here
+  // when a worker's end would unmap us. now: a missing symbol shows when the addon is loaded, not in the middle of a claim.
+  linux: [
+    '-shared',
+    '-nostdlib',
+    '-nodefaultlibs',
+    '-Wl,-z,nodelete',
+    '-Wl,-z,now',
+    '-Wl,-z,relro',
+    '-Wl,-z,noexecstack',
+    '-Wl,--build-id=none',
+    '-Wl,--hash-style=gnu',
+    '-s',
+  ],
+  darwin: ['-bundle', '-undefined', 'dynamic_lookup'],
+};
+
+/** @returns {string | undefined} the file that was built, or was new enough; undefined on Windows, which needs none */
+export function buildNative({ platform = process.platform, arch = process.arch, force = false } = {}) {
+  if (platform === 'win32') return undefined;
+  const output = join(root, 'prebuilt', `${platform}-${arch}`, 'reuseaddr.node');
+  if (!force && modified(output) > Math.max(modified(source), modified(fileURLToPath(import.meta.url)))) return output;
+
+  const [compiler, ...compilerFlags] = (process.env.CC || 'cc').trim().split(/\s+/);
+  mkdirSync(dirname(output), { recursive: true });
+  // Under another name first: a process that loads the addon now must find the old one or the new one, not half of it.
+  const unfinished = `${output}.${process.pid}`;
+  const flags = [
+    ...compilerFlags,
+    ...compileFlags,
+    '-I',
+    join(root, 'node_modules/node-api-headers/include'),
+    source,
+    '-o',
+    unfinished,
+    ...(linkFlags[platform] ?? linkFlags.linux),
+  ];
+  const compiled = spawnSync(compiler, flags, { cwd: root, encoding: 'utf8' });
+  if (compiled.error || compiled.status !== 0) {
+    rmSync(unfinished, { force: true });
+    const noCompiler = compiled.error?.code === 'ENOENT';
+    throw new Error(
+      `Cannot build ${relative(root, output)}: ` +
+        (noCompiler
+          ? `there is no C compiler "${compiler}". Install one (Debian: gcc libc6-dev; Alpine: gcc musl-dev linux-headers; ` +
+            'macOS: xcode-select --install), or name yours in CC.'
+          : `${compiler} failed${compiled.signal ? ` with ${compiled.signal}` : ''}.\n${compiled.error?.message ?? compiled.stderr}`),
+    );
+  }
+  renameSync(unfinished, output);
+  return output;
+}
+
+function modified(path) {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? -Infinity;
+}
+
+if (process.argv[1] && fileURLToPath(import.meta.url) === realpathSync(process.argv[1])) {
+  const { values } = parseArgs({ options: { force: { type: 'boolean' }, arch: { type: 'string' } } });
+  try {
+    const output = buildNative({ force: values.force ?? false, ...(values.arch && { arch: values.arch }) });
+    console.log(output ? relative(process.cwd(), output) : 'nothing to build on this platform');
+  } catch (error) {
+    console.error(error.message);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,5 @@
+/** `npm run build`: the package as it is published, `dist/` and the addon. */
+import { prepare } from './prepare.mjs';
+import { main } from './step.mjs';
+
+await main(() => prepare());

@@ -1,0 +1,45 @@
+/** The checks that need no test to run: format, lint, unused code, and the package as it would be published. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { run, runTool, step } from './step.mjs';
+
+/** Rewrites every file in the project's format. */
+export const format = () => runTool('oxfmt/bin/oxfmt');
+
+/** Lints with type information; needs `dist/`, because tests import the built package. */
+export const lint = () => runTool('oxlint/bin/oxlint', '--type-aware', '--deny-warnings', '--report-unused-disable-directives');
+
+const checkFormat = () => runTool('oxfmt/bin/oxfmt', '--check');
+const checkUnused = () => runTool('knip/bin/knip.js', '--no-progress');
+
+/** Packs the package once, and has publint and attw judge that very file. */
+async function checkPackage() {
+  const folder = mkdtempSync(join(tmpdir(), 'reuseaddr-pack-'));
+  try {
+    const [packed] = JSON.parse(await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder]));
+    const tarball = join(folder, packed.filename);
+    await runTool('publint/src/cli.js', tarball, '--strict');
+    await runTool('@arethetypeswrong/cli/dist/index.js', tarball, '--profile', 'esm-only');
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Runs them all, the cheapest first and two at a time. Throws when one failed, after all have been reported. */
+export async function runChecks() {
+  const waiting = [
+    ['format', checkFormat],
+    ['lint', lint],
+    ['unused code', checkUnused],
+    ['package (publint, attw)', checkPackage],
+  ];
+  const failures = [];
+  const takeTurns = async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      await step(...next).catch((error) => failures.push(error));
+    }
+  };
+  await Promise.all([takeTurns(), takeTurns()]);
+  if (failures.length > 0) throw failures[0];
+}

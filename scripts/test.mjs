@@ -1,0 +1,65 @@
+/**
+ * `npm test`: installs and builds what is missing, runs the checks, then every test.
+ * `npm test -- --only claim/acquire`: just the test files whose path contains that, without the checks.
+ */
+import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { runChecks } from './checks.mjs';
+import { prepare } from './prepare.mjs';
+import { exitStatus, main, root, runAttached } from './step.mjs';
+
+/** Longer than the whole suite may take, so only a test that hangs meets it. */
+const hangMs = 280_000;
+
+/** The lines of node:test's closing summary. */
+const summaryLine = /^ℹ (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) .*$/gm;
+
+const { values } = parseArgs({ options: { only: { type: 'string', multiple: true, default: [] } } });
+
+await main(async () => {
+  if (values.only.length === 0) {
+    await prepare(['tests', 'demo']);
+    await runChecks();
+    process.exitCode = await runTests([]);
+    return;
+  }
+  // A file that somebody is in the middle of writing should not keep another from being tested.
+  await prepare(['tests'], { despiteTypeErrors: true });
+  const files = testFiles(values.only);
+  if (files.length === 0) return;
+  const status = await runTests(files);
+  process.exitCode = status === 0 ? process.exitCode : status;
+});
+
+/** Runs node:test on these files; on none, it finds all that there are (facts: a glob fails on 20, a folder on 24). */
+async function runTests(files) {
+  const args = ['--test', '--test-concurrency=2', `--test-timeout=${hangMs}`, '--test-reporter=spec', ...files];
+  const cwd = `${root}/build/tests`;
+  if (process.stdout.isTTY) return await runAttached(process.execPath, args, cwd);
+  const child = spawn(process.execPath, args, { cwd, stdio: ['inherit', 'pipe', 'inherit'] });
+  let tail = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    tail += text;
+    process.stdout.write(text);
+  });
+  const status = await exitStatus(child);
+  // The failures are printed after the summary; who reads the output by machine looks for the summary at its end.
+  const summary = tail.match(summaryLine) ?? [];
+  if (status !== 0 && summary.length > 0) process.stdout.write(`\n${summary.slice(-8).join('\n')}\n`);
+  return status;
+}
+
+/** The compiled test files whose path has one of these in it: `claim`, `tests/claim/acquire.test.ts`. */
+function testFiles(wanted) {
+  const all = readdirSync(`${root}/build/tests`, { recursive: true })
+    .map((file) => file.replaceAll('\\', '/'))
+    .filter((file) => file.endsWith('.test.js'))
+    .sort();
+  const parts = wanted.map((part) => part.replace(/^(\.\/)?(build\/)?tests\//, '').replace(/\.ts$/, '.js'));
+  const chosen = all.filter((file) => parts.some((part) => file.includes(part)));
+  if (chosen.length > 0) return chosen;
+  console.error(`No test file has ${wanted.join(' or ')} in its path. There are:\n  ${all.join('\n  ')}`);
+  process.exitCode = 2;
+  return [];
+}

@@ -1,0 +1,67 @@
+/** Where a server listens: what the caller's string means. */
+export type Address = Pathname | AbstractName | Pipe;
+
+/** A socket file, `/run/app.sock`. */
+export interface Pathname {
+  readonly kind: 'pathname';
+  /** As the caller gave it. May be relative: `claim/locate.ts` makes it absolute. */
+  readonly path: string;
+  /** The lock file, where the caller chose one. */
+  readonly lockPath?: string;
+}
+
+/** A name in the network namespace and in no directory (Linux, unix(7)): `@app`. */
+export interface AbstractName {
+  readonly kind: 'abstract';
+  /** Without the `@` or NUL before it. */
+  readonly name: string;
+}
+
+/** A Windows pipe, `\\.\pipe\app`. Windows keeps no stale ones, so Node handles it alone. */
+export interface Pipe {
+  readonly kind: 'pipe';
+  readonly path: string;
+}
+
+/** Why a string is no address. */
+export interface BadAddress {
+  readonly bad: 'empty' | 'nul' | 'trailing-slash' | 'abstract-too-long' | 'abstract-unsupported' | 'lock-path';
+}
+
+/** sun_path holds 108 bytes on Linux and 104 on macOS and the BSDs; the last one is for the NUL (unix(7), unix(4)). */
+export const pathBytesMax = { linux: 107, other: 103 } as const;
+
+/** An abstract name has the bytes of sun_path after the first one. */
+export const abstractBytesMax = 107;
+
+/**
+ * Reads an address. `@app` and (Node's own spelling) `\0app` are abstract names; write `./@app` for a file of that name.
+ */
+export function parseAddress(text: string, platform: string, lockPath?: string): Address | BadAddress {
+  if (text === '') return { bad: 'empty' };
+  if (platform === 'win32' && /^[\\/]{2}[.?][\\/]pipe[\\/]/i.test(text)) return { kind: 'pipe', path: text };
+  if (text.startsWith('@') || text.startsWith('\0')) return parseAbstract(text.slice(1), platform, lockPath);
+  if (text.includes('\0')) return { bad: 'nul' };
+  if (isDirectoryName(text)) return { bad: 'trailing-slash' };
+  if (lockPath === undefined) return { kind: 'pathname', path: text };
+  if (lockPath === '' || lockPath.includes('\0') || isDirectoryName(lockPath)) return { bad: 'lock-path' };
+  return { kind: 'pathname', path: text, lockPath };
+}
+
+function parseAbstract(name: string, platform: string, lockPath: string | undefined): AbstractName | BadAddress {
+  if (platform !== 'linux') return { bad: 'abstract-unsupported' };
+  if (name === '') return { bad: 'empty' };
+  if (byteLength(name) > abstractBytesMax) return { bad: 'abstract-too-long' };
+  if (lockPath !== undefined) return { bad: 'lock-path' };
+  return { kind: 'abstract', name };
+}
+
+/** `/run/`, `.` and `/run/..` can only be directories. */
+function isDirectoryName(path: string): boolean {
+  return /(^|\/)\.{0,2}$/.test(path);
+}
+
+/** The length in UTF-8, the encoding that Node gives path names. */
+export function byteLength(text: string): number {
+  return new TextEncoder().encode(text).length;
+}

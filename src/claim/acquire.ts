@@ -1,0 +1,48 @@
+import { failed, sys, type Operation } from '../kernel/kernel.js';
+import { bindUnderLock, type Identity, type Terms } from './bind.js';
+import type { Place } from './locate.js';
+import { lock } from './lock.js';
+import { isRefusal, refuse, type Refusal } from './refusal.js';
+
+/** A claim on a pathname: the descriptors that are it, and the file that our socket is bound to. */
+export interface PathnameClaim {
+  readonly lockFd: number;
+  readonly listenFd: number;
+  readonly identity: Identity;
+}
+
+/**
+ * Claims a pathname.
+ *
+ * - G1: at most one process is past `lock` at a time; the lock file is never unlinked, so all lock the same inode.
+ * - G3: the kernel releases the lock of a process that died, and whatever it left at the path is a dead socket, which we remove.
+ */
+export function* acquire(place: Place, terms: Terms, wait = false): Operation<PathnameClaim | Refusal> {
+  const lockFd = yield* lock(place, wait);
+  if (isRefusal(lockFd)) return lockFd;
+  const bound = yield* bindUnderLock(place, terms);
+  if (isRefusal(bound)) {
+    yield* sys.close(lockFd);
+    return bound;
+  }
+  yield* writeRecord(lockFd, terms.record);
+  return { lockFd, ...bound };
+}
+
+/** Step 10. The new text comes first and the old tail goes then, so that there is never nothing. A full disk is no reason to fail. */
+export function* writeRecord(lockFd: number, record: string): Operation<void> {
+  const written = yield* sys.pwrite(lockFd, record);
+  if (!failed(written)) yield* sys.ftruncate(lockFd, written);
+}
+
+/** Claims an abstract name: the kernel's own table excludes a second holder, and forgets a dead one. */
+export function* acquireAbstract(name: string, terms: Terms): Operation<{ readonly listenFd: number } | Refusal> {
+  const listenFd = yield* sys.socket();
+  if (failed(listenFd)) return refuse('system', listenFd, 'socket');
+  const bound = yield* sys.bind(listenFd, `\0${name}`);
+  const listening = failed(bound) ? bound : yield* sys.listen(listenFd, terms.backlog);
+  if (!failed(listening)) return { listenFd };
+  yield* sys.close(listenFd);
+  if (bound === 'EADDRINUSE') return refuse('held', 'EADDRINUSE', 'bind');
+  return refuse('system', listening, failed(bound) ? 'bind' : 'listen');
+}

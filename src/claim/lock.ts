@@ -1,0 +1,149 @@
+import { failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
+import type { Place } from './locate.js';
+import { probe } from './probe.js';
+import { isRecord, recordBytesMax } from './record.js';
+import { refuse, type Refusal } from './refusal.js';
+
+/** How often somebody may remove or replace a file under our hands before we give up and say so. */
+export const attemptsMax = 16;
+
+/** How often we ask again where the answer may be of the moment only, and how long we rest before each: 3.1 ms in all. */
+export const restsMs = [0.1, 0.2, 0.4, 0.8, 1.6] as const;
+
+/** The mode of a lock file: ours alone, and sticky, because systemd-tmpfiles(8) never removes a sticky file by its age. */
+export const lockMode = 0o1600;
+
+/**
+ * Steps 1 to 4: opens the lock file and locks it. Gives the descriptor that holds the lock.
+ *
+ * With `wait`, a lock that somebody has is waited for in flock(2).
+ */
+export function* lock(place: Place, wait: boolean): Operation<number | Refusal> {
+  for (let attempt = 0; attempt < attemptsMax; attempt++) {
+    const fd = yield* openLockFile(place);
+    if (typeof fd !== 'number') return fd;
+    const outcome = yield* lockDescriptor(place, fd, wait);
+    if (outcome === 'locked') return fd;
+    yield* sys.close(fd);
+    if (outcome !== 'replaced') return outcome;
+  }
+  return refuse('lock-unstable', 'EAGAIN', 'open', place.lockPath);
+}
+
+/** Steps 2 to 4 on a lock file that is open. */
+function* lockDescriptor(place: Place, fd: number, wait: boolean): Operation<'locked' | 'replaced' | Refusal> {
+  const { lockPath } = place;
+  const opened = yield* sys.fstat(fd);
+  if (failed(opened)) return refuse('system', opened, 'fstat', lockPath);
+  const unfit = yield* examine(place, fd, opened);
+  if (unfit !== 'fit') return unfit;
+
+  const locked = yield* flock(place, fd, wait);
+  if (locked !== 'locked') return locked;
+
+  // Step 4. Compare the inodes after flock(2): somebody may have unlinked the file between our open(2) and our flock(2), and we
+  // would hold a lock that nobody else can see. Our descriptor pins the inode, so its number can't have been given to another.
+  const named = yield* sys.lstat(lockPath);
+  if (named === 'ENOENT') return 'replaced';
+  if (failed(named)) return refuse('system', named, 'lstat', lockPath);
+  if (named.ino !== opened.ino || named.dev !== opened.dev) return 'replaced';
+  return 'locked';
+}
+
+/** Step 1. O_NOFOLLOW: a symlink is refused. O_NONBLOCK: a FIFO doesn't block us. O_RDWR: flock(2) over NFS needs it. */
+function* openLockFile({ lockPath }: Place): Operation<number | Refusal> {
+  for (let attempt = 0; attempt < attemptsMax; attempt++) {
+    // Without O_CREAT first: where fs.protected_regular is set, O_CREAT on another user's file in a sticky directory fails.
+    const fd = yield* sys.open(lockPath, 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
+    if (!failed(fd)) return fd;
+    if (fd === 'EACCES' && (yield* mendLockMode(lockPath))) continue;
+    if (fd !== 'ENOENT') return yield* explainOpen(lockPath, fd);
+    const created = yield* sys.open(lockPath, 'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', lockMode);
+    if (!failed(created)) return created;
+    if (created !== 'EEXIST') return refuse(created === 'ENOENT' ? 'no-directory' : 'system', created, 'open', lockPath);
+  }
+  return refuse('lock-unstable', 'EAGAIN', 'open', lockPath);
+}
+
+/** Says what is at the lock path, when it can't be opened. */
+function* explainOpen(lockPath: string, errno: Errno): Operation<Refusal> {
+  const there = yield* sys.lstat(lockPath);
+  if (!failed(there) && there.type === 'symlink') return refuse('lock-is-symlink', errno, 'open', lockPath);
+  if (!failed(there) && there.type !== 'file') return refuse('lock-not-a-file', errno, 'open', lockPath);
+  const denied = !failed(there) && (errno === 'EACCES' || errno === 'EPERM');
+  return refuse(denied ? 'lock-denied' : 'system', errno, 'open', lockPath);
+}
+
+/** Step 2. Whether the file is one that we may lock and write our record into. Nothing is changed before that is sure. */
+function* examine(place: Place, fd: number, status: FileStatus): Operation<'fit' | 'replaced' | Refusal> {
+  const { lockPath } = place;
+  if (status.type !== 'file') return refuse('lock-not-a-file', 'EEXIST', 'fstat', lockPath);
+  if (status.nlink === 0) return 'replaced';
+  // A second name may be anybody's file: our record would be written into it.
+  if (status.nlink > 1) return refuse('lock-has-links', 'EEXIST', 'fstat', lockPath);
+  if (!(yield* isTrusted(place, status))) return refuse('lock-foreign-owner', 'EACCES', 'fstat', lockPath);
+  if (status.size > 0) {
+    const content = yield* sys.pread(fd, recordBytesMax);
+    if (failed(content)) return refuse('system', content, 'pread', lockPath);
+    if (!isRecord(content.text)) return refuse('lock-foreign-content', 'EEXIST', 'pread', lockPath);
+  }
+  // Just created, by us, under a umask that denies the owner.
+  if ((status.mode & 0o600) !== 0o600 && status.uid === (yield* sys.geteuid())) yield* sys.fchmod(fd, lockMode);
+  return 'fit';
+}
+
+/**
+ * The owner of a lock file may remove it while it is locked, also in a sticky directory, so it must be somebody who could have
+ * done worse anyway: ourselves, root, the owner of the directory, or whoever a directory that only its owner writes to let in.
+ */
+function* isTrusted({ lockPath }: Place, status: FileStatus): Operation<boolean> {
+  if (status.uid === 0 || status.uid === (yield* sys.geteuid())) return true;
+  const directory = yield* sys.lstat(lockPath.slice(0, lockPath.lastIndexOf('/')) || '/');
+  return !failed(directory) && (directory.uid === status.uid || (directory.mode & 0o022) === 0);
+}
+
+/** A crash between open(2) and fchmod(2) under a umask that denies the owner leaves a lock file that its owner can't open. */
+function* mendLockMode(lockPath: string): Operation<boolean> {
+  const file = yield* sys.open(lockPath, 'O_PATH|O_NOFOLLOW|O_CLOEXEC', 0);
+  if (failed(file)) return false;
+  const status = yield* sys.fstat(file);
+  const ours = !failed(status) && status.type === 'file' && status.nlink === 1 && status.uid === (yield* sys.geteuid());
+  const narrowed = ours && (status.mode & 0o600) !== 0o600;
+  const mended = narrowed && (yield* sys.chmod(`/proc/self/fd/${file}`, lockMode)) === 0;
+  yield* sys.close(file);
+  return mended;
+}
+
+/** Step 3. */
+function* flock(place: Place, fd: number, wait: boolean): Operation<'locked' | 'replaced' | Refusal> {
+  const { lockPath } = place;
+  for (let rest = 0; ; rest++) {
+    const locked = yield* sys.flock(fd, 'LOCK_EX|LOCK_NB');
+    if (locked === 0) return 'locked';
+    // Any other errno (ENOLCK, EOPNOTSUPP, …) means that locking doesn't work here, never that somebody holds the lock.
+    if (locked !== 'EAGAIN') return refuse('system', locked, 'flock', lockPath);
+    if (wait) return yield* waitForLock(lockPath, fd);
+
+    // A cleaner (systemd-tmpfiles) locks a file for a moment while it looks at its age, and a holder that just died may still be
+    // closing its descriptors: with nothing live at the path, it is worth another try.
+    const liveness = yield* probe(place.path);
+    const restMs = restsMs[rest];
+    if (liveness !== 'live' && restMs !== undefined) {
+      yield* sys.nanosleep(restMs);
+      continue;
+    }
+    const content = yield* sys.pread(fd, recordBytesMax);
+    const record = failed(content) ? undefined : content.text;
+    return refuse(liveness === 'live' ? 'held' : 'starting', 'EADDRINUSE', 'flock', lockPath, record);
+  }
+}
+
+function* waitForLock(lockPath: string, fd: number): Operation<'locked' | 'replaced' | Refusal> {
+  const locked = yield* sys.flock(fd, 'LOCK_EX');
+  if (locked === 0) return 'locked';
+  if (locked === 'ESTALE') return 'replaced';
+  const content = yield* sys.pread(fd, recordBytesMax);
+  const record = failed(content) ? undefined : content.text;
+  if (locked === 'ECANCELED') return refuse('cancelled', 'EADDRINUSE', 'flock', lockPath, record);
+  return refuse('system', locked, 'flock', lockPath, record);
+}

@@ -1,0 +1,78 @@
+/**
+ * What the holder writes about itself into the lock file, for people and `inspect`. No decision rests on it: it may be absent,
+ * torn, out of date, or written by somebody who lies.
+ */
+export interface HolderRecord {
+  /** Process id, in the holder's own PID namespace. */
+  readonly pid: number;
+  readonly uid: number;
+  /** The command line, shortened. */
+  readonly command: string;
+  /** When the claim was made, in milliseconds since 1970. */
+  readonly sinceMs: number;
+  /** When the process was started, in clock ticks since boot (proc(5), stat, field 22): tells a reused pid apart. */
+  readonly startTicks?: number | undefined;
+  /** The inode of the PID namespace: a pid means nothing in another one. */
+  readonly pidNamespace?: string | undefined;
+  readonly host?: string | undefined;
+}
+
+/** At most this much of a lock file is ever read. */
+export const recordBytesMax = 4096;
+
+/** A lock file that holds anything else than this is not ours to write into. */
+const prefix = '{"reuseaddr":1,';
+
+const commandCharactersMax = 300;
+const hostCharactersMax = 64;
+
+export function formatRecord(record: HolderRecord): string {
+  const { command, host, ...rest } = record;
+  const text = { ...rest, command: command.slice(0, commandCharactersMax), host: host?.slice(0, hostCharactersMax) };
+  return `${prefix}${JSON.stringify(text).slice(1)}\n`;
+}
+
+/** Whether a file with this content can be a lock file: a record, one torn short, or what a power cut leaves (NULs). */
+export function isRecord(text: string): boolean {
+  return text.startsWith(prefix) || prefix.startsWith(text) || /^\0*$/.test(text);
+}
+
+/** Reads a record without trust: whatever is not as it should be makes the whole of it unknown. */
+export function parseRecord(text: string | undefined): HolderRecord | undefined {
+  if (text === undefined || !text.startsWith(prefix)) return undefined;
+  const line = text.slice(0, text.indexOf('\n'));
+  let value: Partial<Record<keyof HolderRecord, unknown>>;
+  try {
+    value = JSON.parse(line) as typeof value;
+  } catch {
+    return undefined;
+  }
+  const { pid, uid, command, sinceMs, startTicks, pidNamespace, host } = value;
+  if (!isCount(pid) || pid === 0 || !isCount(uid) || !isCount(sinceMs) || sinceMs > dateMsMax) return undefined;
+  if (typeof command !== 'string') return undefined;
+  return {
+    pid,
+    uid,
+    command: printable(command, commandCharactersMax),
+    sinceMs,
+    startTicks: isCount(startTicks) ? startTicks : undefined,
+    pidNamespace: typeof pidNamespace === 'string' ? printable(pidNamespace, hostCharactersMax) : undefined,
+    host: typeof host === 'string' ? printable(host, hostCharactersMax) : undefined,
+  };
+}
+
+/** The last moment that a Date can hold. */
+const dateMsMax = 8.64e15;
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+/**
+ * Text from another process, fit for a terminal: control characters, line and bidirectional marks become `?`, and it is cut to
+ * `charactersMax`.
+ */
+export function printable(text: string, charactersMax: number): string {
+  const cut = text.length > charactersMax ? `${text.slice(0, charactersMax - 1)}…` : text;
+  return cut.replaceAll(/[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu, '?');
+}

@@ -1,0 +1,46 @@
+import type { Errno, Kernel } from '../kernel/kernel.js';
+
+/** Why an address could not be claimed: finer than an errno, one meaning each. `docs/errors.md` explains them. */
+export type Refused =
+  // Somebody has the address.
+  | 'held'
+  | 'starting'
+  | 'stray'
+  // Something else is at the path, and it stays there.
+  | 'not-a-socket'
+  | 'aside-occupied'
+  // The lock file is not one that we may use.
+  | 'lock-not-a-file'
+  | 'lock-is-symlink'
+  | 'lock-has-links'
+  | 'lock-foreign-owner'
+  | 'lock-foreign-content'
+  | 'lock-denied'
+  | 'lock-unstable'
+  // The path itself.
+  | 'no-directory'
+  | 'too-long'
+  | 'unstable'
+  // A wait was called off.
+  | 'cancelled'
+  // The system call failed, for the reason that its errno says.
+  | 'system';
+
+/** A start that was refused. Nothing was left behind: no descriptor, no file but perhaps an unlocked lock file. */
+export interface Refusal {
+  readonly refused: Refused;
+  readonly errno: Errno;
+  readonly syscall: keyof Kernel;
+  /** The file that it is about. */
+  readonly path?: string | undefined;
+  /** What the holder wrote about itself into the lock file: text from another process, not to be trusted. */
+  readonly record?: string | undefined;
+}
+
+export function refuse(refused: Refused, errno: Errno, syscall: keyof Kernel, path?: string, record?: string): Refusal {
+  return { refused, errno, syscall, path, record };
+}
+
+export function isRefusal(outcome: unknown): outcome is Refusal {
+  return typeof outcome === 'object' && outcome !== null && 'refused' in outcome;
+}

@@ -1,0 +1,89 @@
+import { failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
+import type { Place } from './locate.js';
+import { probe, type Liveness } from './probe.js';
+
+/** What came of a `take`. Only `removed` means that we removed something. */
+export type Taken =
+  /** The name was proved to be what we meant to remove, and is gone. */
+  | { readonly outcome: 'removed' }
+  /** Nothing was there (any more). */
+  | { readonly outcome: 'gone' }
+  /** The proof failed: what is there was never touched, or is back in its place. */
+  | { readonly outcome: 'kept'; readonly why: Unproved }
+  /** The proof failed after we had set it aside, and somebody took the name meanwhile: it stays aside, and is never unlinked. */
+  | { readonly outcome: 'left-aside'; readonly why: Unproved }
+  /** A system call failed; nothing was removed. */
+  | { readonly outcome: 'failed'; readonly errno: Errno; readonly syscall: 'lstat' | 'rename' | 'unlink'; readonly path: string };
+
+/** Why a file is not what we may remove. */
+export type Unproved = 'not-a-socket' | 'live' | 'another-inode' | { readonly errno: Errno };
+
+/** Decides whether the file at a path may be removed. */
+export type Proof = (path: string, status: FileStatus) => Operation<'proved' | Unproved>;
+
+/**
+ * Removes the socket file if `proof` holds for it. The one way in which the name of an address is ever removed. G4.
+ *
+ * unlink(2) removes whatever has the name *now*, and between our proof and our unlink somebody else may have bound it. So the
+ * file is first set aside under a name that nobody else uses, proved again there, and only then unlinked. Both renames refuse to
+ * replace anything.
+ */
+export function* take(place: Place, proof: Proof): Operation<Taken> {
+  const { path, asidePath } = place;
+  const there = yield* sys.lstat(path);
+  if (there === 'ENOENT') return { outcome: 'gone' };
+  if (failed(there)) return { outcome: 'failed', errno: there, syscall: 'lstat', path };
+  const first = yield* proof(path, there);
+  if (first !== 'proved') return { outcome: 'kept', why: first };
+
+  const moved = yield* setAside(path, asidePath);
+  if (moved === 'ENOENT') return { outcome: 'gone' };
+  if (failed(moved)) return { outcome: 'failed', errno: moved, syscall: 'rename', path: moved === 'EEXIST' ? asidePath : path };
+
+  const aside = yield* sys.lstat(asidePath);
+  if (aside === 'ENOENT') return { outcome: 'gone' };
+  const second = failed(aside) ? { errno: aside } : yield* proof(asidePath, aside);
+  if (second === 'proved') {
+    const removed = yield* sys.unlink(asidePath);
+    if (failed(removed) && removed !== 'ENOENT') return { outcome: 'failed', errno: removed, syscall: 'unlink', path: asidePath };
+    return { outcome: 'removed' };
+  }
+  const back = yield* putBack(asidePath, path);
+  return { outcome: back === 'EEXIST' ? 'left-aside' : 'kept', why: second };
+}
+
+/** It is a socket, and no process is bound to it. */
+export function* isDead(path: string, status: FileStatus): Operation<'proved' | Unproved> {
+  // Before the probe: connect(2) to a regular file says ECONNREFUSED, exactly as to a dead socket.
+  if (status.type !== 'socket') return 'not-a-socket';
+  const liveness: Liveness = yield* probe(path);
+  if (liveness === 'dead') return 'proved';
+  if (liveness === 'live') return 'live';
+  return { errno: liveness === 'gone' ? 'ENOENT' : liveness };
+}
+
+/** It is the inode that our socket is bound to. Sound only while that socket is open: an open socket pins its inode's number. G5. */
+export function isInode(ours: Pick<FileStatus, 'dev' | 'ino'>): Proof {
+  return function* (_path, status) {
+    if (status.type !== 'socket') return 'not-a-socket';
+    return status.ino === ours.ino && status.dev === ours.dev ? 'proved' : 'another-inode';
+  };
+}
+
+function* setAside(path: string, asidePath: string): Operation<0 | Errno> {
+  const moved = yield* sys.rename(path, asidePath, 'RENAME_NOREPLACE');
+  if (moved !== 'EINVAL' && moved !== 'ENOSYS') return moved;
+  // No RENAME_NOREPLACE here (macOS has its own, the BSDs and some network file systems have none): nothing but a crash of ours
+  // puts a file aside, the lock is held, and `recoverAside` has looked, so a plain rename replaces nothing.
+  const occupied = yield* sys.lstat(asidePath);
+  if (occupied !== 'ENOENT') return failed(occupied) ? occupied : 'EEXIST';
+  return yield* sys.rename(path, asidePath, '');
+}
+
+/** Gives a file its name back, unless somebody has taken the name meanwhile (`EEXIST`). */
+export function* putBack(asidePath: string, path: string): Operation<0 | Errno> {
+  const moved = yield* sys.rename(asidePath, path, 'RENAME_NOREPLACE');
+  if (moved !== 'EINVAL' && moved !== 'ENOSYS') return moved;
+  const linked = yield* sys.link(asidePath, path);
+  return failed(linked) ? linked : yield* sys.unlink(asidePath);
+}

@@ -1,0 +1,84 @@
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
+import { printable } from '../claim/record.js';
+import type { Holder } from './holder.js';
+import { userName } from './users.js';
+
+/** proc(5): a listening socket accepts connections, `__SO_ACCEPTCON`. */
+const acceptsConnections = 0x10000;
+
+const commandCharactersMax = 300;
+
+/**
+ * Looks in /proc for a process that has the listening socket of this name open. Finds what this user may see: own processes,
+ * and everybody's as root. Undefined where there is none to be seen, or no /proc.
+ *
+ * @param name the path as it was bound, or `@` and an abstract name
+ */
+export function findListener(name: string): Holder | undefined {
+  const inode = listeningInode(name);
+  return inode === undefined ? undefined : findByInode(inode);
+}
+
+/** Inode of the socket that listens under this name in our network namespace: proc(5), `Num RefCount Protocol Flags Type St Inode Path`. */
+export function listeningInode(name: string): string | undefined {
+  const table = read('/proc/net/unix');
+  // A NUL inside an abstract name is shown as `@`, and so is the first one.
+  const shown = name.startsWith('@') ? name.replaceAll('\0', '@') : name;
+  for (const line of table.split('\n')) {
+    const fields = /^\S+ \S+ \S+ (\S+) \S+ \S+ +(\d+) (.*)$/s.exec(line);
+    if (fields?.[3] === shown && (Number.parseInt(fields[1] ?? '', 16) & acceptsConnections) !== 0) return fields[2];
+  }
+  return undefined;
+}
+
+function findByInode(inode: string): Holder | undefined {
+  const link = `socket:[${inode}]`;
+  for (const pid of list('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    for (const fd of list(`/proc/${pid}/fd`)) {
+      if (readLink(`/proc/${pid}/fd/${fd}`) === link) return describeProcess(Number(pid));
+    }
+  }
+  return undefined;
+}
+
+/** What /proc says of a process. */
+function describeProcess(pid: number): Holder {
+  const uid = owner(`/proc/${pid}`);
+  const words = read(`/proc/${pid}/cmdline`)
+    .split('\0')
+    .filter((word) => word !== '');
+  const command = words.length === 0 ? read(`/proc/${pid}/comm`).trim() : [basename(words[0] ?? ''), ...words.slice(1)].join(' ');
+  return { pid, uid, user: uid === undefined ? undefined : userName(uid), command: printable(command, commandCharactersMax) };
+}
+
+function owner(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.uid;
+}
+
+// A process may end while we look at it, and others are not ours to see.
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function list(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
+function readLink(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,9 @@
+/** @packageDocumentation What SO_REUSEADDR is to TCP, for Unix domain sockets. */
+export { claim, Claim } from './server/claim.js';
+export { listen } from './server/listen.js';
+export type { ListenOptions } from './request/options.js';
+export { SocketAddressError } from './errors/error.js';
+export type { Reason } from './errors/error.js';
+export type { Holder } from './holder/holder.js';
+export { inspect } from './inspect/inspect.js';
+export type { AddressState, Inspection } from './inspect/inspect.js';

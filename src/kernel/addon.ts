@@ -1,0 +1,67 @@
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+/**
+ * native/reuseaddr.c: the system calls that Node lacks. Numbers below zero are errnos, negated. A wrong type of argument throws
+ * a TypeError, nothing else throws.
+ *
+ * @internal Only `./posix.ts` talks to it.
+ */
+export interface Addon {
+  /** flock(2), with LOCK_SH 1, LOCK_EX 2, LOCK_NB 4, LOCK_UN 8. Without LOCK_NB it blocks the thread. */
+  flock(fd: number, operation: number): number;
+  /** renameat2(2), RENAME_NOREPLACE. */
+  renameNoReplace(from: string, to: string): number;
+  /** close(2), for descriptors that Node doesn't know of. */
+  close(fd: number): number;
+  /** socket(2): AF_UNIX, SOCK_STREAM, close-on-exec and non-blocking. */
+  socket(): number;
+  /** bind(2): a pathname, or a leading NUL and an abstract name. */
+  bind(fd: number, name: string): number;
+  listen(fd: number, backlog: number): number;
+  /** connect(2) of a new datagram socket that is closed again. An abstract name: ENOTSUP, it would always look dead. */
+  probe(name: string): number;
+  /** sock_diag(7): fills in device and inode of the file that the socket with this inode is bound to. */
+  sockDiag(inode: number, file: FileIdentity): number;
+  /** Fills in pid, uid and gid. */
+  peerCredentials(fd: number, credentials: Credentials): number;
+  /** Fills in the supplementary groups and gives how many there are; ERANGE when they don't fit. */
+  peerGroups(fd: number, groups: Uint32Array): number;
+  /** The uid. */
+  getpwnam(name: string): number;
+  /** The gid. */
+  getgrnam(name: string): number;
+  /** The name. */
+  getpwuid(uid: number): string | number;
+}
+
+/** Device and inode. */
+export type FileIdentity = Uint32Array & { readonly 0: number; readonly 1: number };
+
+/** pid, uid and gid. */
+export type Credentials = Uint32Array & { readonly 0: number; readonly 1: number; readonly 2: number };
+
+let loaded: Addon | undefined;
+
+/**
+ * The addon, loaded at its first use: importing the package costs nothing.
+ *
+ * @throws Error with the code `ERR_REUSEADDR_ADDON`: there is none for this platform, or it can't be loaded.
+ */
+export function addon(): Addon {
+  return (loaded ??= load());
+}
+
+function load(): Addon {
+  const name = `${process.platform}-${process.arch}`;
+  const url = new URL(`../../prebuilt/${name}/reuseaddr.node`, import.meta.url);
+  try {
+    return createRequire(import.meta.url)(fileURLToPath(url)) as Addon;
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message.split('\n', 1)[0] : String(cause);
+    const message =
+      `Cannot load reuseaddr's native addon for ${name}: ${why}. ` +
+      `To build it, run \`npm run build\` in a checkout of reuseaddr; that needs a C compiler (cc, or the one in $CC).`;
+    throw Object.assign(new Error(message, { cause }), { code: 'ERR_REUSEADDR_ADDON' });
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * The kernel, as the protocol sees it: one method for each system call, by its own name.
+ *
+ * There are two of them: the real one (`./posix.ts`) and the simulated one of the tests, which runs the same protocol one call
+ * at a time in every order. A call gives its value, or the errno by its name: `typeof result === 'string'` is a failure.
+ * Names rather than numbers, because the numbers differ between systems, and because they can be read.
+ */
+export interface Kernel {
+  /** open(2). Descriptors are close-on-exec. Without O_PATH (not Linux): `ENOSYS`. */
+  open(path: string, flags: OpenFlags, mode: number): number | Errno;
+  /** close(2). */
+  close(fd: number): 0 | Errno;
+  /** fstat(2). */
+  fstat(fd: number): FileStatus | Errno;
+  /** lstat(2): a symlink is never followed. */
+  lstat(path: string): FileStatus | Errno;
+  /** realpath(3), of a directory. */
+  realpath(path: string): { readonly path: string } | Errno;
+  /**
+   * flock(2). `LOCK_EX` alone waits; only an asynchronous runner may be asked to. The wait ends with `ECANCELED` when it was
+   * called off, and with `ESTALE` when the lock file at the path is no longer the one that it sleeps on.
+   */
+  flock(fd: number, operation: 'LOCK_EX|LOCK_NB' | 'LOCK_EX'): 0 | Errno;
+  /** pread(2) of text from the start of the file: at most `bytesMax` bytes. */
+  pread(fd: number, bytesMax: number): { readonly text: string } | Errno;
+  /** pwrite(2) of text at the start of the file. */
+  pwrite(fd: number, text: string): number | Errno;
+  /** ftruncate(2). */
+  ftruncate(fd: number, length: number): 0 | Errno;
+  /** unlink(2). */
+  unlink(path: string): 0 | Errno;
+  /** link(2): makes a second name, and never replaces one. */
+  link(from: string, to: string): 0 | Errno;
+  /** renameat2(2). `EINVAL` or `ENOSYS`: RENAME_NOREPLACE is not to be had here. */
+  rename(from: string, to: string, flags: 'RENAME_NOREPLACE' | ''): 0 | Errno;
+  /** socket(2): AF_UNIX, SOCK_STREAM, close-on-exec and non-blocking. */
+  socket(): number | Errno;
+  /** fchmod(2). On Linux, on a socket that is not bound yet, it sets what bind(2) gives its file (less the umask). */
+  fchmod(fd: number, mode: number): 0 | Errno;
+  /** chmod(2). */
+  chmod(path: string, mode: number): 0 | Errno;
+  /** chown(2); -1 leaves that one as it is. */
+  chown(path: string, uid: number, gid: number): 0 | Errno;
+  /** bind(2), to a pathname that fits sun_path, or to an abstract name (a leading NUL, and its exact length). */
+  bind(fd: number, name: string): 0 | Errno;
+  /** listen(2). */
+  listen(fd: number, backlog: number): 0 | Errno;
+  /**
+   * connect(2) with a new SOCK_DGRAM socket, closed at once: a stream listener sees nothing of it. A live stream socket answers
+   * `EPROTOTYPE`, a dead one (and a regular file) `ECONNREFUSED`.
+   */
+  probe(name: string): 0 | Errno;
+  /** sock_diag(7), UNIX_DIAG_VFS: which file this socket is bound to. `ino` has 32 bits only. Elsewhere than on Linux `ENOSYS`. */
+  sock_diag(fd: number): { readonly dev: bigint; readonly ino: bigint } | Errno;
+  /** geteuid(2). */
+  geteuid(): number;
+  /** nanosleep(2), in milliseconds. */
+  nanosleep(milliseconds: number): 0;
+}
+
+/** The flag combinations that the protocol uses, spelt as strace(1) would. */
+export type OpenFlags =
+  | 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC'
+  | 'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC'
+  | 'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC'
+  | 'O_PATH|O_NOFOLLOW|O_CLOEXEC'
+  | 'O_PATH|O_DIRECTORY|O_CLOEXEC';
+
+/** An errno by its name (errno(3)): `ENOENT`, `EADDRINUSE`. EWOULDBLOCK is spelt `EAGAIN`, as Node does. */
+export type Errno = `E${string}`;
+
+export type FileType = 'socket' | 'file' | 'directory' | 'symlink' | 'fifo' | 'device';
+
+/** What the protocol reads of stat(2). */
+export interface FileStatus {
+  readonly dev: bigint;
+  readonly ino: bigint;
+  readonly type: FileType;
+  /** The permission bits with set-id and sticky: `st_mode & 0o7777`. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly nlink: number;
+  readonly size: number;
+}
+
+/** One system call that a protocol step asks for. */
+export type SystemCall = {
+  [Name in keyof Kernel]: { readonly name: Name; readonly args: Parameters<Kernel[Name]> };
+}[keyof Kernel];
+
+/** A piece of the protocol: it yields system calls, is sent their results, and returns its outcome. It does nothing by itself. */
+export type Operation<Outcome> = Generator<SystemCall, Outcome, unknown>;
+
+/** The system calls as operations: `const fd = yield* sys.open(path, flags, 0)`. */
+export const sys: SystemCallOperations = new Proxy<SystemCallOperations>({} as SystemCallOperations, {
+  get: systemCallOperation,
+});
+
+function systemCallOperation(made: object, name: string): unknown {
+  const operations = made as Record<string, unknown>;
+  return (operations[name] ??= function* (...args: unknown[]): Generator<unknown, unknown, unknown> {
+    return yield { name, args };
+  });
+}
+
+type SystemCallOperations = {
+  readonly [Name in keyof Kernel]: (...args: Parameters<Kernel[Name]>) => Operation<ReturnType<Kernel[Name]>>;
+};
+
+/** Runs an operation to its end, every system call at once and in turn. */
+export function run<Outcome>(kernel: Kernel, operation: Operation<Outcome>): Outcome {
+  let step = operation.next();
+  while (!step.done) step = operation.next(perform(kernel, step.value));
+  return step.value;
+}
+
+/** Makes one system call. */
+export function perform(kernel: Kernel, call: SystemCall): unknown {
+  return (kernel[call.name] as (...args: readonly unknown[]) => unknown)(...call.args);
+}
+
+/** Whether a result is a failure. */
+export function failed(result: unknown): result is Errno {
+  return typeof result === 'string';
+}

@@ -1,0 +1,238 @@
+import fs from 'node:fs';
+import os from 'node:os';
+import { getSystemErrorName } from 'node:util';
+
+import { addon, type Credentials, type FileIdentity } from './addon.js';
+import type { Errno, FileStatus, FileType, Kernel, OpenFlags } from './kernel.js';
+
+const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_DIRECTORY } = fs.constants;
+
+/** O_PATH is not in fs.constants; this is its value in Linux on every processor that Node runs on. */
+const O_PATH = process.platform === 'linux' ? 0o10000000 : undefined;
+
+/** Without O_CLOEXEC, which libuv adds to every open(2). */
+const openFlags: { readonly [Flags in OpenFlags]: number | undefined } = {
+  'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC': O_RDWR | O_NOFOLLOW | O_NONBLOCK,
+  'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC': O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK,
+  'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC': O_RDONLY | O_NOFOLLOW | O_NONBLOCK,
+  'O_PATH|O_NOFOLLOW|O_CLOEXEC': O_PATH && O_PATH | O_NOFOLLOW,
+  'O_PATH|O_DIRECTORY|O_CLOEXEC': O_PATH && O_PATH | O_DIRECTORY,
+};
+
+/** The same numbers on every system that has flock(2). */
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+/**
+ * The descriptors that Node opened for us, which Node has to close: it counts those of a worker thread, warns when one that it
+ * doesn't know is closed, and closes what is left when the thread ends. All others (sockets, and what was received or
+ * inherited) are closed by the addon, which opened them.
+ *
+ * It is these that are remembered and not the sockets, because only these can't be closed behind our back: a socket that
+ * `server.listen({ fd })` was given is closed by libuv, its number is given to somebody else, and a note "ours, a socket" would
+ * be wrong from then on. A number is judged anew whenever it is opened.
+ */
+const openedByNode = new Set<number>();
+
+const bigint = { bigint: true } as const;
+const bigintOrUndefined = { bigint: true, throwIfNoEntry: false } as const;
+
+/** Lent to the addon for the time of one call, so that not every call makes new ones. */
+const file = new Uint32Array(2) as FileIdentity;
+const credentials = new Uint32Array(3) as Credentials;
+const sleeper = new Int32Array(new SharedArrayBuffer(4));
+
+/** The real kernel. Every method is synchronous and takes microseconds, but for `nanosleep`. */
+export const kernel: Kernel = {
+  open(path, flags, mode) {
+    const number = openFlags[flags];
+    if (number === undefined) return 'ENOSYS';
+    try {
+      const fd = fs.openSync(path, number, mode);
+      openedByNode.add(fd);
+      return fd;
+    } catch (error) {
+      return errnoOf(error);
+    }
+  },
+  close(fd) {
+    if (!openedByNode.delete(fd)) return done(addon().close(fd));
+    return attempt(() => fs.closeSync(fd));
+  },
+  fstat(fd) {
+    try {
+      return fileStatus(fs.fstatSync(fd, bigint));
+    } catch (error) {
+      return errnoOf(error);
+    }
+  },
+  lstat(path) {
+    try {
+      // No exception for ENOENT, the answer that is wanted most: it would take five times as long.
+      const stats = fs.lstatSync(path, bigintOrUndefined);
+      return stats === undefined ? 'ENOENT' : fileStatus(stats);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  },
+  realpath(path) {
+    try {
+      return { path: fs.realpathSync.native(path) };
+    } catch (error) {
+      return errnoOf(error);
+    }
+  },
+  flock(fd, operation) {
+    // Waiting would stop the whole thread, and nobody could call it off.
+    if (operation !== 'LOCK_EX|LOCK_NB') return 'ENOSYS';
+    return done(addon().flock(fd, LOCK_EX | LOCK_NB));
+  },
+  pread(fd, bytesMax) {
+    try {
+      const bytes = Buffer.allocUnsafe(bytesMax);
+      return { text: bytes.toString('utf8', 0, fs.readSync(fd, bytes, 0, bytesMax, 0)) };
+    } catch (error) {
+      return errnoOf(error);
+    }
+  },
+  pwrite(fd, text) {
+    try {
+      return fs.writeSync(fd, text, 0, 'utf8');
+    } catch (error) {
+      return errnoOf(error);
+    }
+  },
+  ftruncate: (fd, length) => attempt(() => fs.ftruncateSync(fd, length)),
+  unlink: (path) => attempt(() => fs.unlinkSync(path)),
+  link: (from, to) => attempt(() => fs.linkSync(from, to)),
+  rename: (from, to, flags) =>
+    flags === 'RENAME_NOREPLACE' ? done(addon().renameNoReplace(from, to)) : attempt(() => fs.renameSync(from, to)),
+  socket() {
+    const fd = addon().socket();
+    if (fd < 0) return errnoName(fd);
+    openedByNode.delete(fd);
+    return fd;
+  },
+  fchmod: (fd, mode) => attempt(() => fs.fchmodSync(fd, mode)),
+  chmod: (path, mode) => attempt(() => fs.chmodSync(path, mode)),
+  chown: (path, uid, gid) => attempt(() => fs.chownSync(path, uid, gid)),
+  bind: (fd, name) => done(addon().bind(fd, name)),
+  listen: (fd, backlog) => done(addon().listen(fd, backlog)),
+  probe: (name) => done(addon().probe(name)),
+  sock_diag(fd) {
+    try {
+      const status = fs.fstatSync(fd);
+      // sock_diag goes by inode number: that of a file may well be that of somebody's socket too.
+      if (!status.isSocket()) return 'ENOTSOCK';
+      const result = addon().sockDiag(status.ino, file);
+      return result < 0 ? errnoName(result) : { dev: BigInt(file[0]), ino: BigInt(file[1]) };
+    } catch (error) {
+      return errnoOf(error);
+    }
+  },
+  // Windows alone has none, and this kernel is not for Windows.
+  geteuid: () => process.geteuid?.() ?? -1,
+  nanosleep(milliseconds) {
+    Atomics.wait(sleeper, 0, 0, milliseconds);
+    return 0;
+  },
+};
+
+/** SO_PEERCRED: who is at the other end, as of its connect(2) or listen(2). pid 0: in a PID namespace that we don't see. */
+export function peerCredentials(fd: number): { readonly pid: number; readonly uid: number; readonly gid: number } | Errno {
+  const result = addon().peerCredentials(fd, credentials);
+  return result < 0 ? errnoName(result) : { pid: credentials[0], uid: credentials[1], gid: credentials[2] };
+}
+
+/** setgroups(2) allows no more than this, NGROUPS_MAX. */
+const groupsMax = 65_536;
+
+/** SO_PEERGROUPS: the supplementary groups of the other end. Elsewhere than on Linux `ENOSYS`. */
+export function peerGroups(fd: number): readonly number[] | Errno {
+  let groups = new Uint32Array(64);
+  let count = addon().peerGroups(fd, groups);
+  if (count < 0 && errnoName(count) === 'ERANGE') {
+    groups = new Uint32Array(groupsMax);
+    count = addon().peerGroups(fd, groups);
+  }
+  return count < 0 ? errnoName(count) : Array.from(groups.subarray(0, count));
+}
+
+/** getpwnam(3): the uid of a user. `ENOENT`: there is none of this name. */
+export function getpwnam(name: string): number | Errno {
+  const uid = addon().getpwnam(name);
+  return uid < 0 ? errnoName(uid) : uid;
+}
+
+/** getgrnam(3): the gid of a group. `ENOENT`: there is none of this name. */
+export function getgrnam(name: string): number | Errno {
+  const gid = addon().getgrnam(name);
+  return gid < 0 ? errnoName(gid) : gid;
+}
+
+/** getpwuid(3): the name of a user. `ENOENT`: nobody has this uid. */
+export function getpwuid(uid: number): { readonly name: string } | Errno {
+  const name = addon().getpwuid(uid);
+  return typeof name === 'number' ? errnoName(name) : { name };
+}
+
+function attempt(call: () => void): 0 | Errno {
+  try {
+    call();
+    return 0;
+  } catch (error) {
+    return errnoOf(error);
+  }
+}
+
+function done(result: number): 0 | Errno {
+  return result < 0 ? errnoName(result) : 0;
+}
+
+function fileStatus(stats: fs.BigIntStats): FileStatus {
+  const mode = Number(stats.mode);
+  return {
+    dev: stats.dev,
+    ino: stats.ino,
+    type: fileTypes[(mode & 0o170000) >> 12] ?? 'device',
+    mode: mode & 0o7777,
+    uid: Number(stats.uid),
+    gid: Number(stats.gid),
+    nlink: Number(stats.nlink),
+    size: Number(stats.size),
+  };
+}
+
+/** By the S_IFMT bits of the mode: inode(7). */
+const fileTypes: Readonly<Record<number, FileType>> = {
+  0o01: 'fifo',
+  0o02: 'device',
+  0o04: 'directory',
+  0o06: 'device',
+  0o10: 'file',
+  0o12: 'symlink',
+  0o14: 'socket',
+};
+
+const errnoNames = new Map<number, Errno>();
+
+/** The name of an errno that was negated. Node's own name where it has one; it has none for ENOLCK, ESTALE and EDQUOT. */
+function errnoName(negated: number): Errno {
+  let name = errnoNames.get(negated);
+  if (name === undefined) {
+    const known = getSystemErrorName(negated);
+    const named = /^E[A-Z0-9]+$/.test(known)
+      ? known
+      : Object.entries(os.constants.errno).find(([, number]) => number === -negated)?.[0];
+    name = (named ?? `E${-negated}`) as Errno;
+    errnoNames.set(negated, name);
+  }
+  return name;
+}
+
+/** The errno of what node:fs threw. Anything but a failed system call is a mistake of the caller, and is thrown on. */
+function errnoOf(error: unknown): Errno {
+  const { errno, syscall } = error as NodeJS.ErrnoException;
+  if (typeof errno !== 'number' || typeof syscall !== 'string') throw error;
+  return errnoName(-Math.abs(errno));
+}

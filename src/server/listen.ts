@@ -1,0 +1,49 @@
+import type { Server } from 'node:net';
+import { SocketAddressError } from '../errors/error.js';
+import { show } from '../errors/explain.js';
+import { adopt } from './adopt.js';
+import { acquireNow, Claim, publicAddress } from './claim.js';
+import { readRequest, type ListenOptions } from '../request/options.js';
+
+/**
+ * Makes a server listen on a Unix socket that nobody can take away, and that a crash never blocks.
+ *
+ * When the promise is fulfilled, clients can connect, `server.listening` is true and `server.address()` is the address. A socket
+ * file that a dead server left is replaced; a live server's address is refused (`EADDRINUSE`, with its `holder`). Regular files,
+ * directories and symlinks at the path are left alone.
+ *
+ * `server.close()` releases the claim at once, not when the last connection ends; so does a normal process exit. After
+ * `kill -9`, the kernel releases the claim and the next start removes the socket file. No signal handler is installed.
+ *
+ * It does not protect against programs that unlink the path without asking, or that remove the lock file.
+ *
+ * @param server any server of node:net, node:http, node:https, node:http2 or node:tls
+ * @param address a pathname, or an abstract name such as `@app` (Linux)
+ * @throws {SocketAddressError} `EADDRINUSE` (somebody has the address), `ENOTSOCK` (another file is at the path), `EACCES`,
+ * `ENOENT` (no such directory), `ENAMETOOLONG`, `EINVAL` (bad address or option), `ERR_SERVER_ALREADY_LISTEN`, or the errno of
+ * whatever system call failed
+ * @see flock(2), unix(7), listen(2)
+ */
+export async function listen(server: Server, address: string, options: ListenOptions = {}): Promise<Claim> {
+  const request = readRequest(address, options);
+  if (server.listening) throw alreadyListening(address);
+  const hold = acquireNow(request);
+  const listening = publicAddress(request, hold);
+  try {
+    await adopt(server, hold, listening, request.terms.backlog);
+  } catch (error) {
+    hold.surrender();
+    throw error;
+  }
+  return new Claim(listening, hold, () => {
+    if (server.listening && !hold.released) server.close();
+  });
+}
+
+function alreadyListening(address: string): SocketAddressError {
+  return new SocketAddressError(`Cannot listen on ${show(address)}: the server is listening already. Close it first.`, {
+    code: 'ERR_SERVER_ALREADY_LISTEN',
+    reason: 'already-listening',
+    address,
+  });
+}

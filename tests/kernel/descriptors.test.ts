@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import os from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { Worker } from 'node:worker_threads';
+import { kernel } from '#dist/kernel/posix.js';
+
+const posix = import.meta.resolve('#dist/kernel/posix.js');
+
+function directory(t: TestContext): string {
+  const path = fs.mkdtempSync(join(os.tmpdir(), 'ra-'));
+  t.after(() => fs.rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+/** A thread that runs these statements; what it is asked to `post` comes as messages. */
+function worker(t: TestContext, dir: string, statements: string): Worker {
+  const thread = new Worker(
+    `const { parentPort, workerData: dir } = require('node:worker_threads');
+     const net = require('node:net');
+     const post = (message) => parentPort.postMessage(message);
+     const lockFlags = 'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC';
+     import(${JSON.stringify(posix)}).then(async ({ kernel }) => { ${statements} });`,
+    { eval: true, workerData: dir },
+  );
+  t.after(() => thread.terminate());
+  return thread;
+}
+
+test('a worker opens and closes files and sockets with the same numbers → each layer closes its own, without a warning', async (t) => {
+  const thread = worker(
+    t,
+    directory(t),
+    `const warnings = [];
+     process.on('warning', (warning) => warnings.push(warning.message));
+     const numbers = new Set();
+     const results = new Set();
+     for (let i = 0; i < 3; i++) {
+       const file = kernel.open(dir + '/' + i, lockFlags, 0o600);
+       results.add(kernel.close(file));
+       const socket = kernel.socket();
+       results.add(kernel.close(socket));
+       numbers.add(file).add(socket);
+     }
+     // libuv closes this one. Its number goes to a file next, which Node must close.
+     const handed = kernel.socket();
+     kernel.bind(handed, dir + '/socket');
+     const server = net.createServer();
+     await new Promise((listening) => server.listen({ fd: handed }, listening));
+     await new Promise((closed) => server.close(closed));
+     const file = kernel.open(dir + '/last', lockFlags, 0o600);
+     numbers.add(file);
+     results.add(kernel.close(file));
+     setImmediate(() => post({ warnings, numbers: numbers.size, reused: file === handed, results: [...results] }));`,
+  );
+  const [report] = (await once(thread, 'message')) as [unknown];
+  assert.deepEqual(report, { warnings: [], numbers: 1, reused: true, results: [0] });
+});
+
+test('a worker is terminated while it holds a lock → the lock is free', async (t) => {
+  const dir = directory(t);
+  const thread = worker(
+    t,
+    dir,
+    `const fd = kernel.open(dir + '/lock', lockFlags, 0o600);
+     post(kernel.flock(fd, 'LOCK_EX|LOCK_NB'));
+     setInterval(() => {}, 1_000_000);`,
+  );
+  assert.deepEqual(await once(thread, 'message'), [0]);
+  const fd = kernel.open(`${dir}/lock`, 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0) as number;
+  t.after(() => kernel.close(fd));
+  assert.equal(kernel.flock(fd, 'LOCK_EX|LOCK_NB'), 'EAGAIN');
+  await thread.terminate();
+  assert.equal(kernel.flock(fd, 'LOCK_EX|LOCK_NB'), 0);
+});

@@ -1,0 +1,274 @@
+import type { Errno, FileStatus, Kernel } from '#dist/kernel/kernel.js';
+import {
+  copyWorld,
+  description,
+  firstFd,
+  newInode,
+  settle,
+  socketBoundTo,
+  type OpenFile,
+  type OpenSocket,
+  type World,
+} from './world.js';
+
+/** The call can't go on now: it waits for a lock, or for the directory. */
+export const waits: unique symbol = Symbol('waits');
+/** The call has done a first part; making it again does the rest. */
+export const halfway: unique symbol = Symbol('halfway');
+
+/** Calls that the protocol never makes: what naive schemes and outsiders do besides. */
+export interface OtherCalls {
+  /** connect(2) of a stream socket, which is closed again at once: the listener sees a connection. */
+  connect(path: string): 0 | Errno;
+  /** kill(2) with signal 0. A process that has nothing open counts as gone. */
+  kill(pid: number): 0 | Errno;
+  getpid(): number;
+}
+
+/** A world that may be changed, and the process that calls. */
+interface Caller {
+  readonly world: World;
+  readonly process: number;
+}
+
+type Calls = Kernel & OtherCalls;
+type Answer<Name extends keyof Calls> = ReturnType<Calls[Name]> | typeof waits | typeof halfway;
+type Table = { readonly [Name in keyof Calls]: (caller: Caller, ...args: Parameters<Calls[Name]>) => Answer<Name> };
+
+const umask = 0o022;
+const device = 1n;
+const uid = 1000;
+
+/** Makes one system call. The world that is passed stays as it is. */
+export function systemCall(
+  world: World,
+  process: number,
+  name: string,
+  args: readonly unknown[],
+): { answer: unknown; world: World } {
+  const next = copyWorld(world);
+  const call = table[name as keyof Calls] as (caller: Caller, ...args: readonly unknown[]) => unknown;
+  const answer = call({ world: next, process }, ...args);
+  return { answer, world: settle(next) };
+}
+
+/**
+ * Whether a call concerns nobody but its process: no other process's call, and no guarantee, depends on whether it was made, it
+ * never fails or waits because of another, and a crash after it leaves just what a crash before it leaves.
+ */
+export function isLocal(world: World, process: number, name: string, args: readonly unknown[]): boolean {
+  if (name === 'socket' || name === 'geteuid' || name === 'nanosleep' || name === 'getpid') return true;
+  if (name !== 'fchmod' && name !== 'sock_diag') return false;
+  const socket = description(world, process, args[0] as number);
+  // A bound socket pins its inode, so what sock_diag(7) says of it never changes.
+  return socket?.kind === 'socket' && (name === 'sock_diag' || socket.ino === 0);
+}
+
+const table: Table = {
+  open(caller, path, flags, mode) {
+    const { world } = caller;
+    const creates = flags.includes('O_CREAT');
+    if (creates && isDirectoryBusy(caller)) return waits;
+    const named = lookup(caller, path);
+    if (named === undefined && !creates) return 'ENOENT';
+    if (named !== undefined && creates) return 'EEXIST';
+    if (named === undefined && !hasDirectory(world, path)) return 'ENOENT';
+    const ino = named ?? newInode(world, { type: 'file', mode: mode & ~umask, text: '' });
+    world.names[path] = ino;
+    if (!flags.includes('O_PATH')) {
+      const { type } = world.inodes[ino]!;
+      if (type === 'symlink') return 'ELOOP';
+      if (type === 'socket') return 'ENXIO';
+      if (type === 'directory' && flags.includes('O_RDWR')) return 'EISDIR';
+    }
+    return newDescriptor(caller, { kind: 'file', ino, path, locked: false });
+  },
+  close({ world, process }, fd) {
+    if (!description(world, process, fd)) return 'EBADF';
+    world.descriptors[process]![fd - firstFd] = -1;
+    return 0;
+  },
+  fstat({ world, process }, fd) {
+    const opened = description(world, process, fd);
+    return opened ? status(world, opened.ino) : 'EBADF';
+  },
+  lstat(caller, path) {
+    const ino = lookup(caller, path);
+    return ino === undefined ? 'ENOENT' : status(caller.world, ino);
+  },
+  realpath(caller, path) {
+    const plain = path.replace(/(.)\/$/, '$1');
+    return lookup(caller, plain) === undefined ? 'ENOENT' : { path: plain };
+  },
+  flock({ world, process }, fd, operation) {
+    const opened = description(world, process, fd);
+    if (opened?.kind !== 'file') return 'EBADF';
+    if (world.flockErrno) return world.flockErrno;
+    const taken = world.open.some(
+      (other) => other !== opened && other.kind === 'file' && other.locked && other.ino === opened.ino,
+    );
+    if (!taken) opened.locked = true;
+    if (!taken) return 0;
+    if (operation === 'LOCK_EX|LOCK_NB') return 'EAGAIN';
+    return world.names[opened.path] === opened.ino ? waits : 'ESTALE';
+  },
+  pread({ world, process }, fd, bytesMax) {
+    const opened = description(world, process, fd);
+    return opened?.kind === 'file' ? { text: world.inodes[opened.ino]!.text.slice(0, bytesMax) } : 'EBADF';
+  },
+  pwrite({ world, process }, fd, text) {
+    const opened = description(world, process, fd);
+    if (opened?.kind !== 'file') return 'EBADF';
+    const inode = world.inodes[opened.ino]!;
+    inode.text = text + inode.text.slice(text.length);
+    return text.length;
+  },
+  ftruncate({ world, process }, fd, length) {
+    const opened = description(world, process, fd);
+    if (opened?.kind !== 'file') return 'EBADF';
+    const inode = world.inodes[opened.ino]!;
+    inode.text = inode.text.slice(0, length).padEnd(length, '\0');
+    return 0;
+  },
+  unlink(caller, path) {
+    if (isDirectoryBusy(caller)) return waits;
+    const ino = caller.world.names[path];
+    if (ino === undefined) return 'ENOENT';
+    if (caller.world.inodes[ino]!.type === 'directory') return 'EISDIR';
+    delete caller.world.names[path];
+    return 0;
+  },
+  link(caller, from, to) {
+    if (isDirectoryBusy(caller)) return waits;
+    const { names } = caller.world;
+    if (names[from] === undefined) return 'ENOENT';
+    if (names[to] !== undefined) return 'EEXIST';
+    names[to] = names[from];
+    return 0;
+  },
+  rename(caller, from, to, flags) {
+    if (isDirectoryBusy(caller)) return waits;
+    const { names } = caller.world;
+    const ino = names[from];
+    if (ino === undefined) return 'ENOENT';
+    if (names[to] !== undefined && flags === 'RENAME_NOREPLACE') return 'EEXIST';
+    if (names[to] === ino) return 0; // rename(2): two names of one inode both stay.
+    delete names[from];
+    names[to] = ino;
+    return 0;
+  },
+  socket: (caller) => newDescriptor(caller, { kind: 'socket', ino: 0, name: '', mode: 0o777, listening: false, visited: false }),
+  fchmod({ world, process }, fd, mode) {
+    const opened = description(world, process, fd);
+    if (!opened) return 'EBADF';
+    if (opened.kind === 'file') world.inodes[opened.ino]!.mode = mode;
+    else opened.mode = mode; // Only the mode that bind(2) will give: after it, the file has its own.
+    return 0;
+  },
+  chmod(caller, path, mode) {
+    const ino = followed(caller, path);
+    if (ino === undefined) return 'ENOENT';
+    caller.world.inodes[ino]!.mode = mode;
+    return 0;
+  },
+  chown: (caller, path) => (followed(caller, path) === undefined ? 'ENOENT' : 0),
+  /**
+   * In two halves, as Linux does it: the file is there, and only then the socket is found behind it. The directory stays locked
+   * from the one to the other, so others may look at the file in between, but can't remove it, rename it or bind.
+   */
+  bind(caller, fd, name) {
+    const { world, process } = caller;
+    const socket = description(world, process, fd);
+    if (socket?.kind !== 'socket') return 'EBADF';
+    if (name.startsWith('\0')) return bindAbstract(world, socket, name);
+    if (world.binding === process) {
+      socket.ino = world.names[name]!;
+      world.binding = -1;
+      return 0;
+    }
+    if (isDirectoryBusy(caller)) return waits;
+    if (!hasDirectory(world, name)) return 'ENOENT';
+    if (world.names[name] !== undefined) return 'EADDRINUSE';
+    if (socket.ino !== 0 || socket.name !== '') return 'EINVAL';
+    world.names[name] = newInode(world, { type: 'socket', mode: socket.mode & ~umask, text: '' });
+    world.binding = process;
+    return halfway;
+  },
+  listen({ world, process }, fd) {
+    const socket = description(world, process, fd);
+    if (socket?.kind !== 'socket') return 'EBADF';
+    if (socket.ino === 0 && socket.name === '') return 'EINVAL';
+    socket.listening = true;
+    return 0;
+  },
+  probe(caller, name) {
+    const socket = socketNamed(caller, name);
+    return typeof socket === 'string' ? socket : 'EPROTOTYPE';
+  },
+  connect(caller, path) {
+    const socket = socketNamed(caller, path);
+    if (typeof socket === 'string') return socket;
+    if (!socket.listening) return 'ECONNREFUSED';
+    socket.visited = true;
+    return 0;
+  },
+  sock_diag({ world, process }, fd) {
+    const socket = description(world, process, fd);
+    if (socket?.kind !== 'socket' || socket.ino === 0) return 'ENOENT';
+    return { dev: device, ino: BigInt(socket.ino) };
+  },
+  geteuid: () => uid,
+  getpid: ({ process }) => process,
+  kill: ({ world }, pid) => (world.descriptors[pid]?.length ? 0 : 'ESRCH'),
+  nanosleep: () => 0,
+};
+
+function bindAbstract(world: World, socket: OpenSocket, name: string): 0 | Errno {
+  if (world.open.some((other) => other.kind === 'socket' && other.name === name)) return 'EADDRINUSE';
+  if (socket.ino !== 0 || socket.name !== '') return 'EINVAL';
+  socket.name = name;
+  return 0;
+}
+
+function socketNamed(caller: Caller, name: string): OpenSocket | Errno {
+  const { open } = caller.world;
+  if (name.startsWith('\0'))
+    return (open.find((other) => other.kind === 'socket' && other.name === name) as OpenSocket) ?? 'ECONNREFUSED';
+  const ino = followed(caller, name);
+  return ino === undefined ? 'ENOENT' : (socketBoundTo(caller.world, ino) ?? 'ECONNREFUSED');
+}
+
+/** The inode that a path names; a symlink itself, but what is behind `/proc/self/fd/…`. */
+function lookup({ world, process }: Caller, path: string): number | undefined {
+  const through = /^\/proc\/self\/fd\/(\d+)$/.exec(path);
+  return through ? description(world, process, Number(through[1]))?.ino : world.names[path];
+}
+
+function followed(caller: Caller, path: string): number | undefined {
+  const ino = lookup(caller, path);
+  const inode = ino === undefined ? undefined : caller.world.inodes[ino];
+  return inode?.type === 'symlink' ? followed(caller, inode.text) : ino;
+}
+
+function hasDirectory({ names }: World, path: string): boolean {
+  return names[path.slice(0, path.lastIndexOf('/'))] !== undefined;
+}
+
+/** Whether another process has the directory locked, halfway through its bind(2). */
+function isDirectoryBusy({ world, process }: Caller): boolean {
+  return world.binding !== -1 && world.binding !== process;
+}
+
+function newDescriptor({ world, process }: Caller, opened: OpenFile | OpenSocket): number {
+  const fds = world.descriptors[process]!;
+  const free = fds.indexOf(-1);
+  const at = free < 0 ? fds.length : free;
+  fds[at] = world.open.push(opened) - 1;
+  return at + firstFd;
+}
+
+function status(world: World, ino: number): FileStatus {
+  const { type, mode, text } = world.inodes[ino]!;
+  const nlink = Object.values(world.names).filter((named) => named === ino).length;
+  return { dev: device, ino: BigInt(ino), type, mode, uid, gid: uid, nlink, size: type === 'file' ? text.length : 0 };
+}
