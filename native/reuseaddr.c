@@ -2,25 +2,19 @@
  * The system calls that Node lacks: one function for each, no policy, no state.
  *
  * A function gives what the system call gives, or the errno as a negative number; it throws only a TypeError, for an
- * argument of the wrong type. Nothing is kept between calls, so every thread can load the module, as often as it likes.
+ * argument of the wrong type. But for the waits (wait.c) nothing is kept between calls, so every thread can load the module, as
+ * often as it likes.
  *
  * The library is linked against nothing, not even libc: it uses what the process that loads it has brought along, so one
  * file serves glibc and musl. So every function used here must be in both, with one layout of its structures, and with a
  * meaning that never changed: an unversioned name is bound to glibc's oldest version of it. What is newer goes through
  * syscall(2).
  */
-#define _GNU_SOURCE
-#define NAPI_VERSION 8
-#include <node_api.h>
+#include "reuseaddr.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <limits.h>
 #include <pwd.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -30,9 +24,6 @@
 #include <unistd.h>
 
 #if defined(__linux__)
-#include <linux/netlink.h>
-#include <linux/sock_diag.h>
-#include <linux/unix_diag.h>
 #include <sys/syscall.h>
 #endif
 #if defined(__APPLE__)
@@ -42,71 +33,16 @@
 #include <sys/ucred.h>
 #endif
 
-/* ---- arguments and results ---- */
-
-/* Node-API cuts a text that is too long at a whole character. With this much room to spare, a text that was cut is still
-   longer than what is allowed, and is refused for its length like any other. */
-enum { ROOM_TO_SPARE = 8, ARGUMENTS_MAX = 3 };
-
-/* Arguments that are missing are filled with undefined, which the type checks below refuse. */
-static void arguments(napi_env env, napi_callback_info info, napi_value values[ARGUMENTS_MAX]) {
-  size_t count = ARGUMENTS_MAX;
-  napi_get_cb_info(env, info, &count, values, NULL, NULL);
-}
-
-static bool refuse(napi_env env, const char *expected) {
-  napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", expected);
-  return false;
-}
-
-/* Not napi_get_value_int32, which takes NaN for 0, and 2 ** 32 + 1 for 1: both are somebody's descriptors. */
-static bool integer(napi_env env, napi_value value, double min, double max, double *number) {
-  if (napi_get_value_double(env, value, number) != napi_ok || !(*number >= min && *number <= max) ||
-      *number != (double)(int64_t)*number)
-    return refuse(env, "expected an integer in range");
-  return true;
-}
-
-static bool whole(napi_env env, napi_value value, int *number) {
-  double wide;
-  if (!integer(env, value, INT_MIN, INT_MAX, &wide)) return false;
-  *number = (int)wide;
-  return true;
-}
-
-static bool text(napi_env env, napi_value value, char *bytes, size_t room, size_t *length) {
-  if (napi_get_value_string_utf8(env, value, bytes, room, length) != napi_ok) return refuse(env, "expected a string");
-  return true;
-}
-
-static bool words(napi_env env, napi_value value, size_t wanted, uint32_t **array, size_t *count) {
-  napi_typedarray_type type;
-  if (napi_get_typedarray_info(env, value, &type, count, (void **)array, NULL, NULL) != napi_ok ||
-      type != napi_uint32_array || *count < wanted)
-    return refuse(env, "expected a Uint32Array that is long enough");
-  return true;
-}
-
-static napi_value integral(napi_env env, int64_t number) {
-  napi_value value = NULL;
-  napi_create_int64(env, number, &value);
-  return value;
-}
-
-/* What a system call gave, or its errno as a negative number. */
-static int outcome(long returned) { return returned < 0 ? -errno : (int)returned; }
-
 /* ---- files ---- */
 
-/* flock(2). With LOCK_NB only a network file system waits at all, so EINTR says nothing to the caller. Without it EINTR is
-   how a wait is called off, and must be seen. */
+/* flock(2). With LOCK_NB only a network file system waits at all, so EINTR says nothing to the caller. Waits: wait.c. */
 static napi_value js_flock(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   int fd, operation, result;
   arguments(env, info, given);
   if (!whole(env, given[0], &fd) || !whole(env, given[1], &operation)) return NULL;
   do result = outcome(flock(fd, operation));
-  while (result == -EINTR && (operation & LOCK_NB));
+  while (result == -EINTR);
   return integral(env, result);
 }
 
@@ -140,6 +76,38 @@ static napi_value js_close(napi_env env, napi_callback_info info) {
   if (!whole(env, given[0], &fd)) return NULL;
   int result = outcome(close(fd));
   return integral(env, result == -EINTR ? 0 : result);
+}
+
+/* A constant by its name: its number differs between systems. */
+struct constant {
+  const char *name;
+  int number;
+};
+
+static bool constant(napi_env env, napi_value value, const struct constant *known, size_t count, int *number) {
+  char name[64];
+  size_t length;
+  if (!text(env, value, name, sizeof name, &length)) return false;
+  for (size_t i = 0; i < count; i++) {
+    *number = known[i].number;
+    if (strcmp(known[i].name, name) == 0) return true;
+  }
+  return refuse(env, "expected the name of a constant");
+}
+
+/* fcntl(2). None of these waits. */
+static napi_value js_fcntl(napi_env env, napi_callback_info info) {
+  static const struct constant commands[] = {
+      {"F_DUPFD_CLOEXEC", F_DUPFD_CLOEXEC}, {"F_GETFD", F_GETFD}, {"F_SETFD", F_SETFD},
+      {"F_GETFL", F_GETFL},                 {"F_SETFL", F_SETFL},
+  };
+  napi_value given[ARGUMENTS_MAX];
+  int fd, command, argument;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &fd) || !whole(env, given[2], &argument) ||
+      !constant(env, given[1], commands, sizeof commands / sizeof commands[0], &command))
+    return NULL;
+  return integral(env, outcome(fcntl(fd, command, argument)));
 }
 
 /* ---- sockets ---- */
@@ -214,6 +182,20 @@ static napi_value js_listen(napi_env env, napi_callback_info info) {
   return integral(env, outcome(listen(fd, backlog)));
 }
 
+/* connect(2). A socket that doesn't block has its answer at once: a queue that is full is EAGAIN here, where TCP would wait. */
+static napi_value js_connect(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  struct sockaddr_un address;
+  socklen_t size;
+  int fd, result;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &fd) || !socket_name(env, given[1], &address, &size, &result)) return NULL;
+  if (result != 0) return integral(env, result);
+  do result = outcome(connect(fd, (struct sockaddr *)&address, size));
+  while (result == -EINTR);
+  return integral(env, result);
+}
+
 /* connect(2) with a datagram socket: the kernel looks the name up and then refuses the type (EPROTOTYPE), before a stream
    listener can see anything of it. Nobody being bound to the file, it says ECONNREFUSED. Abstract names it can't ask about:
    each type of socket has names of its own, so that would say ECONNREFUSED of a live one. */
@@ -234,86 +216,40 @@ static napi_value js_probe(napi_env env, napi_callback_info info) {
   return integral(env, result);
 }
 
-#if defined(__linux__)
-/* Asks one socket's file over netlink. The kernel answers inside send(2), so the receive never needs to wait. */
-static int ask_sock_diag(int netlink, uint32_t inode, uint32_t file[2]) {
-  struct {
-    struct nlmsghdr header;
-    struct unix_diag_req body;
-  } request;
-  union {
-    struct nlmsghdr header;
-    char bytes[1024];
-  } answer;
-  memset(&request, 0, sizeof request);
-  request.header.nlmsg_len = sizeof request;
-  request.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
-  request.header.nlmsg_flags = NLM_F_REQUEST;
-  request.body.sdiag_family = AF_UNIX;
-  request.body.udiag_states = UINT32_MAX;
-  request.body.udiag_ino = inode;
-  request.body.udiag_show = UDIAG_SHOW_VFS;
-  request.body.udiag_cookie[0] = request.body.udiag_cookie[1] = UINT32_MAX; /* any */
-
-  int result;
-  do result = outcome(send(netlink, &request, sizeof request, 0));
-  while (result == -EINTR);
-  if (result < 0) return result;
-  do result = outcome(recv(netlink, &answer, sizeof answer, MSG_DONTWAIT));
-  while (result == -EINTR);
-  if (result < 0) return result;
-
-  size_t length = (size_t)result;
-  if (length < sizeof answer.header || answer.header.nlmsg_len > length) return -EPROTO;
-  length = answer.header.nlmsg_len;
-  if (answer.header.nlmsg_type == NLMSG_ERROR) {
-    if (length < NLMSG_LENGTH(sizeof(struct nlmsgerr))) return -EPROTO;
-    struct nlmsgerr refused;
-    memcpy(&refused, answer.bytes + NLMSG_HDRLEN, sizeof refused);
-    /* The caller holds the socket, so it exists: a kernel that doesn't find it was built without unix_diag, or looks in
-       another network namespace. That is not knowing, and must not be taken for "bound to no file". */
-    return refused.error == -ENOENT || refused.error == 0 ? -ENOSYS : refused.error;
-  }
-  if (answer.header.nlmsg_type != SOCK_DIAG_BY_FAMILY) return -EPROTO;
-
-  size_t at = NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct unix_diag_msg));
-  while (at + NLA_HDRLEN <= length) {
-    struct nlattr attribute;
-    struct unix_diag_vfs vfs;
-    memcpy(&attribute, answer.bytes + at, sizeof attribute);
-    if (attribute.nla_len < NLA_HDRLEN || at + attribute.nla_len > length) return -EPROTO;
-    if (attribute.nla_type == UNIX_DIAG_VFS && attribute.nla_len >= NLA_HDRLEN + sizeof vfs) {
-      memcpy(&vfs, answer.bytes + at + NLA_HDRLEN, sizeof vfs);
-      /* The kernel's own encoding (12 bits of major, 20 of minor) made into that of stat(2), so that the two compare. */
-      uint32_t major = vfs.udiag_vfs_dev >> 20, minor = vfs.udiag_vfs_dev & 0xfffff;
-      file[0] = (minor & 0xff) | major << 8 | (minor & ~UINT32_C(0xff)) << 12;
-      file[1] = vfs.udiag_vfs_ino;
-      return 0;
-    }
-    at += NLA_ALIGN(attribute.nla_len);
-  }
-  return -ENOENT;
-}
-#endif
-
-/* sock_diag(7): on which device, and which inode (its lower 32 bits), is the file that the socket with this inode is bound to?
-   The path can't say: another file may have been put there since. ENOENT: to none. ENOSYS: this kernel doesn't tell. */
-static napi_value js_sock_diag(napi_env env, napi_callback_info info) {
-  napi_value given[ARGUMENTS_MAX];
-  double inode;
-  uint32_t *file;
-  size_t count;
+/* getsockname(2) of a Unix socket: a pathname, or a NUL and an abstract name of exactly its length, or nothing. */
+static napi_value js_getsockname(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX], name = NULL;
+  struct sockaddr_un address;
+  socklen_t size = sizeof address;
+  int fd;
   arguments(env, info, given);
-  if (!integer(env, given[0], 0, UINT32_MAX, &inode) || !words(env, given[1], 2, &file, &count)) return NULL;
-#if defined(__linux__)
-  int netlink = outcome(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
-  if (netlink < 0) return integral(env, netlink);
-  int result = ask_sock_diag(netlink, (uint32_t)inode, file);
-  close(netlink);
-  return integral(env, result);
-#else
-  return integral(env, -ENOSYS);
+  if (!whole(env, given[0], &fd)) return NULL;
+  memset(&address, 0, sizeof address);
+  int result = outcome(getsockname(fd, (struct sockaddr *)&address, &size));
+  if (result < 0) return integral(env, result);
+  if (address.sun_family != AF_UNIX) return integral(env, -EAFNOSUPPORT);
+  const size_t before = offsetof(struct sockaddr_un, sun_path);
+  size_t length = size < before ? 0 : size - before;
+  /* Linux counts a NUL behind a pathname of 108 bytes, for which sun_path has no room. */
+  if (length > sizeof address.sun_path) length = sizeof address.sun_path;
+  if (length > 0 && address.sun_path[0] != '\0') length = strnlen(address.sun_path, length);
+#if !defined(__linux__)
+  else length = 0; /* No abstract names; an unbound socket may have a name of NULs. */
 #endif
+  napi_create_string_utf8(env, address.sun_path, length, &name);
+  return name;
+}
+
+/* getsockopt(2), SOL_SOCKET, of options that are an int. */
+static napi_value js_getsockopt(napi_env env, napi_callback_info info) {
+  static const struct constant options[] = {{"SO_TYPE", SO_TYPE}, {"SO_ACCEPTCONN", SO_ACCEPTCONN}};
+  napi_value given[ARGUMENTS_MAX];
+  int fd, option, set = 0;
+  socklen_t size = sizeof set;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &fd) || !constant(env, given[1], options, sizeof options / sizeof options[0], &option)) return NULL;
+  int result = outcome(getsockopt(fd, SOL_SOCKET, option, &set, &size));
+  return integral(env, result < 0 ? result : set);
 }
 
 /* ---- peers ---- */
@@ -464,13 +400,22 @@ static napi_value js_getpwuid(napi_env env, napi_callback_info info) {
 
 static const napi_property_descriptor functions[] = {
     FUNCTION("flock", js_flock),
+    FUNCTION("waitFlock", js_wait_flock),
+    FUNCTION("waitPoll", js_wait_poll),
     FUNCTION("renameNoReplace", js_rename_noreplace),
     FUNCTION("close", js_close),
+    FUNCTION("fcntl", js_fcntl),
     FUNCTION("socket", js_socket),
     FUNCTION("bind", js_bind),
     FUNCTION("listen", js_listen),
+    FUNCTION("connect", js_connect),
+    FUNCTION("getsockname", js_getsockname),
+    FUNCTION("getsockopt", js_getsockopt),
+    FUNCTION("sendmsg", js_sendmsg),
+    FUNCTION("recvmsg", js_recvmsg),
     FUNCTION("probe", js_probe),
     FUNCTION("sockDiag", js_sock_diag),
+    FUNCTION("sockDiagDump", js_sock_diag_dump),
     FUNCTION("peerCredentials", js_peer_credentials),
     FUNCTION("peerGroups", js_peer_groups),
     FUNCTION("getpwnam", js_getpwnam),

@@ -1,18 +1,18 @@
 /**
- * Builds native/reuseaddr.c into prebuilt/<platform>-<arch>/reuseaddr.node, with the system's C compiler or $CC.
+ * Builds native/*.c into prebuilt/<platform>-<arch>/reuseaddr.node, with the system's C compiler or $CC.
  *
  *     node scripts/build-native.mjs [--force] [--arch arm64]      CC='zig cc -target aarch64-linux-gnu' for another arch
  *
- * The same source gives the same bytes wherever it lies. What is newer than its source is left as it is.
+ * The same source gives the same bytes wherever it lies. What is newer than its sources is left as it is.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const source = join(root, 'native/reuseaddr.c');
+const sourceFolder = join(root, 'native');
 
 const compileFlags = [
   '-std=c11',
@@ -52,7 +52,9 @@ const linkFlags = {
 export function buildNative({ platform = process.platform, arch = process.arch, force = false } = {}) {
   if (platform === 'win32') return undefined;
   const output = join(root, 'prebuilt', `${platform}-${arch}`, 'reuseaddr.node');
-  if (!force && modified(output) > Math.max(modified(source), modified(fileURLToPath(import.meta.url)))) return output;
+  const sources = readdirSync(sourceFolder).sort().map((file) => join(sourceFolder, file));
+  const newest = Math.max(...[...sources, fileURLToPath(import.meta.url)].map(modified));
+  if (!force && modified(output) > newest) return output;
 
   const [compiler, ...compilerFlags] = (process.env.CC || 'cc').trim().split(/\s+/);
   mkdirSync(dirname(output), { recursive: true });
@@ -63,7 +65,7 @@ export function buildNative({ platform = process.platform, arch = process.arch, 
     ...compileFlags,
     '-I',
     join(root, 'node_modules/node-api-headers/include'),
-    source,
+    ...sources.filter((file) => file.endsWith('.c')),
     '-o',
     unfinished,
     ...(linkFlags[platform] ?? linkFlags.linux),

@@ -7,3 +7,5 @@ export type { Reason } from './errors/error.js';
 export type { Holder } from './holder/holder.js';
 export { inspect } from './inspect/inspect.js';
 export type { AddressState, Inspection } from './inspect/inspect.js';
+export { connect } from './client/connect.js';
+export type { ConnectOptions } from './client/connect.js';

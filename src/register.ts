@@ -1,1 +1,6 @@
-import './server/listen.js';
+/** `node --import reuseaddr/register app.js`: every server of the program listens as `listen` would have it. See docs/preload.md. */
+import { install } from './preload/install.js';
+import { readEnvironment } from './preload/options.js';
+
+const options = readEnvironment(process.env);
+if (options !== undefined) install(options);

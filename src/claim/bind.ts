@@ -134,7 +134,7 @@ function* identify({ path }: Place, fd: number): Operation<FileStatus | 'displac
  * Step 8. Owner, and the mode where the umask narrowed it, on our own file only: through a descriptor of it that is compared with
  * our identity, so that a symlink or a file that somebody puts at the path is never changed.
  */
-function* grant(place: Place, terms: Terms, file: FileStatus): Operation<Refusal | 'displaced' | undefined> {
+export function* grant(place: Place, terms: Terms, file: FileStatus): Operation<Refusal | 'displaced' | undefined> {
   const mode = withSticky(place, terms.mode ?? file.mode);
   const chown = (terms.uid ?? file.uid) !== file.uid || (terms.gid ?? file.gid) !== file.gid;
   if (mode === file.mode && !chown) return undefined;

@@ -12,8 +12,6 @@ export interface Place {
   readonly lockPath: string;
   /** Where a name is put while it is judged (`take.ts`), so that no newcomer can come between the proof and the unlink. */
   readonly asidePath: string;
-  /** The socket on which the holder serves hand-overs. */
-  readonly handoverPath: string;
   /** Whether the path is too long for sun_path, and is bound through a descriptor of its directory. */
   readonly long: boolean;
 }
@@ -31,20 +29,17 @@ export function* locate(address: Pathname, platform: string): Operation<Place | 
   const lock = address.lockPath === undefined ? undefined : yield* inRealDirectory(address.lockPath);
   if (lock !== undefined && 'refused' in lock) return lock;
 
-  const { directory, name } = socket;
+  return placeOf(socket.directory, socket.name, lock === undefined ? undefined : join(lock.directory, lock.name), platform);
+}
+
+/** The place of a name in a real directory. */
+export function placeOf(directory: string, name: string, lockPath: string | undefined, platform: string): Place | Refusal {
   const path = join(directory, name);
   const bytesMax = platform === 'linux' ? pathBytesMax.linux : pathBytesMax.other;
-  const long = byteLength(path) > bytesMax;
   const nameBytesMax = platform === 'linux' ? pathBytesMax.linux - descriptorPathBytesMax : 0;
+  const long = byteLength(path) > bytesMax;
   if (long && byteLength(name) > nameBytesMax) return refuse('too-long', 'ENAMETOOLONG', 'bind', path);
-  return {
-    path,
-    directory,
-    lockPath: lock === undefined ? `${path}.lock` : join(lock.directory, lock.name),
-    asidePath: join(directory, `.${name}.reuseaddr-aside`),
-    handoverPath: `${path}.handover`,
-    long,
-  };
+  return { path, directory, lockPath: lockPath ?? `${path}.lock`, asidePath: join(directory, `.${name}.reuseaddr-aside`), long };
 }
 
 function* inRealDirectory(path: string): Operation<{ directory: string; name: string } | Refusal> {

@@ -27,7 +27,10 @@ export function* probe(path: string): Operation<Liveness> {
 }
 
 /** Makes one call with a name for the socket file that fits sun_path: a long path goes through a descriptor of the file itself. */
-function* throughSocketFile(path: string, call: (name: string) => Operation<0 | Errno>): Operation<0 | Errno> {
+export function* throughSocketFile<Result>(
+  path: string,
+  call: (name: string) => Operation<Result | Errno>,
+): Operation<Result | Errno> {
   if (path.length * 3 <= pathBytesMax.other || byteLength(path) <= pathBytesMax.other) return yield* call(path);
   const file = yield* sys.open(path, 'O_PATH|O_NOFOLLOW|O_CLOEXEC', 0);
   if (file === 'ENOSYS') return yield* call(path);

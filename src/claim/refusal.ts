@@ -35,6 +35,8 @@ export interface Refusal {
   readonly path?: string | undefined;
   /** What the holder wrote about itself into the lock file: text from another process, not to be trusted. */
   readonly record?: string | undefined;
+  /** Where a hand-over was asked for: why it did not come about. */
+  readonly handover?: string | undefined;
 }
 
 export function refuse(refused: Refused, errno: Errno, syscall: keyof Kernel, path?: string, record?: string): Refusal {

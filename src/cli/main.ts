@@ -1,1 +1,65 @@
 #!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { readArguments } from './arguments.js';
+import { UsageError, type Command } from './command.js';
+import { commandEntry } from './commands.js';
+import { status } from './status.js';
+import { openTerminal, type Terminal } from './terminal.js';
+
+const terminal = openTerminal();
+// Not process.exit: it would cut off what a pipe has not taken yet. A write that failed has set it already.
+process.exitCode = (await main(process.argv.slice(2), terminal)) || (process.exitCode ?? 0);
+
+async function main([name, ...args]: readonly string[], terminal: Terminal): Promise<number> {
+  const asked = name === 'help' || name === '--help' || name === '-h';
+  if (asked && args.length > 0 && args[0] !== undefined) return await call(args[0], ['--help'], terminal);
+  if (asked) return await print(terminal, async () => (await import('./help.js')).overview(terminal));
+  if (name === '--version' || name === '-V') return await print(terminal, () => `${version()}\n`);
+  if (name === undefined) return refuse('Missing command', 'reuseaddr COMMAND [OPTION…] …', '', terminal);
+  return await call(name, args, terminal);
+}
+
+async function call(name: string, args: readonly string[], terminal: Terminal): Promise<number> {
+  const entry = commandEntry(name);
+  if (entry === undefined) {
+    const what = name.startsWith('-') ? 'Unknown option' : 'Unknown command';
+    return refuse(`${what} '${name}'`, 'reuseaddr COMMAND [OPTION…] …', '', terminal);
+  }
+  const { command } = await entry.load();
+  try {
+    const invocation = readArguments(command, args);
+    if (invocation.options['help'] === true) {
+      return await print(terminal, async () => (await import('./help.js')).helpOf(command, terminal));
+    }
+    return await command.run({ ...invocation, terminal });
+  } catch (error) {
+    return await explain(error, command, terminal);
+  }
+}
+
+async function explain(error: unknown, command: Command, terminal: Terminal): Promise<number> {
+  if (error instanceof UsageError) {
+    return refuse(error.message, (await import('./help.js')).usageOf(command), ` ${command.name}`, terminal);
+  }
+  const { message, code, reason } = error as { message: string; code?: string; reason?: string };
+  // Anything else is a mistake of ours, and its stack is wanted.
+  if (code === undefined) throw error;
+  terminal.complain(message);
+  if (reason === 'bad-address' || reason === 'bad-option') return status.usage;
+  return code === 'EADDRINUSE' ? status.inUse : status.failed;
+}
+
+function refuse(message: string, usage: string, command: string, terminal: Terminal): number {
+  terminal.complain(`${message}.\nUsage: ${usage}\nTry 'reuseaddr${command} --help'.`);
+  return status.usage;
+}
+
+async function print(terminal: Terminal, text: () => string | Promise<string>): Promise<number> {
+  terminal.print(await text());
+  return status.done;
+}
+
+function version(): string {
+  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+  return manifest.version;
+}

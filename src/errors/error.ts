@@ -2,9 +2,25 @@ import { constants } from 'node:os';
 import type { Refused } from '../claim/refusal.js';
 import type { Holder } from '../holder/holder.js';
 
+/** Why an address could not be connected to. */
+export type Unreachable =
+  // These may pass, and are tried again until the deadline.
+  | 'absent'
+  | 'no-directory'
+  | 'stale'
+  | 'starting'
+  | 'backlog-full'
+  // These don't.
+  | 'denied'
+  | 'not-a-socket'
+  | 'not-a-stream'
+  | 'too-long'
+  | 'system';
+
 /** Why a call failed: finer than `code`, one meaning each. `docs/errors.md` lists them with what to do. */
 export type Reason =
   | Refused
+  | Unreachable
   | 'bad-address'
   | 'bad-option'
   | 'unknown-user'

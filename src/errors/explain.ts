@@ -1,12 +1,16 @@
 import type { Refusal } from '../claim/refusal.js';
 import { holderOfRecord, type Holder } from '../holder/holder.js';
+import type { Errno } from '../kernel/kernel.js';
 import { userName } from '../holder/users.js';
-import { SocketAddressError } from './error.js';
+import { SocketAddressError, type Unreachable } from './error.js';
+
+/** What was asked for, as it is said in a message: `Cannot listen on …`. */
+export type Task = 'listen on' | 'connect to' | 'inspect' | 'clean';
 
 /** The error for a refused start: what happened, why, and what to do. */
-export function explain(address: string, refusal: Refusal, known?: Holder): SocketAddressError {
+export function explain(address: string, refusal: Refusal, known?: Holder, task: Task = 'listen on'): SocketAddressError {
   const holder = known ?? holderOfRecord(refusal.record);
-  const message = `Cannot listen on ${show(address)}: ${sentence(refusal, holder)}`;
+  const message = `Cannot ${task} ${show(address)}: ${sentence(refusal, holder)}`;
   return new SocketAddressError(message, {
     code: refusal.errno,
     reason: refusal.refused,
@@ -16,18 +20,78 @@ export function explain(address: string, refusal: Refusal, known?: Holder): Sock
   });
 }
 
-/** An address on one line: an abstract name has a NUL before it in Node's spelling, and may hold anything. */
+/** A connection that was not to be had, after the last try. */
+export interface FailedConnect {
+  readonly unreachable: Unreachable;
+  readonly errno: Errno;
+  readonly syscall: string;
+}
+
+/** The error for a connection that failed, and was tried again for so long. */
+export function explainConnect(
+  address: string,
+  { unreachable, errno, syscall }: FailedConnect,
+  triedMs: number,
+  holder?: Holder,
+): SocketAddressError {
+  const tried =
+    triedMs > 0 ? ` It was tried for ${triedMs < 1000 ? `${triedMs} ms` : `${Math.round(triedMs / 100) / 10} s`}.` : '';
+  const message = `Cannot connect to ${show(address)}: ${connectSentence(show(address), unreachable, errno, syscall, holder)}${tried}`;
+  return new SocketAddressError(message, { code: errno, reason: unreachable, syscall, address, holder });
+}
+
+function connectSentence(
+  address: string,
+  unreachable: Unreachable,
+  errno: Errno,
+  syscall: string,
+  holder: Holder | undefined,
+): string {
+  switch (unreachable) {
+    case 'absent':
+      return 'nobody listens there. Start the server, or wait longer for it with { timeout }.';
+    case 'no-directory':
+      return 'its directory does not exist. Start the server, or wait longer for it with { timeout }.';
+    case 'stale':
+      return 'its server is gone and has left the socket file behind. Start the server again: it replaces the file.';
+    case 'starting':
+      return `${describe(holder)} has it but does not listen: it is starting or stopping. Try again, or wait longer with { timeout }.`;
+    case 'backlog-full':
+      return `its backlog is full: ${describe(holder)} does not accept connections fast enough, or has stopped. Give it a larger backlog, or wait longer with { timeout }.`;
+    case 'denied':
+      return 'this user may not. It takes write permission on the socket file, and search permission on every directory above it.';
+    case 'not-a-socket':
+      return 'what is at that path is not a socket.';
+    case 'not-a-stream':
+      return 'it is a datagram or seqpacket socket, and connect() makes stream connections.';
+    case 'too-long':
+      return `${address} is longer than this system allows.`;
+    case 'system':
+      return `${syscall} failed with ${errno}${advice(errno)}`;
+  }
+}
+
+/**
+ * An address on one line, fit for a terminal, and different for different addresses: an abstract name has a NUL before it in Node's
+ * spelling, and names may hold anything. Also what JSON leaves as it is: C1 controls (U+009B begins an escape sequence, as ESC [ does)
+ * and bidirectional marks.
+ */
 export function show(address: string): string {
   return JSON.stringify(address.replace(/^\0/, '@'))
     .slice(1, -1)
-    .replaceAll(String.raw`\"`, '"');
+    .replaceAll(String.raw`\"`, '"')
+    .replaceAll(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, escape);
+}
+
+function escape(character: string): string {
+  return `\\u{${character.codePointAt(0)?.toString(16)}}`;
 }
 
 function sentence(refusal: Refusal, holder: Holder | undefined): string {
   const path = show(refusal.path ?? '');
   switch (refusal.refused) {
     case 'held':
-      return `${describe(holder)} holds it${sinceWhen(holder)}. Stop it, wait for it with { wait: true }, or take it over with { takeover: true }.`;
+      return `${describe(holder)} holds it${sinceWhen(holder)}. ${whatToDo(refusal.handover)}`;
     case 'starting':
       return `${describe(holder)} has locked it but does not listen: it is starting or stopping. Try again, or wait for it with { wait: true }.`;
     case 'cancelled':
@@ -63,6 +127,23 @@ function sentence(refusal: Refusal, holder: Holder | undefined): string {
   }
 }
 
+/** What to do about a holder, and why it did not hand over where it was asked to. */
+function whatToDo(handover: string | undefined): string {
+  switch (handover) {
+    case undefined:
+      return 'Stop it, wait for it with { wait: true }, or take it over with { takeover: true }.';
+    case 'unserved':
+      return 'It does not serve hand-overs: start it with { handover: true }, or stop it.';
+    case 'late':
+    case 'again':
+      return 'It did not hand over in time. Try again, or stop it.';
+    case 'denied':
+      return 'It hands over only to its own user and to root.';
+    default:
+      return `The hand-over failed (${handover}). Stop it, or wait for it with { wait: true }.`;
+  }
+}
+
 function tooLong(path: string): string {
   return process.platform === 'linux'
     ? `${path} is longer than a socket address, and its last part is longer than 85 bytes. Use a shorter name.`
@@ -83,7 +164,7 @@ function advice(errno: string): string {
     case 'ENFILE':
       return ': too many open files (ulimit -n).';
     case 'ENOLCK':
-    case 'EOPNOTSUPP':
+    case 'ENOTSUP':
       return ': this file system has no locks. Put the lock file elsewhere with { lockPath }.';
     default:
       return '.';
@@ -100,7 +181,7 @@ export function describe(holder: Holder | undefined): string {
 }
 
 /** ` since 10:31`, with the date where it was not today. */
-function sinceWhen(holder: Holder | undefined): string {
+export function sinceWhen(holder: Holder | undefined): string {
   if (holder?.since === undefined) return '';
   const since = holder.since;
   const local = new Date(since.getTime() - since.getTimezoneOffset() * 60_000).toISOString();

@@ -33,18 +33,30 @@ export function listeningInode(name: string): string | undefined {
 }
 
 function findByInode(inode: string): Holder | undefined {
-  const link = `socket:[${inode}]`;
-  for (const pid of list('/proc')) {
-    if (!/^\d+$/.test(pid)) continue;
+  const pid = findProcesses(new Set([inode])).get(inode);
+  return pid === undefined ? undefined : describeProcess(pid);
+}
+
+/**
+ * Which process has each of these sockets open: of several the one with the lowest pid, which is mostly the parent. Looks through /proc
+ * once for all of them, and ends when none is left.
+ */
+export function findProcesses(inodes: ReadonlySet<string>): ReadonlyMap<string, number> {
+  const found = new Map<string, number>();
+  const pids = list('/proc').filter((name) => /^\d+$/.test(name));
+  for (const pid of pids.map(Number).sort((one, other) => one - other)) {
     for (const fd of list(`/proc/${pid}/fd`)) {
-      if (readLink(`/proc/${pid}/fd/${fd}`) === link) return describeProcess(Number(pid));
+      const inode = /^socket:\[(\d+)\]$/.exec(readLink(`/proc/${pid}/fd/${fd}`))?.[1];
+      if (inode === undefined || !inodes.has(inode) || found.has(inode)) continue;
+      found.set(inode, pid);
+      if (found.size === inodes.size) return found;
     }
   }
-  return undefined;
+  return found;
 }
 
 /** What /proc says of a process. */
-function describeProcess(pid: number): Holder {
+export function describeProcess(pid: number): Holder {
   const uid = owner(`/proc/${pid}`);
   const words = read(`/proc/${pid}/cmdline`)
     .split('\0')

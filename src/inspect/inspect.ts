@@ -3,12 +3,12 @@ import { probe, type Liveness } from '../claim/probe.js';
 import { isRecord, recordBytesMax } from '../claim/record.js';
 import { isRefusal } from '../claim/refusal.js';
 import { explain } from '../errors/explain.js';
-import { findListener, listeningInode } from '../holder/find.js';
 import { holderOfRecord, isForeign, type Holder } from '../holder/holder.js';
 import { failed, run, sys, type FileStatus, type Operation } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
+import type { UnixSocket } from '../kernel/sockets.js';
 import { readAddress } from '../request/address.js';
-import { isLocked } from './locks.js';
+import { Snapshot } from './snapshot.js';
 
 /**
  * What an address is doing.
@@ -38,6 +38,11 @@ export interface Inspection {
   /** Inode of the socket file. */
   readonly inode?: bigint | undefined;
   readonly lockPath?: string | undefined;
+  /** What kind of socket is bound there: `listen` makes stream sockets. Linux only, as the two below. */
+  readonly type?: UnixSocket['type'] | undefined;
+  /** How many connections wait to be accepted, and how many may wait: a full backlog refuses more (EAGAIN). */
+  readonly waiting?: number | undefined;
+  readonly backlog?: number | undefined;
 }
 
 /**
@@ -55,12 +60,12 @@ export function inspect(address: string, options: { readonly lockPath?: string |
 }
 
 function inspectNow(text: string, lockPath: string | undefined): Inspection {
-  const address = readAddress(text, lockPath);
-  if (address.kind === 'abstract') return inspectAbstract(address.name);
+  const address = readAddress(text, lockPath, 'inspect');
   if (address.kind === 'pipe') return { address: text, state: 'free' };
+  if (address.kind === 'abstract') return inspectAbstract(address.name, new Snapshot());
   const place = run(kernel, locate(address, process.platform));
-  if (isRefusal(place)) throw explain(text, place);
-  return defined(run(kernel, inspectPlace(place)));
+  if (isRefusal(place)) throw explain(text, place, undefined, 'inspect');
+  return run(kernel, inspectPlace(place, new Snapshot()));
 }
 
 /** Without the fields of which nothing is known. */
@@ -68,37 +73,57 @@ function defined(inspection: Inspection): Inspection {
   return Object.fromEntries(Object.entries(inspection).filter(([, value]) => value !== undefined)) as unknown as Inspection;
 }
 
-function inspectAbstract(name: string): Inspection {
-  // Not by the probe: abstract names of stream and of datagram sockets are apart, so it would find nobody.
-  if (listeningInode(`@${name}`) === undefined) return { address: `@${name}`, state: 'free' };
-  return defined({ address: `@${name}`, state: 'listening', holder: findListener(`@${name}`) });
+export function inspectAbstract(name: string, snapshot: Snapshot): Inspection {
+  // Not by the probe: abstract names of stream and of datagram sockets are apart, so it would find nobody. In the kernel's table a
+  // NUL inside the name may be shown as `@`.
+  const socket = snapshot.named(`@${name}`) ?? snapshot.named(`@${name.replaceAll('\0', '@')}`);
+  if (socket === undefined) return { address: `@${name}`, state: 'free' };
+  const state = socket.state === 'listening' || socket.type === 'datagram' ? 'listening' : 'starting';
+  return defined({ address: `@${name}`, state, holder: snapshot.holderOf(socket), ...told(socket) });
 }
 
 /** What there is to see at a place, one look at each thing. */
-export function* inspectPlace(place: Place): Operation<Inspection> {
+export function* inspectPlace(place: Place, snapshot: Snapshot): Operation<Inspection> {
   const socket = yield* sys.lstat(place.path);
-  const lock = yield* look(place.lockPath);
+  const lock = yield* look(place.lockPath, snapshot);
   const base = { address: place.path, lockPath: place.lockPath };
   if (failed(socket) && socket !== 'ENOENT') return { ...base, state: 'blocked', reason: 'denied' };
   if (lock.unusable !== undefined) return { ...base, ...fields(socket), state: 'blocked', reason: lock.unusable };
-  if (failed(socket)) {
-    return { ...base, state: lock.held ? 'starting' : 'free', holder: lock.held ? lock.holder : undefined };
-  }
+  if (failed(socket)) return defined({ ...base, state: lock.held ? 'starting' : 'free', holder: lock.holder });
   const found = { ...base, ...fields(socket) };
   if (socket.type !== 'socket') return { ...found, state: 'blocked', reason: 'not-a-socket' };
 
   const liveness = yield* probe(place.path);
-  const state = judge(liveness, lock.held);
-  const holder = state === 'stale' || state === 'free' ? undefined : state === 'stray' ? findListener(place.path) : lock.holder;
-  const reason = state === 'blocked' ? 'denied' : (yield* isShared(place)) ? 'shared-directory' : undefined;
-  return { ...found, state, holder: holder ?? (state === 'listening' ? findListener(place.path) : undefined), reason };
+  const bound = snapshot.boundTo(place.path, socket);
+  const state = judge(liveness, lock.held, bound);
+  const reason = state === 'blocked' ? 'denied' : snapshot.isShared(place.directory) ? 'shared-directory' : undefined;
+  return defined({ ...found, state, holder: holderOf(state, lock.holder, bound, snapshot), reason, ...told(bound) });
 }
 
-function judge(liveness: Liveness, held: boolean): AddressState {
-  if (liveness === 'live') return held ? 'listening' : 'stray';
+function judge(liveness: Liveness, held: boolean, bound: UnixSocket | undefined): AddressState {
+  // Bound, and listen(2) has still to come.
+  const waitsForListen = bound !== undefined && bound.type !== 'datagram' && bound.state !== 'listening';
+  if (liveness === 'live') return held ? (waitsForListen ? 'starting' : 'listening') : 'stray';
   if (liveness === 'dead') return held ? 'starting' : 'stale';
   if (liveness === 'gone') return held ? 'starting' : 'free';
   return held ? 'listening' : 'blocked'; // EACCES: this user may not connect. The lock says that somebody is there.
+}
+
+/** The lock file tells of the one who has the lock, the kernel of the one who has the socket. */
+function holderOf(
+  state: AddressState,
+  recorded: Holder | undefined,
+  bound: UnixSocket | undefined,
+  snapshot: Snapshot,
+): Holder | undefined {
+  if (state === 'stale' || state === 'free') return undefined;
+  if (state === 'starting') return recorded;
+  const known = state === 'stray' ? undefined : recorded;
+  return known ?? (bound === undefined ? undefined : snapshot.holderOf(bound));
+}
+
+function told(bound: UnixSocket | undefined): Pick<Inspection, 'type' | 'waiting' | 'backlog'> {
+  return { type: bound?.type, waiting: bound?.waiting, backlog: bound?.backlog };
 }
 
 interface LockLook {
@@ -108,14 +133,14 @@ interface LockLook {
 }
 
 /** Looks at the lock file. One that may not be read is only looked at from outside. */
-function* look(lockPath: string): Operation<LockLook> {
+function* look(lockPath: string, snapshot: Snapshot): Operation<LockLook> {
   const status = yield* sys.lstat(lockPath);
   if (failed(status)) return { held: false };
   if (status.type !== 'file') return { held: false, unusable: 'lock-not-a-file' };
   const text = yield* readRecord(lockPath);
   if (text !== undefined && !isRecord(text)) return { held: false, unusable: 'lock-foreign-content' };
   const holder = holderOfRecord(text);
-  const locked = isLocked(status);
+  const locked = snapshot.isLocked(status);
   // A record that somebody wrote in another PID namespace: its lock is not shown to us, but a release would have emptied it.
   const held = locked === true || (holder !== undefined && (locked === undefined || isForeign(text ?? '')));
   return { held, holder: held ? holder : undefined };
@@ -127,12 +152,6 @@ function* readRecord(lockPath: string): Operation<string | undefined> {
   const content = yield* sys.pread(fd, recordBytesMax);
   yield* sys.close(fd);
   return failed(content) ? undefined : content.text;
-}
-
-/** Others may replace the socket where they may write to the directory, unless it is sticky (and then only what is theirs). */
-function* isShared(place: Place): Operation<boolean> {
-  const directory = yield* sys.lstat(place.directory);
-  return !failed(directory) && (directory.mode & 0o022) !== 0 && (directory.mode & 0o1000) === 0;
 }
 
 function fields(socket: FileStatus | string): Pick<Inspection, 'mode' | 'uid' | 'gid' | 'inode'> {

@@ -1,29 +1,30 @@
 import { readFileSync } from 'node:fs';
 import type { FileStatus } from '../kernel/kernel.js';
 
+/** Files that somebody has flock(2)ed, by `lockKey`. */
+export type LockedFiles = ReadonlySet<string>;
+
 /**
- * Whether somebody has this file flock(2)ed, without touching it: to try the lock could make a starter fail.
+ * The files that somebody has flock(2)ed, without touching any: to try a lock could make a starter fail.
  *
  * Undefined: there is no /proc/locks here. It does not show the locks of processes in a PID namespace that we can't see.
  *
  * @see proc(5), /proc/locks
  */
-export function isLocked({ dev, ino }: Pick<FileStatus, 'dev' | 'ino'>): boolean | undefined {
-  const table = readLocks();
-  if (table === undefined) return undefined;
-  const file = `${hex(major(dev))}:${hex(minor(dev))}:${ino}`;
-  return table.split('\n').some((line) => {
-    const [, kind, , , , locked] = line.replace('-> ', '').split(/\s+/);
-    return kind === 'FLOCK' && locked === file;
-  });
-}
-
-function readLocks(): string | undefined {
+export function readLocks(): LockedFiles | undefined {
+  let table: string;
   try {
-    return readFileSync('/proc/locks', 'latin1');
+    table = readFileSync('/proc/locks', 'latin1');
   } catch {
     return undefined;
   }
+  // `1: FLOCK  ADVISORY  WRITE 412 00:1c:8123 0 EOF`, and with `->` before FLOCK one who waits.
+  return new Set([...table.matchAll(/^\d+: (?:-> )?FLOCK +\S+ +\S+ +\S+ (\S+)/gm)].map(([, file = '']) => file));
+}
+
+/** How /proc/locks spells a file. */
+export function lockKey({ dev, ino }: Pick<FileStatus, 'dev' | 'ino'>): string {
+  return `${hex(major(dev))}:${hex(minor(dev))}:${ino}`;
 }
 
 function hex(number: bigint): string {

@@ -2,27 +2,49 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
 /**
- * native/reuseaddr.c: the system calls that Node lacks. Numbers below zero are errnos, negated. A wrong type of argument throws
+ * native/: the system calls that Node lacks. Numbers below zero are errnos, negated. A wrong type of argument throws
  * a TypeError, nothing else throws.
  *
  * @internal Only `./posix.ts` talks to it.
  */
 export interface Addon {
-  /** flock(2), with LOCK_SH 1, LOCK_EX 2, LOCK_NB 4, LOCK_UN 8. Without LOCK_NB it blocks the thread. */
+  /** flock(2), with LOCK_SH 1, LOCK_EX 2, LOCK_NB 4, LOCK_UN 8. Without LOCK_NB it blocks the thread, and can't be called off. */
   flock(fd: number, operation: number): number;
+  /**
+   * flock(2) with LOCK_EX, on a thread of its own and on a duplicate of the descriptor. `done` is called once, not before this
+   * returns, and not at all when the wait can't begin. Gives the function that calls the wait off; then `done` is told a negated
+   * ECANCELED, or 0 where the lock had come just before. ENOSYS: not on this system.
+   */
+  waitFlock(fd: number, done: (result: number) => void): CallOff | number;
+  /** poll(2) for input, likewise. `timeoutMs` -1: for ever. `done` is told 0, or a negated ETIMEDOUT or ECANCELED. */
+  waitPoll(fd: number, done: (result: number) => void, timeoutMs: number): CallOff | number;
   /** renameat2(2), RENAME_NOREPLACE. */
   renameNoReplace(from: string, to: string): number;
   /** close(2), for descriptors that Node doesn't know of. */
   close(fd: number): number;
+  /** fcntl(2), with its constants by their names. */
+  fcntl(fd: number, command: FcntlCommand, argument: number): number;
   /** socket(2): AF_UNIX, SOCK_STREAM, close-on-exec and non-blocking. */
   socket(): number;
   /** bind(2): a pathname, or a leading NUL and an abstract name. */
   bind(fd: number, name: string): number;
   listen(fd: number, backlog: number): number;
+  /** connect(2), likewise. */
+  connect(fd: number, name: string): number;
+  /** getsockname(2). '': no name. A socket of another family: EAFNOSUPPORT. */
+  getsockname(fd: number): string | number;
+  /** getsockopt(2), of SOL_SOCKET. */
+  getsockopt(fd: number, option: 'SO_TYPE' | 'SO_ACCEPTCONN'): number;
+  /** sendmsg(2), without waiting and without a signal: how many bytes were sent. */
+  sendmsg(fd: number, text: string, fds: Uint32Array): number;
+  /** recvmsg(2), without waiting. Fills in how many descriptors came, then the descriptors; as many as the array has room for. */
+  recvmsg(fd: number, bytesMax: number, received: Uint32Array): string | number;
   /** connect(2) of a new datagram socket that is closed again. An abstract name: ENOTSUP, it would always look dead. */
   probe(name: string): number;
   /** sock_diag(7): fills in device and inode of the file that the socket with this inode is bound to. */
   sockDiag(inode: number, file: FileIdentity): number;
+  /** sock_diag(7), NLM_F_DUMP: the kernel's messages about all Unix sockets in one of these states, with these attributes. */
+  sockDiagDump(states: number, show: number): ArrayBuffer | number;
   /** Fills in pid, uid and gid. */
   peerCredentials(fd: number, credentials: Credentials): number;
   /** Fills in the supplementary groups and gives how many there are; ERANGE when they don't fit. */
@@ -34,6 +56,10 @@ export interface Addon {
   /** The name. */
   getpwuid(uid: number): string | number;
 }
+
+export type CallOff = () => void;
+
+export type FcntlCommand = 'F_DUPFD_CLOEXEC' | 'F_GETFD' | 'F_SETFD' | 'F_GETFL' | 'F_SETFL';
 
 /** Device and inode. */
 export type FileIdentity = Uint32Array & { readonly 0: number; readonly 1: number };

@@ -52,6 +52,27 @@ export interface Kernel {
   probe(name: string): 0 | Errno;
   /** sock_diag(7), UNIX_DIAG_VFS: which file this socket is bound to. `ino` has 32 bits only. Elsewhere than on Linux `ENOSYS`. */
   sock_diag(fd: number): { readonly dev: bigint; readonly ino: bigint } | Errno;
+  /** connect(2) with a new stream socket, close-on-exec and non-blocking. A full backlog is `EAGAIN` at once. */
+  connect(name: string): number | Errno;
+  /** SO_PEERCRED: who is at the other end of a connection, as of its connect(2). */
+  peerCredentials(fd: number): PeerCredentials | Errno;
+  /**
+   * poll(2) for input, or the other end's close. Only an asynchronous runner may be asked to. `ETIMEDOUT` after `timeoutMs`,
+   * `ECANCELED` when the wait was called off.
+   */
+  poll(fd: number, timeoutMs: number): 0 | Errno;
+  /** sendmsg(2): text, and descriptors as SCM_RIGHTS. A closed connection is `EPIPE`, without a signal. */
+  sendmsg(fd: number, text: string, fds: readonly number[]): number | Errno;
+  /**
+   * recvmsg(2) without waiting: at most `bytesMax` bytes and `fdsMax` descriptors, which are close-on-exec from the start. No text:
+   * the other end has closed. More descriptors than that: `EMSGSIZE`, and those that came are closed again.
+   */
+  recvmsg(fd: number, bytesMax: number, fdsMax: number): { readonly text: string; readonly fds: readonly number[] } | Errno;
+  /**
+   * epoll_ctl(2) on the listening socket, which is what it is to accept connections or to stop. The event loop does that, so only a
+   * runner that has a server to do it with may be asked to.
+   */
+  epoll_ctl(operation: 'EPOLL_CTL_ADD' | 'EPOLL_CTL_DEL', fd: number): 0 | Errno;
   /** geteuid(2). */
   geteuid(): number;
   /** nanosleep(2), in milliseconds. */
@@ -84,6 +105,12 @@ export interface FileStatus {
   readonly size: number;
 }
 
+export interface PeerCredentials {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /** One system call that a protocol step asks for. */
 export type SystemCall = {
   [Name in keyof Kernel]: { readonly name: Name; readonly args: Parameters<Kernel[Name]> };
@@ -112,6 +139,23 @@ type SystemCallOperations = {
 export function run<Outcome>(kernel: Kernel, operation: Operation<Outcome>): Outcome {
   let step = operation.next();
   while (!step.done) step = operation.next(perform(kernel, step.value));
+  return step.value;
+}
+
+/** A kernel, some of whose calls take their time. */
+export type AsyncKernel = {
+  readonly [Name in keyof Kernel]: (
+    ...args: Parameters<Kernel[Name]>
+  ) => ReturnType<Kernel[Name]> | Promise<ReturnType<Kernel[Name]>>;
+};
+
+/** Runs an operation to its end, and waits where a system call does. */
+export async function runAsync<Outcome>(kernel: AsyncKernel, operation: Operation<Outcome>): Promise<Outcome> {
+  let step = operation.next();
+  while (!step.done) {
+    const result = perform(kernel as Kernel, step.value);
+    step = operation.next(result instanceof Promise ? await result : result);
+  }
   return step.value;
 }
 

@@ -34,6 +34,16 @@ const LOCK_NB = 4;
  */
 const openedByNode = new Set<number>();
 
+/**
+ * A descriptor that the addon has opened, or received.
+ *
+ * @internal
+ */
+export function openedByAddon(fd: number): number {
+  openedByNode.delete(fd);
+  return fd;
+}
+
 const bigint = { bigint: true } as const;
 const bigintOrUndefined = { bigint: true, throwIfNoEntry: false } as const;
 
@@ -109,9 +119,7 @@ export const kernel: Kernel = {
     flags === 'RENAME_NOREPLACE' ? done(addon().renameNoReplace(from, to)) : attempt(() => fs.renameSync(from, to)),
   socket() {
     const fd = addon().socket();
-    if (fd < 0) return errnoName(fd);
-    openedByNode.delete(fd);
-    return fd;
+    return fd < 0 ? errnoName(fd) : openedByAddon(fd);
   },
   fchmod: (fd, mode) => attempt(() => fs.fchmodSync(fd, mode)),
   chmod: (path, mode) => attempt(() => fs.chmodSync(path, mode)),
@@ -130,6 +138,31 @@ export const kernel: Kernel = {
       return errnoOf(error);
     }
   },
+  connect(name) {
+    const fd = addon().socket();
+    if (fd < 0) return errnoName(fd);
+    const result = addon().connect(fd, name);
+    if (result === 0) return openedByAddon(fd);
+    addon().close(fd);
+    return errnoName(result);
+  },
+  peerCredentials(fd) {
+    const result = addon().peerCredentials(fd, credentials);
+    return result < 0 ? errnoName(result) : { pid: credentials[0], uid: credentials[1], gid: credentials[2] };
+  },
+  // Waiting, again.
+  poll: () => 'ENOSYS',
+  sendmsg(fd, text, fds) {
+    const sent = addon().sendmsg(fd, text, Uint32Array.from(fds));
+    return sent < 0 ? errnoName(sent) : sent;
+  },
+  recvmsg(fd, bytesMax, fdsMax) {
+    const received = new Uint32Array(1 + fdsMax);
+    const text = addon().recvmsg(fd, bytesMax, received);
+    if (typeof text === 'number') return errnoName(text);
+    return { text, fds: Array.from(received.subarray(1, 1 + (received[0] ?? 0)), openedByAddon) };
+  },
+  epoll_ctl: () => 'ENOSYS',
   // Windows alone has none, and this kernel is not for Windows.
   geteuid: () => process.geteuid?.() ?? -1,
   nanosleep(milliseconds) {
@@ -137,12 +170,6 @@ export const kernel: Kernel = {
     return 0;
   },
 };
-
-/** SO_PEERCRED: who is at the other end, as of its connect(2) or listen(2). pid 0: in a PID namespace that we don't see. */
-export function peerCredentials(fd: number): { readonly pid: number; readonly uid: number; readonly gid: number } | Errno {
-  const result = addon().peerCredentials(fd, credentials);
-  return result < 0 ? errnoName(result) : { pid: credentials[0], uid: credentials[1], gid: credentials[2] };
-}
 
 /** setgroups(2) allows no more than this, NGROUPS_MAX. */
 const groupsMax = 65_536;
@@ -216,8 +243,12 @@ const fileTypes: Readonly<Record<number, FileType>> = {
 
 const errnoNames = new Map<number, Errno>();
 
-/** The name of an errno that was negated. Node's own name where it has one; it has none for ENOLCK, ESTALE and EDQUOT. */
-function errnoName(negated: number): Errno {
+/**
+ * The name of an errno that was negated. Node's own name where it has one; it has none for ENOLCK, ESTALE and EDQUOT.
+ *
+ * @internal
+ */
+export function errnoName(negated: number): Errno {
   let name = errnoNames.get(negated);
   if (name === undefined) {
     const known = getSystemErrorName(negated);

@@ -30,6 +30,30 @@ export interface ListenOptions {
    * The lock file. Default: `<path>.lock`. All who use one address must use one lock file. It is never unlinked.
    */
   readonly lockPath?: string | undefined;
+  /**
+   * What to do when somebody has the address: wait until it is free, as long as it takes (`true`) or at most so many milliseconds.
+   * Default: fail at once. A standby sleeps in flock(2) and wakes when the holder dies. An abstract name, and a stray, are looked
+   * at again and again, at growing intervals up to half a second.
+   */
+  readonly wait?: boolean | number | undefined;
+  /** Ends a wait or a take-over: the promise is rejected with `signal.reason`. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Ask the holder to hand the address over: it must serve hand-overs, and belong to the same user or to root. `true`: within ten
+   * seconds; or a number of milliseconds. Where nobody holds the address, it is claimed as usual. Where the holder does not hand
+   * it over, this fails with `EADDRINUSE`, or goes on to `wait` if that is asked for too. Default: false.
+   */
+  readonly takeover?: boolean | number | undefined;
+  /**
+   * Serve hand-overs, on `<path>.handover` (or the abstract name with `.handover`), to processes of the same user and of root.
+   * After one, the claim emits `handover`: the server accepts no more, and its open connections go on to their end. Default: false.
+   */
+  readonly handover?: boolean | undefined;
+  /**
+   * What to do when somebody removes or replaces the socket file of a live server. `report`: emit `displaced`. `rebind`: that too,
+   * and listen again at the path, under the same claim, as soon as the name is free (for `listen` only). Default: `report`.
+   */
+  readonly onDisplaced?: 'report' | 'rebind' | undefined;
 }
 
 /** A request that was read and found good: nothing has been touched yet. */
@@ -37,9 +61,19 @@ export interface Request {
   readonly text: string;
   readonly address: Address;
   readonly terms: Terms;
+  /** How long to wait, in milliseconds. Undefined: not at all. */
+  readonly waitMs: number | undefined;
+  /** How long to ask for a hand-over, in milliseconds. Undefined: not at all. */
+  readonly takeoverMs: number | undefined;
+  readonly handover: boolean;
+  readonly rebind: boolean;
+  readonly signal: AbortSignal | undefined;
 }
 
 const backlogMax = 0x7fff_ffff;
+const takeoverDefaultMs = 10_000;
+/** The longest time that a timer of Node's can run. */
+const timerMsMax = 0x7fff_ffff;
 const idMax = 0xffff_fffe; // (uid_t) -1 means "leave it", chown(2).
 
 /** Reads what the caller asked for. Bad input is refused here, before anything changes on disk. */
@@ -53,7 +87,27 @@ export function readRequest(text: string, options: ListenOptions, defaultMode: n
     backlog: integer(text, 'backlog', options.backlog, backlogMax, String) ?? backlogMax,
     record: address.kind === 'pathname' ? ownRecord() : '',
   };
-  return { text, address, terms };
+  return {
+    text,
+    address,
+    terms,
+    waitMs: duration(text, 'wait', options.wait, Infinity),
+    takeoverMs: duration(text, 'takeover', options.takeover, takeoverDefaultMs),
+    handover: options.handover ?? false,
+    rebind: readOnDisplaced(text, options.onDisplaced),
+    signal: options.signal,
+  };
+}
+
+function readOnDisplaced(text: string, value: unknown = 'report'): boolean {
+  if (value === 'report' || value === 'rebind') return value === 'rebind';
+  throw bad(text, 'bad-option', 'EINVAL', `onDisplaced must be 'report' or 'rebind'`);
+}
+
+/** `true`: as long as it is `whenTrue`. `false` is the same as nothing. */
+function duration(text: string, name: string, value: boolean | number | undefined, whenTrue: number): number | undefined {
+  if (typeof value !== 'number') return value === true ? whenTrue : undefined;
+  return value === Infinity ? value : integer(text, name, value, timerMsMax, String);
 }
 
 function refuseFileOptions(text: string, options: ListenOptions): void {

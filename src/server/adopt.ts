@@ -1,32 +1,85 @@
 import type { Server } from 'node:net';
-import type { Hold } from './hold.js';
+import type { Acceptor } from './acceptor.js';
+import { drain, trackSessions } from './drain.js';
 
 /** What we use of Node's server beyond its documented interface. `tests/server/node.test.ts` says when Node changes it. */
 interface InternalServer {
-  _handle: { close(callback?: () => void): void } | null;
+  _handle: Handle | null;
   /** What `address()` gives for a pipe. */
   _pipeName: string | null;
+  /** `listen`, after it has understood its arguments. In a cluster worker `listen({ fd })` would mean the primary's descriptor. */
+  _listen2?(address: null, port: null, addressType: null, backlog: number, fd: number): void;
 }
 
-/** Gives a server our listening socket, and ties the claim to the server's handle. */
-export async function adopt(server: Server, hold: Hold, address: string, backlog: number): Promise<void> {
-  await listenOnDescriptor(server, hold.listenFd, backlog);
-  const internal = server as unknown as InternalServer;
-  internal._pipeName = address;
-  if (internal._handle !== null) surrenderOnClose(internal._handle, hold);
+export interface Handle {
+  close(callback?: () => void): void;
+}
+
+/** A server that accepts the connections of a claim. */
+export class ServerAcceptor implements Acceptor {
+  readonly #server: Server & InternalServer;
+  readonly #address: string;
+  readonly #backlog: number;
+  #closed = false;
+  #closeHandle = (): void => undefined;
+  /** What is to happen around the close of the listening handle. */
+  #onClose = (closeHandle: () => void): void => closeHandle();
+
+  constructor(server: Server, address: string, backlog: number) {
+    this.#server = server as Server & InternalServer;
+    this.#address = address;
+    this.#backlog = backlog;
+  }
+
+  async start(fd: number): Promise<void> {
+    const server = this.#server;
+    server._pipeName = this.#address; // Before the 'listening' listeners of the program ask for it.
+    const listening = listenOnDescriptor(server, fd, this.#backlog);
+    // Before they can close the server.
+    if (server._handle !== null) this.#closeHandle = wrapClose(server._handle, (closeHandle) => this.#closing(closeHandle));
+    if ('updateSettings' in server) trackSessions(server);
+    await listening;
+  }
+
+  #closing(closeHandle: () => void): void {
+    this.#closed = true;
+    this.#onClose(closeHandle);
+  }
+
+  /** Whether the server has closed its handle since it started. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** `listener` is given the closing of the handle, which it must call. */
+  set onClose(listener: (closeHandle: () => void) => void) {
+    this.#onClose = listener;
+  }
+
+  takeBack(): void {
+    this.#closeHandle();
+    this.#server._handle = null;
+  }
+
+  drain(): void {
+    drain(this.#server);
+  }
 }
 
 /**
- * Releases the claim when the listening handle is closed: not when the server has closed, which waits for its last connection.
- * libuv closes the descriptor before its close returns, so this is the one place where something can be done before and after.
+ * Does something around the close of a listening handle: that is when the server stops to listen, not when it has closed, which
+ * waits for its last connection. libuv closes the descriptor before its close returns, so there is a before and an after.
+ *
+ * Gives the close as it was.
  */
-export function surrenderOnClose(handle: { close(callback?: () => void): void }, hold: Hold): void {
+export function wrapClose(handle: Handle, around: (closeHandle: () => void) => void): () => void {
   const close = handle.close;
-  handle.close = (callback) => hold.surrender(() => close.call(handle, callback));
+  handle.close = (callback) => around(() => close.call(handle, callback));
+  return () => close.call(handle);
 }
 
 /** The backlog must be given by its position: in an options object beside `fd` Node ignores it, and listen(2)s again with 511. */
-function listenOnDescriptor(server: Server, fd: number, backlog: number): Promise<void> {
+function listenOnDescriptor(server: Server & InternalServer, fd: number, backlog: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = (end: () => void): void => {
       server.off('listening', onListening);
@@ -38,7 +91,8 @@ function listenOnDescriptor(server: Server, fd: number, backlog: number): Promis
     server.once('listening', onListening);
     server.once('error', onError);
     try {
-      server.listen({ fd }, backlog);
+      if (server._listen2 === undefined) server.listen({ fd }, backlog);
+      else server._listen2(null, null, null, backlog, fd);
     } catch (error) {
       onError(error as Error);
     }

@@ -1,42 +1,90 @@
 import { EventEmitter } from 'node:events';
-import { isRefusal, type Refusal } from '../claim/refusal.js';
-import { explain } from '../errors/explain.js';
-import { findListener } from '../holder/find.js';
-import type { Holder } from '../holder/holder.js';
+import { locate } from '../claim/locate.js';
+import { isRefusal } from '../claim/refusal.js';
+import { HandoverSocket } from '../handover/socket.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
-import { acquireRequest, Hold } from './hold.js';
+import { bad } from '../request/address.js';
 import { readRequest, type ListenOptions, type Request } from '../request/options.js';
+import type { Acceptor } from './acceptor.js';
+import { refused } from './acquire.js';
+import type { Hold } from './hold.js';
+import { obtain } from './obtain.js';
+import { displacement, watchDirectory, type Displacement } from './watch.js';
+
+/** The events of a `Claim`, with what their listeners are given. */
+export interface ClaimEvents {
+  /** The claim is another process's now. The server has stopped to accept; its open connections go on to their end. */
+  handover: [];
+  /**
+   * Somebody has removed or replaced our socket file (`socket`), so that clients don't reach us any more, or our lock file (`lock`),
+   * so that another process may claim the address. Emitted once for each time.
+   */
+  displaced: [what: Displacement];
+}
 
 /**
- * The exclusive right to an address, held until it is released, or the process ends in whatever way.
+ * The exclusive right to an address, held until it is released, or handed over, or the process ends in whatever way.
  *
  * Obtained from `listen` or `claim`; works with `await using`.
  */
-export class Claim extends EventEmitter {
+export class Claim extends EventEmitter<ClaimEvents> {
   /** The address, for clients: as it was given, or made absolute. */
   readonly address: string;
-  /** The listening socket: close-on-exec, non-blocking. Owned by the server after `listen`, by the claim after `claim`. */
-  readonly fd: number;
-  /** The lock file; undefined for an abstract name, which needs none. */
-  readonly lockPath: string | undefined;
+  readonly #hold: Hold;
   readonly #release: () => void;
+  readonly #rebind: (() => void) | undefined;
+  #displacement: Displacement | undefined;
+  #unwatch: (() => void) | undefined;
 
   /** @internal */
-  constructor(address: string, hold: Hold, release: () => void) {
+  constructor(address: string, hold: Hold, release: () => void, rebind?: () => void) {
     super();
     this.address = address;
-    this.fd = hold.listenFd;
-    this.lockPath = hold.place?.lockPath;
+    this.#hold = hold;
     this.#release = release;
+    this.#rebind = rebind;
+    // Watching costs a descriptor for each directory, so only who wants to know pays for it.
+    if (rebind !== undefined) this.#watch();
+    else (this as EventEmitter).on('newListener', (event) => event === 'displaced' && this.#watch());
+  }
+
+  /** The listening socket: close-on-exec, non-blocking. Owned by the server after `listen`, by the claim after `claim`. */
+  get fd(): number {
+    return this.#hold.listenFd;
+  }
+
+  /** The lock file. Undefined for an abstract name, which needs none, and for an inherited socket, whose claim another has. */
+  get lockPath(): string | undefined {
+    return this.#hold.place?.lockPath;
+  }
+
+  /** Whether somebody has removed or replaced our socket file or our lock file: looked up now. */
+  get displaced(): boolean {
+    return !this.#hold.released && displacement(this.#hold.held) !== undefined;
+  }
+
+  #watch(): void {
+    const { place } = this.#hold;
+    if (place === undefined || this.#unwatch !== undefined || this.#hold.released) return;
+    this.#unwatch = watchDirectory(place.directory, () => this.#look());
+  }
+
+  #look(): void {
+    if (this.#hold.released) return this.#unwatch?.();
+    const before = this.#displacement;
+    this.#displacement = displacement(this.#hold.held);
+    if (this.#displacement !== undefined && this.#displacement !== before) this.emit('displaced', this.#displacement);
+    if (this.#displacement === 'socket' && !this.#hold.released) this.#rebind?.();
   }
 
   /**
    * Gives the claim up: stops listening, removes our own socket file, and unlocks. Connections that are open stay open. When the
-   * promise is fulfilled, another process can have the address. Does nothing the second time.
+   * promise is fulfilled, another process can have the address. Does nothing the second time, or after a hand-over.
    */
   release(): Promise<void> {
     try {
+      this.#unwatch?.();
       return Promise.resolve(this.#release());
     } catch (error) {
       return Promise.reject(error);
@@ -52,36 +100,56 @@ export class Claim extends EventEmitter {
  * Claims an address, and listens on it without a server: `claim.fd` is bound and listening, for frameworks that take `{ fd }`,
  * and for children. Nobody accepts until somebody does so on that descriptor.
  *
- * A framework that was given `{ fd }` closes it at its own end: close the server first, then release the claim.
+ * A framework that was given `{ fd }` closes it at its own end: close the server first, then release the claim. With
+ * `handover: true`, close the server in a `handover` listener: it is called before the descriptor is closed.
  *
  * @param address a pathname, or an abstract name such as `@app` (Linux)
  * @throws {SocketAddressError} as `listen` does
  * @see flock(2), unix(7)
  */
-export function claim(address: string, options: ListenOptions = {}): Promise<Claim> {
-  return Promise.resolve().then(() => {
-    const request = readRequest(address, options);
-    const hold = acquireNow(request);
-    return new Claim(publicAddress(request, hold), hold, () => hold.surrender());
-  });
+export async function claim(address: string, options: ListenOptions = {}): Promise<Claim> {
+  const request = readRequest(address, options);
+  if (request.rebind) throw bad(address, 'bad-option', 'EINVAL', `onDisplaced: 'rebind' needs a server, so it is for listen()`);
+  const descriptor = new DescriptorAcceptor();
+  const hold = await obtain(request, descriptor);
+  const claimed = new Claim(publicAddress(request), hold, () => hold.surrender());
+  descriptor.leave = () => {
+    claimed.emit('handover');
+    hold.closeSocket();
+  };
+  serveHandovers(request, hold, descriptor, () => undefined);
+  return claimed;
 }
 
-/** Makes the claim at once, without waiting for anybody. */
-export function acquireNow(request: Request): Hold {
-  const held = run(kernel, acquireRequest(request));
-  if (isRefusal(held)) throw explain(request.text, held, findUnrecorded(request, held));
-  return new Hold(held);
+/** Nobody accepts for us: whoever uses `claim.fd` does. */
+class DescriptorAcceptor implements Acceptor {
+  leave = (): void => undefined;
+  start(): void {}
+  takeBack(): void {}
+  drain(): void {
+    this.leave();
+  }
 }
 
-/** Who has an address of which no lock file tells: a stray, or the holder of an abstract name. */
-function findUnrecorded({ address }: Request, { refused, path }: Refusal): Holder | undefined {
-  if (refused === 'stray' && path !== undefined) return findListener(path);
-  if (refused === 'held' && address.kind === 'abstract') return findListener(`@${address.name}`);
-  return undefined;
+/** Serves hand-overs where that was asked for, and ends the service that came with a claim where it was not. */
+export function serveHandovers(request: Request, hold: Hold, acceptor: Acceptor, handedOver: () => void): void {
+  const received = hold.handover;
+  // Whoever passed us an inherited socket has the claim, and hands it over.
+  if (!request.handover || hold.inherited) return hold.endHandovers();
+  const { address } = request;
+  const socket = received ?? HandoverSocket.bind(hold.held, address.kind === 'abstract' ? address.name : undefined);
+  if (isRefusal(socket)) {
+    hold.surrender();
+    throw refused(request, socket);
+  }
+  hold.handover = socket;
+  socket.serve(hold.held, { leave: () => hold.handOver(() => acceptor.drain()), handedOver });
 }
 
 /** What clients can use after a chdir(2) as well. */
-export function publicAddress({ text, address }: Request, { place }: Hold): string {
+export function publicAddress({ text, address }: Request): string {
   if (address.kind === 'abstract') return `@${address.name}`;
-  return place === undefined || text.startsWith('/') ? text : place.path;
+  if (address.kind === 'pipe' || text.startsWith('/')) return text;
+  const place = run(kernel, locate(address, process.platform));
+  return isRefusal(place) ? text : place.path;
 }

@@ -1,45 +1,39 @@
-import { acquire, acquireAbstract, type PathnameClaim } from '../claim/acquire.js';
-import { locate, type Place } from '../claim/locate.js';
-import { isRefusal, type Refusal } from '../claim/refusal.js';
+import { writeRecord, type PathnameClaim } from '../claim/acquire.js';
+import type { Bound } from '../claim/bind.js';
+import type { Place } from '../claim/locate.js';
 import { releaseLock, removeSocketFile } from '../claim/release.js';
 import { isDead, take } from '../claim/take.js';
-import { failed, run, type Operation } from '../kernel/kernel.js';
+import type { HandoverSocket } from '../handover/socket.js';
+import { failed, run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
-import type { Request } from '../request/options.js';
 
 /** A claim on a pathname, and where. */
 interface PathnameHold extends PathnameClaim {
   readonly place: Place;
 }
 
-type Held = PathnameHold | { readonly listenFd: number; readonly place?: undefined };
-
-/** Finds the place of an address and claims it: steps 1 to 10 of the protocol. */
-export function* acquireRequest({ address, terms }: Request): Operation<Held | Refusal> {
-  if (address.kind === 'abstract') return yield* acquireAbstract(address.name, terms);
-  if (address.kind === 'pipe') throw new Error('A Windows pipe is not claimed; Node listens on it by itself.');
-  const place = yield* locate(address, process.platform);
-  if (isRefusal(place)) return place;
-  const claim = yield* acquire(place, terms);
-  return isRefusal(claim) ? claim : { ...claim, place };
+/** A claim that needs no lock of ours: an abstract name, or a socket that whoever started us holds the claim of. */
+interface SocketHold {
+  readonly listenFd: number;
+  readonly inherited?: boolean;
+  readonly place?: undefined;
 }
+
+export type Held = PathnameHold | SocketHold;
 
 /**
  * A claim of this process, from the moment that it is made until it is given up. Normal process exit gives it up; a crash leaves
  * that to the kernel.
  */
 export class Hold {
-  readonly listenFd: number;
-  readonly place: Place | undefined;
-  readonly #held: Held;
+  #held: Held;
   /** The number of the socket itself, not of its file: tells whether `listenFd` is still that socket. */
-  readonly #socketInode: bigint | undefined;
+  #socketInode: bigint | undefined;
+  #handover: HandoverSocket | undefined;
   #released = false;
 
   constructor(held: Held) {
     this.#held = held;
-    this.listenFd = held.listenFd;
-    this.place = held.place;
     this.#socketInode = inodeOf(held.listenFd);
     remember(this);
   }
@@ -48,36 +42,104 @@ export class Hold {
     return this.#released;
   }
 
+  get listenFd(): number {
+    return this.#held.listenFd;
+  }
+
+  /** Whether the claim is that of whoever passed us the socket. */
+  get inherited(): boolean {
+    return this.#held.place === undefined && this.#held.inherited === true;
+  }
+
+  get place(): Place | undefined {
+    return this.#held.place;
+  }
+
+  /** The descriptors and the file, for whoever watches them. */
+  get held(): Held {
+    return this.#held;
+  }
+
   /**
-   * Gives the claim up: removes our socket file, has the listening socket closed, and then unlocks. In that order, see
+   * Gives the claim up: removes our own files, has the listening socket closed, and then unlocks. In that order, see
    * `claim/release.ts`. Does nothing the second time.
    */
-  surrender(closeSocket: () => void = () => this.#closeSocket()): void {
+  surrender(closeSocket: () => void = () => this.closeSocket()): void {
     if (this.#released) return closeSocket();
     this.#released = true;
     holds.delete(this);
+    const shared = this.#removeFiles();
+    this.#handover?.close();
+    closeSocket();
+    const { place } = this.#held;
+    if (place === undefined) return;
+    // A newcomer that has a share of the lock is the holder now: the record is not ours to empty.
+    if (shared) kernel.close(this.#held.lockFd);
+    else run(kernel, releaseLock(this.#held));
+  }
+
+  /** At exit the names are removed and the record emptied. The kernel closes the descriptors, with no chance to come between. */
+  removeAtExit(): void {
+    if (this.#held.place === undefined || !this.#isOpen()) return;
+    if (!this.#removeFiles()) kernel.ftruncate(this.#held.lockFd, 0);
+  }
+
+  /**
+   * Removes our files from the directory, unless a newcomer has a share of the claim just now: it takes our end for a crash of
+   * ours, and is the holder then. Gives whether it is so.
+   */
+  #removeFiles(): boolean {
+    if (this.#handover?.offering === true) return true;
     const held = this.#held;
-    if (held.place === undefined) return closeSocket();
+    if (held.place === undefined) return false;
+    this.#handover?.removeFile();
     // Whoever was given the descriptor may have closed it. Then the inode of our file is no longer pinned, and its number proves
     // nothing; but under the lock, a dead socket at the path may be removed whoever left it.
     run(kernel, this.#isOpen() ? removeSocketFile(held.place, held) : take(held.place, isDead));
-    closeSocket();
-    run(kernel, releaseLock(held));
+    return false;
   }
 
-  /** At exit the name is removed and the record emptied. The kernel closes the descriptors, with no chance to come between. */
-  removeAtExit(): void {
-    const held = this.#held;
-    if (held.place === undefined || !this.#isOpen()) return;
-    run(kernel, removeSocketFile(held.place, held));
-    kernel.ftruncate(held.lockFd, 0);
+  /** Another listening socket, bound under the same lock, takes the place of the one that somebody has displaced. */
+  rebind(bound: Bound): void {
+    this.#held = { ...this.#held, ...bound };
+    this.#socketInode = inodeOf(bound.listenFd);
+    this.#handover?.update(this.#held);
+  }
+
+  /** The hand-over socket, which ends with the claim. */
+  get handover(): HandoverSocket | undefined {
+    return this.#handover;
+  }
+
+  set handover(socket: HandoverSocket) {
+    this.#handover = socket;
+  }
+
+  /** Closes a hand-over socket that came with the claim, where hand-overs are not served. */
+  endHandovers(): void {
+    this.#handover?.removeFile();
+    this.#handover?.close();
+    this.#handover = undefined;
+  }
+
+  /** The claim is another process's now: nothing is unlinked, nothing unlocked. */
+  handOver(closeSocket: () => void): void {
+    this.#released = true;
+    holds.delete(this);
+    closeSocket();
+  }
+
+  /** Says in the lock file who we are, after a hand-over. */
+  writeRecord(record: string): void {
+    if (this.#held.place !== undefined) run(kernel, writeRecord(this.#held.lockFd, record));
   }
 
   #isOpen(): boolean {
     return this.#socketInode !== undefined && inodeOf(this.listenFd) === this.#socketInode;
   }
 
-  #closeSocket(): void {
+  /** Closes the listening socket, unless whoever was given its descriptor has done so. */
+  closeSocket(): void {
     if (this.#isOpen()) kernel.close(this.listenFd);
   }
 }

@@ -1,9 +1,11 @@
 import type { Server } from 'node:net';
 import { SocketAddressError } from '../errors/error.js';
 import { show } from '../errors/explain.js';
-import { adopt } from './adopt.js';
-import { acquireNow, Claim, publicAddress } from './claim.js';
 import { readRequest, type ListenOptions } from '../request/options.js';
+import { ServerAcceptor } from './adopt.js';
+import { Claim, publicAddress, serveHandovers } from './claim.js';
+import { obtain } from './obtain.js';
+import { rebind } from './rebind.js';
 
 /**
  * Makes a server listen on a Unix socket that nobody can take away, and that a crash never blocks.
@@ -27,17 +29,17 @@ import { readRequest, type ListenOptions } from '../request/options.js';
 export async function listen(server: Server, address: string, options: ListenOptions = {}): Promise<Claim> {
   const request = readRequest(address, options);
   if (server.listening) throw alreadyListening(address);
-  const hold = acquireNow(request);
-  const listening = publicAddress(request, hold);
-  try {
-    await adopt(server, hold, listening, request.terms.backlog);
-  } catch (error) {
-    hold.surrender();
-    throw error;
-  }
-  return new Claim(listening, hold, () => {
-    if (server.listening && !hold.released) server.close();
-  });
+  const listening = publicAddress(request);
+  const acceptor = new ServerAcceptor(server, listening, request.terms.backlog);
+  const hold = await obtain(request, acceptor);
+  acceptor.onClose = (closeHandle) => hold.surrender(closeHandle);
+  if (acceptor.closed) hold.surrender(); // By a listener of 'listening', before we came to hear of it.
+  const release = (): void => {
+    if (!hold.released && server.listening) server.close();
+  };
+  const claim = new Claim(listening, hold, release, request.rebind ? () => rebind(request, hold, acceptor) : undefined);
+  serveHandovers(request, hold, acceptor, () => claim.emit('handover'));
+  return claim;
 }
 
 function alreadyListening(address: string): SocketAddressError {

@@ -4,7 +4,7 @@ import type { Operation, SystemCall } from '#dist/kernel/kernel.js';
 export interface Standing {
   /** Whether it uses reuseaddr (or the scheme under test), or is a program that knows nothing of it. */
   readonly role: 'reuseaddr' | 'outsider';
-  readonly doing: 'idle' | 'starting' | 'holding' | 'releasing' | 'dying' | 'done';
+  readonly doing: 'idle' | 'starting' | 'holding' | 'releasing' | 'dying' | 'meddling' | 'done';
   /** From the return of the start to the end of the release. */
   readonly claim?: Claim;
 }
@@ -33,7 +33,7 @@ export interface Phase {
 }
 
 export interface Crash {
-  readonly phase: Phase;
+  readonly phase: () => Phase;
   /** Whether the kernel closes everything at once, or the phase does so itself, one descriptor after another. */
   readonly closesAll: boolean;
 }
@@ -42,8 +42,4 @@ export interface Crash {
 export interface Past {
   readonly call: SystemCall;
   readonly answer: unknown;
-}
-
-export function* nothing(): Operation<undefined> {
-  // A phase without a call.
 }

@@ -16,14 +16,15 @@ export const waits: unique symbol = Symbol('waits');
 /** The call has done a first part; making it again does the rest. */
 export const halfway: unique symbol = Symbol('halfway');
 
-/** Calls that the protocol never makes: what naive schemes and outsiders do besides. */
+/** What the pid file scheme calls besides. */
 export interface OtherCalls {
-  /** connect(2) of a stream socket, which is closed again at once: the listener sees a connection. */
-  connect(path: string): 0 | Errno;
   /** kill(2) with signal 0. A process that has nothing open counts as gone. */
   kill(pid: number): 0 | Errno;
   getpid(): number;
 }
+
+/** Hand-over and its calls are not simulated here. */
+type HandoverCall = 'peerCredentials' | 'poll' | 'sendmsg' | 'recvmsg' | 'epoll_ctl';
 
 /** A world that may be changed, and the process that calls. */
 interface Caller {
@@ -31,7 +32,7 @@ interface Caller {
   readonly process: number;
 }
 
-type Calls = Kernel & OtherCalls;
+type Calls = Omit<Kernel, HandoverCall> & OtherCalls;
 type Answer<Name extends keyof Calls> = ReturnType<Calls[Name]> | typeof waits | typeof halfway;
 type Table = { readonly [Name in keyof Calls]: (caller: Caller, ...args: Parameters<Calls[Name]>) => Answer<Name> };
 
@@ -205,12 +206,12 @@ const table: Table = {
     const socket = socketNamed(caller, name);
     return typeof socket === 'string' ? socket : 'EPROTOTYPE';
   },
-  connect(caller, path) {
-    const socket = socketNamed(caller, path);
+  connect(caller, name) {
+    const socket = socketNamed(caller, name);
     if (typeof socket === 'string') return socket;
     if (!socket.listening) return 'ECONNREFUSED';
     socket.visited = true;
-    return 0;
+    return table.socket(caller);
   },
   sock_diag({ world, process }, fd) {
     const socket = description(world, process, fd);

@@ -137,3 +137,7 @@ export function description(world: World, process: number, fd: number): OpenFile
 export function has(world: World, process: number, wanted: OpenFile | OpenSocket): boolean {
   return world.descriptors[process]!.some((index) => world.open[index] === wanted);
 }
+
+export function hasLock(world: World, process: number): boolean {
+  return world.open.some((open) => open.kind === 'file' && open.locked && has(world, process, open));
+}

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
  */
 const rows: readonly (readonly string[])[] = [
   ['cli', 'register'],
+  ['preload'],
   ['index'],
   ['server', 'client', 'inspect', 'handover'],
   ['request'],

@@ -12,7 +12,7 @@ const root = fileURLToPath(new URL('../../..', import.meta.url)).replace(/[/\\]$
 const published = [
   /^dist\/[\w/-]+\.(js|d\.ts)$/,
   /^prebuilt\/[\w-]+\/reuseaddr\.node$/,
-  /^native\/reuseaddr\.c$/,
+  /^native\/\w+\.[ch]$/,
   /^README\.md$/,
   /^CHANGELOG\.md$/,
   /^LICENSE$/,

@@ -1,0 +1,69 @@
+/** What the demo says will happen, scheme by scheme. It fails unless just this happens. */
+import type { Scheme } from './messages.js';
+
+/** The steps of the script, in its order. */
+export type Step =
+  | 'start'
+  | 'second start'
+  | '  told who has it'
+  | 'kill -9, start'
+  | 'stray'
+  | 'regular file'
+  | 'two starts at once';
+
+export type Outcome =
+  | 'serves'
+  | 'refused'
+  | 'steals'
+  | 'yes'
+  | 'no'
+  | 'EADDRINUSE'
+  | 'left alone'
+  | 'robbed'
+  | 'deleted'
+  | 'one holder'
+  | 'nobody'
+  | 'one is lost';
+
+export type Outcomes = Partial<Record<Step, Outcome>>;
+
+/** What a step should come to. All else is a failure of the scheme. */
+export const good: Record<Step, Outcome> = {
+  start: 'serves',
+  'second start': 'refused',
+  '  told who has it': 'yes',
+  'kill -9, start': 'serves',
+  stray: 'left alone',
+  'regular file': 'left alone',
+  'two starts at once': 'one holder',
+};
+
+export const steps: readonly Step[] = Object.keys(good) as Step[];
+
+/** What we say of each scheme. */
+export const expected: Record<Scheme, Required<Outcomes>> = {
+  reuseaddr: good,
+  plain: {
+    ...good,
+    '  told who has it': 'no',
+    'kill -9, start': 'EADDRINUSE',
+    'two starts at once': 'nobody',
+  },
+  'unlink first': {
+    ...good,
+    'second start': 'steals',
+    '  told who has it': 'no',
+    stray: 'robbed',
+    'regular file': 'deleted',
+    'two starts at once': 'one is lost',
+  },
+  'probe, unlink': {
+    ...good,
+    '  told who has it': 'no',
+    'regular file': 'deleted',
+    'two starts at once': 'one is lost',
+  },
+};
+
+/** The schemes in the order in which they are shown. */
+export const schemes: readonly Scheme[] = Object.keys(expected) as Scheme[];

@@ -1,0 +1,141 @@
+/** The processes of the demo. Each says by message when it is ready: nothing here sleeps or guesses. */
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { FromClient, FromServer, Scheme, ToServer } from './messages.js';
+
+const running = new Set<ChildProcess>();
+let started = 0;
+
+export function processesStarted(): number {
+  return started;
+}
+
+/** Ends what is left, by `kill -9`. */
+export function killAll(): void {
+  for (const child of running) child.kill('SIGKILL');
+}
+
+function start(program: 'server' | 'client', args: readonly string[]): ChildProcess {
+  // Without the memory of whoever runs the demo: no inspector, no preload.
+  const child = fork(fileURLToPath(new URL(`fixtures/${program}.js`, import.meta.url)), args, { execArgv: [] });
+  started += 1;
+  running.add(child);
+  child.once('exit', () => running.delete(child));
+  return child;
+}
+
+/** The next message of a child; it fails where the child ends without one. */
+function nextMessage(child: ChildProcess): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const onMessage = (message: unknown): void => {
+      child.off('exit', onExit);
+      resolve(message);
+    };
+    const onExit = (status: number | null, signal: string | null): void => {
+      child.off('message', onMessage);
+      reject(
+        new Error(`process ${child.pid} (${child.spawnargs.slice(1).join(' ')}) ended without a word (${status ?? signal})`),
+      );
+    };
+    child.once('message', onMessage);
+    child.once('exit', onExit);
+  });
+}
+
+/** As many clients as ever ask at once. Each is a process that lives as long as the demo, and connects anew for each question. */
+const clients: ChildProcess[] = [];
+
+/** Which process answers each of so many clients that ask at once; undefined for those that none does. */
+export async function whoAnswersAll(address: string, clientsCount: number): Promise<(number | undefined)[]> {
+  while (clients.length < clientsCount) clients.push(start('client', []));
+  return await Promise.all(clients.slice(0, clientsCount).map((client) => ask(client, address)));
+}
+
+/** Which process answers a client here; undefined when none does. */
+export async function whoAnswers(address: string): Promise<number | undefined> {
+  return (await whoAnswersAll(address, 1))[0];
+}
+
+async function ask(client: ChildProcess, address: string): Promise<number | undefined> {
+  const answer = nextMessage(client);
+  client.send(address);
+  const heard = (await answer) as FromClient;
+  return 'answeredBy' in heard ? heard.answeredBy : undefined;
+}
+
+/** A server that is starting, and how that went. */
+export class ServerProcess {
+  readonly #child: ChildProcess;
+  /** Whether the scheme has looked and waits; otherwise what has become of it. */
+  state: FromServer = { is: 'there' };
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+  }
+
+  /** Starts a server and takes it all the way: serving, or refused. */
+  static async start(scheme: Scheme, address: string): Promise<ServerProcess> {
+    const server = await ServerProcess.startAndLook(scheme, address);
+    await server.goOn();
+    return server;
+  }
+
+  /** Starts a server, and stops it between its look and its deed. */
+  static async startAndLook(scheme: Scheme, address: string): Promise<ServerProcess> {
+    const server = new ServerProcess(start('server', [scheme, address]));
+    server.state = await server.#hear();
+    return server;
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  get serves(): boolean {
+    return this.state.is === 'serving';
+  }
+
+  /** Why it was refused; undefined where it was not. */
+  get refusal(): Extract<FromServer, { is: 'refused' }> | undefined {
+    return this.state.is === 'refused' ? this.state : undefined;
+  }
+
+  async goOn(): Promise<void> {
+    if (this.state.is !== 'looked') return;
+    const next = this.#hear();
+    this.#say('go on');
+    this.state = await next;
+  }
+
+  /** Whether the process still runs and hears us, whatever clients can see of it. */
+  async isAlive(): Promise<boolean> {
+    if (!this.#child.connected) return false;
+    const answer = this.#hear();
+    this.#say('are you there?');
+    return (await answer).is === 'there';
+  }
+
+  /** `kill -9`, and waits for the end of the process. */
+  async kill(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const exit = once(this.#child, 'exit');
+    this.#child.kill('SIGKILL');
+    await exit;
+  }
+
+  /** Has it close its server and end. */
+  async stop(): Promise<void> {
+    const exit = once(this.#child, 'exit');
+    this.#say('stop');
+    await exit;
+  }
+
+  async #hear(): Promise<FromServer> {
+    return (await nextMessage(this.#child)) as FromServer;
+  }
+
+  #say(message: ToServer): void {
+    this.#child.send(message);
+  }
+}

@@ -1,0 +1,81 @@
+/*
+ * What every file of the addon needs: arguments checked, results as JavaScript sees them, and the functions of the others.
+ */
+#ifndef REUSEADDR_H
+#define REUSEADDR_H
+
+#define _GNU_SOURCE
+#define NAPI_VERSION 8
+#include <node_api.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Node-API cuts a text that is too long at a whole character. With this much room to spare, a text that was cut is still
+   longer than what is allowed, and is refused for its length like any other. */
+enum { ROOM_TO_SPARE = 8, ARGUMENTS_MAX = 3 };
+
+/* Arguments that are missing are filled with undefined, which the type checks below refuse. */
+static inline void arguments(napi_env env, napi_callback_info info, napi_value values[ARGUMENTS_MAX]) {
+  size_t count = ARGUMENTS_MAX;
+  napi_get_cb_info(env, info, &count, values, NULL, NULL);
+}
+
+static inline bool refuse(napi_env env, const char *expected) {
+  napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", expected);
+  return false;
+}
+
+/* Not napi_get_value_int32, which takes NaN for 0, and 2 ** 32 + 1 for 1: both are somebody's descriptors. */
+static inline bool integer(napi_env env, napi_value value, double min, double max, double *number) {
+  if (napi_get_value_double(env, value, number) != napi_ok || !(*number >= min && *number <= max) ||
+      *number != (double)(int64_t)*number)
+    return refuse(env, "expected an integer in range");
+  return true;
+}
+
+static inline bool whole(napi_env env, napi_value value, int *number) {
+  double wide;
+  if (!integer(env, value, INT_MIN, INT_MAX, &wide)) return false;
+  *number = (int)wide;
+  return true;
+}
+
+static inline bool text(napi_env env, napi_value value, char *bytes, size_t room, size_t *length) {
+  if (napi_get_value_string_utf8(env, value, bytes, room, length) != napi_ok) return refuse(env, "expected a string");
+  return true;
+}
+
+static inline bool words(napi_env env, napi_value value, size_t wanted, uint32_t **array, size_t *count) {
+  napi_typedarray_type type;
+  if (napi_get_typedarray_info(env, value, &type, count, (void **)array, NULL, NULL) != napi_ok ||
+      type != napi_uint32_array || *count < wanted)
+    return refuse(env, "expected a Uint32Array that is long enough");
+  return true;
+}
+
+static inline napi_value integral(napi_env env, int64_t number) {
+  napi_value value = NULL;
+  napi_create_int64(env, number, &value);
+  return value;
+}
+
+/* What a system call gave, or its errno as a negative number. */
+static inline int outcome(long returned) { return returned < 0 ? -errno : (int)returned; }
+
+/* message.c */
+napi_value js_sendmsg(napi_env env, napi_callback_info info);
+napi_value js_recvmsg(napi_env env, napi_callback_info info);
+
+/* sock_diag.c */
+napi_value js_sock_diag(napi_env env, napi_callback_info info);
+napi_value js_sock_diag_dump(napi_env env, napi_callback_info info);
+
+/* wait.c */
+napi_value js_wait_flock(napi_env env, napi_callback_info info);
+napi_value js_wait_poll(napi_env env, napi_callback_info info);
+
+#endif

@@ -1,0 +1,51 @@
+import { parseArgs, type ParseArgsConfig } from 'node:util';
+import { UsageError, type Command, type Invocation } from './command.js';
+
+type Options = NonNullable<ParseArgsConfig['options']>;
+
+/** Reads the arguments of a command. @throws {UsageError} */
+export function readArguments(command: Command, args: readonly string[]): Omit<Invocation, 'terminal'> {
+  const options: Options = { help: { type: 'boolean', short: 'h' } };
+  for (const [name, { value, short }] of Object.entries(command.options)) {
+    options[name] = { type: value === undefined ? 'boolean' : 'string', ...(short === undefined ? {} : { short }) };
+  }
+  const [ours, theirs] = split(command, withOptionalValues(command, args), options);
+  const { values, positionals } = parse(ours, options);
+  const operands = [...positionals, ...theirs];
+  if (values['help'] !== true) refuseCount(command, operands);
+  return { operands, options: values as Invocation['options'] };
+}
+
+function parse(args: readonly string[], options: Options): ReturnType<typeof parseArgs> {
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: true });
+  } catch (error) {
+    // Node's own message, without its second sentence, which is advice on how to write a program.
+    const [what = ''] = (error as Error).message.split(/\. |\n/, 1);
+    throw new UsageError(what.replace(/\.$/, ''));
+  }
+}
+
+function refuseCount({ operands, operandsMin, operandsMax }: Command, given: readonly string[]): void {
+  if (given.length < operandsMin) throw new UsageError(`Missing operand: ${operands}`);
+  if (given.length > operandsMax) throw new UsageError(`Too many operands: ${given[operandsMax] ?? ''}`);
+}
+
+/** parseArgs knows no optional value: `--wait` is read as `--wait=`. */
+function withOptionalValues(command: Command, args: readonly string[]): readonly string[] {
+  const end = args.indexOf('--');
+  return args.map((arg, index) => {
+    const option = arg.startsWith('--') && (end < 0 || index < end) ? command.options[arg.slice(2)] : undefined;
+    return option?.valueIsOptional ? `${arg}=` : arg;
+  });
+}
+
+/** Parts our own arguments from those of the program that we are to start. */
+function split(command: Command, args: readonly string[], options: Options): readonly [readonly string[], readonly string[]] {
+  if (!command.optionsEndAtOperand) return [args, []];
+  const { tokens } = parseArgs({ args: [...args], options, allowPositionals: true, strict: false, tokens: true });
+  const first = tokens.find((token) => token.kind === 'positional');
+  if (first === undefined) return [args, []];
+  const rest = args.slice(first.index + 1);
+  return [args.slice(0, first.index + 1), rest[0] === '--' ? rest.slice(1) : rest];
+}

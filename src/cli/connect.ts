@@ -1,0 +1,87 @@
+import { writeSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { connect } from '../client/connect.js';
+import { show } from '../errors/explain.js';
+import { UsageError, type Command } from './command.js';
+import { status } from './status.js';
+
+export const command: Command = {
+  name: 'connect',
+  operands: 'ADDRESS',
+  operandsMin: 1,
+  operandsMax: 1,
+  description: `Connects stdin and stdout to a server, as nc -U does. The end of stdin closes our half of the
+connection; what the server still answers is printed. It ends when both halves are closed,
+or the server has closed the whole. Unlike nc it takes exact abstract names and long paths.`,
+  options: {
+    wait: {
+      value: 'SECONDS',
+      valueIsOptional: true,
+      summary: 'wait for a server that is not there or too busy; without SECONDS for ever',
+    },
+  },
+  examples: [
+    ["echo 'PING' | reuseaddr connect /run/app.sock", 'ask, and print the answer'],
+    ['reuseaddr connect --wait=10 @app', 'an abstract name, once it is there'],
+    ['reuseaddr connect --wait /run/app.sock </dev/null', 'only wait until it accepts'],
+  ],
+  async run({ operands: [address = ''], options, terminal }) {
+    const socket = await connect(address, { timeout: timeoutMs(options['wait']), allowHalfOpen: true });
+    const trouble = await converse(socket);
+    if (trouble === undefined) return status.done;
+    terminal.complain(`The connection to ${show(address)} broke: ${trouble}.`);
+    return status.failed;
+  },
+};
+
+function timeoutMs(wait: string | boolean | undefined): number {
+  if (wait === undefined) return 0;
+  if (wait === '') return Infinity;
+  const seconds = Number(wait);
+  if (!(seconds >= 0) || String(wait).trim() === '')
+    throw new UsageError(`--wait takes a number of seconds, not '${show(String(wait))}'`);
+  return seconds * 1000;
+}
+
+/** Passes everything on in both directions, until both have ended. What went wrong, if anything did. */
+function converse(socket: Socket): Promise<string | undefined> {
+  const { stdin, stdout } = process;
+  return new Promise((resolve) => {
+    let trouble: string | undefined;
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      trouble = error.code === 'EPIPE' ? 'the server closed it before it had all of the input' : error.message;
+    });
+    socket.on('close', () => {
+      // A terminal, or a pipe whose writer lives on, would keep us here.
+      stdin.unpipe(socket);
+      stdin.destroy();
+      resolve(trouble);
+    });
+    socket.on('end', () => {
+      if (!stdin.readableEnded && isClosed(socket)) socket.destroy();
+    });
+    // Nobody reads any more what the server says.
+    stdout.on('error', () => socket.destroy());
+    stdin.on('error', () => socket.end());
+    stdin.pipe(socket);
+    socket.on('data', (chunk) => {
+      if (!stdout.write(chunk)) socket.pause();
+    });
+    stdout.on('drain', () => socket.resume());
+  });
+}
+
+/**
+ * Whether the other end is closed altogether, or has only ended its half and still listens. Node doesn't say; the kernel answers a
+ * write of nothing with EPIPE when nobody can read any more, and sends nothing.
+ */
+function isClosed(socket: Socket): boolean {
+  const fd = (socket as unknown as { _handle: { fd: number } | null })._handle?.fd;
+  if (fd === undefined) return true;
+  try {
+    writeSync(fd, new Uint8Array(0));
+    return false;
+  } catch {
+    return true;
+  }
+}

@@ -1,0 +1,69 @@
+import { describe, show, sinceWhen } from '../errors/explain.js';
+import { inspect, type Inspection } from '../inspect/inspect.js';
+import type { Command } from './command.js';
+import { status } from './status.js';
+import type { Terminal } from './terminal.js';
+import { json, octal, stateStyles, userOf } from './text.js';
+
+const meanings: Readonly<Record<Inspection['state'], string>> = {
+  free: 'nothing is there; a start will succeed',
+  listening: 'a holder listens there',
+  starting: 'somebody has the lock, and nothing listens: it is starting or stopping',
+  stale: 'a socket file that no process is bound to; the next start removes it',
+  stray: 'a live socket of a program that does not take the lock',
+  blocked: 'a start will fail',
+};
+
+const reasons: Readonly<Record<NonNullable<Inspection['reason']>, string>> = {
+  'not-a-socket': 'what is at that path is not a socket',
+  'lock-not-a-file': 'the lock file is not a regular file',
+  'lock-foreign-content': 'the lock file holds something else',
+  denied: 'this user may not look at it',
+  'shared-directory': 'others may write to its directory, and so replace the socket',
+};
+
+export const command: Command = {
+  name: 'inspect',
+  operands: 'ADDRESS',
+  operandsMin: 1,
+  operandsMax: 1,
+  description: `Says what an address is doing, and who has it. Disturbs nobody: takes no lock, makes no
+connection, changes nothing.
+
+${Object.entries(meanings)
+  .map(([state, meaning]) => `  ${state.padEnd(9)}  ${meaning}`)
+  .join('\n')}`,
+  options: {
+    json: { summary: 'print one JSON object' },
+    lock: { value: 'PATH', summary: 'the lock file, where it is not ADDRESS.lock' },
+  },
+  examples: [
+    ['reuseaddr inspect /run/app.sock', 'who has it?'],
+    ['reuseaddr inspect @app', 'an abstract name'],
+    ['reuseaddr inspect --json /run/app.sock | jq .holder.pid', 'its pid, for a script'],
+    ['reuseaddr inspect /run/app.sock >/dev/null || echo down', 'is it listening?'],
+  ],
+  async run({ operands: [address = ''], options, terminal }) {
+    const lockPath = options['lock'] as string | undefined;
+    const found = await inspect(address, { lockPath });
+    terminal.print(options['json'] === true ? `${json(found)}\n` : page(found, terminal));
+    return found.state === 'listening' ? status.done : status.inUse;
+  },
+};
+
+function page(found: Inspection, { style }: Terminal): string {
+  const { state, reason, holder, mode, uid, gid } = found;
+  const lines: [string, string | undefined][] = [
+    ['state', `${style(stateStyles[state], state)}: ${state === 'blocked' && reason ? reasons[reason] : meanings[state]}`],
+    ['holder', holder && `${describe(holder)}${sinceWhen(holder)}`],
+    ['waiting', found.backlog === undefined ? undefined : `${found.waiting} of ${found.backlog} connections`],
+    ['mode', mode === undefined ? undefined : octal(mode)],
+    ['owner', uid === undefined ? undefined : `${userOf(uid)} (uid ${uid}, gid ${gid})`],
+    ['type', found.type === 'stream' ? undefined : found.type],
+    ['inode', found.inode?.toString()],
+    ['lock file', found.lockPath === undefined ? undefined : show(found.lockPath)],
+    ['warning', reason === 'shared-directory' ? style('yellow', reasons[reason]) : undefined],
+  ];
+  const known = lines.filter(([, value]) => value !== undefined);
+  return `${style('bold', show(found.address))}\n${known.map(([name, value]) => `  ${name.padEnd(9)}  ${value}\n`).join('')}`;
+}

@@ -1,0 +1,72 @@
+import { show } from '../errors/explain.js';
+import { listSockets, type ListedSocket, type Unlisted } from '../inspect/list.js';
+import type { Command } from './command.js';
+import { status } from './status.js';
+import { table, type Cell } from './table.js';
+import type { Terminal } from './terminal.js';
+import { holderOf, jsonLines, octal, queueOf, stateStyles, userOf } from './text.js';
+
+export const command: Command = {
+  name: 'ls',
+  operands: '[PATH…]',
+  operandsMin: 0,
+  operandsMax: Infinity,
+  description: `Lists Unix sockets: without PATH those that a process of this system has (this network
+namespace), with PATH the socket files at and below it, stale ones among them.
+
+QUEUE is how many connections wait to be accepted, and how many may. The states are those of
+inspect, and "displaced": a process has the socket, and its file was removed or replaced.
+Makes no connection and takes no lock. Symlinks are not followed.`,
+  options: {
+    json: { summary: 'print a JSON array, one socket on each line' },
+    state: { value: 'STATE', summary: 'only sockets in this state; several with commas between' },
+  },
+  examples: [
+    ['reuseaddr ls', 'every socket that a process has'],
+    ['reuseaddr ls /run /tmp', 'every socket file there'],
+    ['reuseaddr ls --state=stale /tmp', 'what a crash has left'],
+    ["reuseaddr ls --json | jq -r '.[] | select(.waiting > 0) | .address'", 'who is behind?'],
+  ],
+  run({ operands, options, terminal }) {
+    const { sockets, unlisted } = listSockets(operands);
+    const wanted = (options['state'] as string | undefined)?.split(',');
+    const shown = wanted === undefined ? sockets : sockets.filter(({ state }) => wanted.includes(state));
+    terminal.print(options['json'] === true ? jsonLines(shown) : page(shown, terminal));
+    for (const each of unlisted) terminal.complain(explain(each));
+    return Promise.resolve(unlisted.length === 0 ? status.done : status.failed);
+  },
+};
+
+const header = ['ADDRESS', 'STATE', 'QUEUE', 'MODE', 'OWNER', 'HOLDER'];
+
+function page(sockets: readonly ListedSocket[], terminal: Terminal): string {
+  return sockets.length === 0 ? '' : table(header, sockets.map(row), terminal);
+}
+
+function row(socket: ListedSocket): Cell[] {
+  const { address, state, mode, uid, waiting = 0, backlog = 0 } = socket;
+  return [
+    { text: show(address) },
+    { text: state, style: stateStyles[state] },
+    // A backlog of n lets n + 1 wait.
+    { text: queueOf(socket), style: waiting > backlog ? 'red' : waiting > 0 ? 'yellow' : undefined },
+    { text: mode === undefined ? '-' : octal(mode) },
+    { text: uid === undefined ? '-' : userOf(uid) },
+    { text: holderOf(socket.holder) },
+  ];
+}
+
+/** Why a place could not be looked at. */
+export function explain({ path, errno }: Unlisted): string {
+  return `${show(path)}: ${meanings[errno] ?? errno}`;
+}
+
+const meanings: Readonly<Record<string, string>> = {
+  EACCES: 'this user may not look at it',
+  EILSEQ: 'its name is not UTF-8',
+  ENOENT: 'there is no such file',
+  ENOTDIR: 'a part of the path is not a directory',
+  ENOTSOCK: 'it is not a socket',
+  ELOOP: 'too many symbolic links',
+  ENOSYS: 'this system does not list its sockets; name paths',
+};

@@ -1,0 +1,56 @@
+import type { Style, Terminal } from './terminal.js';
+import { widthOf } from './text.js';
+
+export interface Cell {
+  readonly text: string;
+  readonly style?: Style | undefined;
+}
+
+const gap = '  ';
+
+/** The last column is cut at the terminal's edge, but never to less than this. */
+const lastWidthMin = 16;
+
+/** The first column gets at least this, however narrow the terminal is. */
+const firstWidthMin = 16;
+
+/**
+ * An aligned table. On a terminal every row fits its width: the last cell is cut, and a first cell that is too long for its column,
+ * which is what people copy, stands whole on a line of its own, as with df(1). In a pipe nothing is cut, and a row is a line.
+ */
+export function table(header: readonly string[], rows: readonly (readonly Cell[])[], { columns, style }: Terminal): string {
+  const head = header.map((text): Cell => ({ text, style: 'bold' }));
+  const widths = header.map((_text, column) => Math.max(...[head, ...rows].map((row) => widthOf(row[column]?.text ?? ''))));
+  const between = sum(widths.slice(1, -1)) + gap.length * (header.length - 1);
+  const firstMax = columns === undefined ? Infinity : Math.max(firstWidthMin, columns - between - lastWidthMin);
+  widths[0] = Math.min(widths[0] ?? 0, firstMax);
+  const lastMax = columns === undefined ? Infinity : Math.max(lastWidthMin, columns - between - widths[0]);
+
+  const line = (row: readonly Cell[]): string => {
+    const first = row[0] ?? { text: '' };
+    const alone = widthOf(first.text) > firstMax;
+    const cells = (alone ? [{ text: '' }, ...row.slice(1)] : row).map((cell, column) => {
+      if (column === row.length - 1) return style(cell.style ?? 'reset', cut(cell.text, lastMax));
+      const padding = ' '.repeat(Math.max(0, (widths[column] ?? 0) - widthOf(cell.text)));
+      return (cell.style === undefined ? cell.text : style(cell.style, cell.text)) + padding;
+    });
+    return `${alone ? `${first.text}\n` : ''}${cells.join(gap).trimEnd()}\n`;
+  };
+  return [head, ...rows].map(line).join('');
+}
+
+function cut(text: string, widthMax: number): string {
+  if (widthOf(text) <= widthMax) return text;
+  let width = 0;
+  let kept = '';
+  for (const character of text) {
+    width += widthOf(character);
+    if (width > widthMax - 1) break;
+    kept += character;
+  }
+  return `${kept}…`;
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}

@@ -1,0 +1,62 @@
+import { show } from '../errors/explain.js';
+import type { Holder } from '../holder/holder.js';
+import { userName } from '../holder/users.js';
+import type { AddressState } from '../inspect/inspect.js';
+import type { Style } from './terminal.js';
+
+export const stateStyles: Readonly<Record<AddressState | 'displaced', Style>> = {
+  listening: 'green',
+  starting: 'yellow',
+  stale: 'red',
+  stray: 'cyan',
+  blocked: 'red',
+  displaced: 'magenta',
+  free: 'dim',
+};
+
+export function octal(mode: number): string {
+  return mode.toString(8).padStart(4, '0');
+}
+
+const userNames = new Map<number, string>();
+
+/** A user by name, or by number where it has none. */
+export function userOf(uid: number): string {
+  const known = userNames.get(uid) ?? userName(uid) ?? String(uid);
+  userNames.set(uid, known);
+  return show(known);
+}
+
+/** `0/4096`: connections that wait to be accepted, of those that may. */
+export function queueOf({ waiting, backlog }: { waiting?: number | undefined; backlog?: number | undefined }): string {
+  return waiting === undefined || backlog === undefined ? '-' : `${waiting}/${backlog}`;
+}
+
+export function holderOf(holder: Holder | undefined): string {
+  if (holder === undefined) return '-';
+  const host = holder.host === undefined ? '' : ` on ${holder.host}`;
+  return `${holder.pid}${host} ${holder.command ?? ''}`.trim();
+}
+
+/** One line of JSON: inodes are strings, since they have more digits than a JSON number can be trusted with; dates are ISO 8601. */
+export function json(value: object): string {
+  return JSON.stringify(value, (_key, part: unknown) => (typeof part === 'bigint' ? String(part) : part));
+}
+
+/** A JSON array with one element on each line: one document for jq, and lines for grep. */
+export function jsonLines(values: readonly object[]): string {
+  return values.length === 0 ? '[]\n' : `[\n${values.map(json).join(',\n')}\n]\n`;
+}
+
+/** How many columns of a terminal a text takes: marks take none, and what East Asian scripts and emoji are written with takes two. */
+export function widthOf(text: string): number {
+  let width = 0;
+  for (const character of text) {
+    if (/\p{M}/u.test(character)) continue;
+    width += wide.test(character) ? 2 : 1;
+  }
+  return width;
+}
+
+const wide =
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\u3000-\u303f\uff01-\uff60]/u;

@@ -1,0 +1,71 @@
+import { byteLength, pathBytesMax } from '../address/address.js';
+import { probe, throughSocketFile } from '../claim/probe.js';
+import type { FailedConnect } from '../errors/explain.js';
+import type { Unreachable } from '../errors/error.js';
+import { failed, run, sys, type Errno, type Operation } from '../kernel/kernel.js';
+import { kernel } from '../kernel/posix.js';
+
+/** Tries to connect once: a connected descriptor, or why not. A Unix socket has its answer at once, or `EAGAIN`. */
+export function attempt(destination: string): number | FailedConnect {
+  return run(kernel, connectOnce(destination));
+}
+
+/** Whether another try may do better: a server may start, and may accept. */
+export function isTemporary({ unreachable }: FailedConnect): boolean {
+  return temporary.has(unreachable);
+}
+
+const temporary: ReadonlySet<Unreachable> = new Set(['absent', 'no-directory', 'stale', 'starting', 'backlog-full']);
+
+function* connectOnce(destination: string): Operation<number | FailedConnect> {
+  const abstract = destination.startsWith('\0');
+  const connected = abstract ? yield* sys.connect(destination) : yield* connectToFile(destination);
+  if (!failed(connected)) return connected;
+  const unreachable = abstract ? explainAbstract(connected) : yield* explainPathname(destination, connected);
+  // A regular file refuses connections as a dead socket does.
+  return { unreachable, errno: unreachable === 'not-a-socket' ? 'ENOTSOCK' : connected, syscall: 'connect' };
+}
+
+/** A path that doesn't fit sun_path goes through a descriptor of the socket file, which no symlink may lead to. */
+function* connectToFile(path: string): Operation<number | Errno> {
+  if (byteLength(path) <= pathBytesMax.other) return yield* sys.connect(path);
+  const real = yield* sys.realpath(path);
+  if (failed(real)) return real;
+  return yield* throughSocketFile(real.path, (name) => sys.connect(name));
+}
+
+/** The kernel forgets an abstract name with its socket: what refuses is nobody, or is bound and doesn't listen. */
+function explainAbstract(errno: Errno): Unreachable {
+  if (errno === 'ECONNREFUSED') return 'absent';
+  return explainErrno(errno);
+}
+
+function* explainPathname(path: string, errno: Errno): Operation<Unreachable> {
+  if (errno === 'ENOENT') {
+    const directory = path.slice(0, path.lastIndexOf('/')) || '/';
+    return (yield* sys.lstat(directory)) === 'ENOENT' ? 'no-directory' : 'absent';
+  }
+  if (errno !== 'ECONNREFUSED') return explainErrno(errno);
+  const real = yield* sys.realpath(path);
+  if (failed(real)) return 'absent'; // It was removed since.
+  const there = yield* sys.lstat(real.path);
+  if (failed(there)) return 'absent';
+  if (there.type !== 'socket') return 'not-a-socket';
+  return (yield* probe(real.path)) === 'live' ? 'starting' : 'stale';
+}
+
+function explainErrno(errno: Errno): Unreachable {
+  switch (errno) {
+    case 'EAGAIN':
+      return 'backlog-full';
+    case 'EACCES':
+    case 'EPERM':
+      return 'denied';
+    case 'EPROTOTYPE':
+      return 'not-a-stream';
+    case 'ENAMETOOLONG':
+      return 'too-long';
+    default:
+      return 'system';
+  }
+}

@@ -1,0 +1,82 @@
+import { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { explainConnect, type FailedConnect } from '../errors/explain.js';
+import { findListener } from '../holder/find.js';
+import { bad, readAddress } from '../request/address.js';
+import { attempt, isTemporary } from './attempt.js';
+import { pauseMs } from './pause.js';
+import { connectPipe } from './pipe.js';
+import { destinationOf } from './destination.js';
+
+/** What `connect` takes. */
+export interface ConnectOptions {
+  /**
+   * For how long to try, in milliseconds. Default: 5,000. 0: one try. Infinity: for ever.
+   */
+  readonly timeout?: number | undefined;
+  /** Calls it off: the promise is then rejected with the signal's reason, an AbortError. Once there is a socket it does nothing. */
+  readonly signal?: AbortSignal | undefined;
+  /** As for `net.Socket`: whether our end stays open for writing when the other end has ended. Default: false. */
+  readonly allowHalfOpen?: boolean | undefined;
+}
+
+const timeoutMsDefault = 5_000;
+
+/**
+ * Connects to a Unix socket, and waits for a server that is starting, restarting or busy.
+ *
+ * When the promise is fulfilled the socket is connected: write to it at once. Nobody there (`ENOENT`), a stale socket
+ * (`ECONNREFUSED`) and a full backlog (`EAGAIN`, where TCP would wait) are tried again, after 1 ms at first and at last every 50 ms
+ * or sooner, until the deadline. What waiting doesn't mend is reported at once.
+ *
+ * A pathname may be longer than a socket address can hold (Linux); an abstract name has exactly its own bytes on every Node. Connected
+ * is not accepted: a server that dies now ends the connection, and whether a request was carried out only its answer can say.
+ *
+ * @param address a pathname, or an abstract name such as `@app` (Linux)
+ * @throws {SocketAddressError} with the last cause: at the deadline `ENOENT` (`absent`, `no-directory`), `ECONNREFUSED` (`stale`,
+ * `starting`; for an abstract name `absent`) or `EAGAIN` (`backlog-full`); at once `EACCES` (`denied`), `ENOTSOCK` (`not-a-socket`),
+ * `EPROTOTYPE` (`not-a-stream`), `ENOTDIR`, `ELOOP`, `EMFILE` or whatever else connect(2) says, `EINVAL` (bad address or option)
+ * @throws the signal's reason
+ * @see connect(2), unix(7)
+ */
+export async function connect(address: string, options: ConnectOptions = {}): Promise<Socket> {
+  const { timeout = timeoutMsDefault, signal, allowHalfOpen = false } = options;
+  const parsed = readAddress(address, undefined, 'connect to');
+  if (typeof timeout !== 'number' || !(timeout >= 0))
+    throw badOption(address, 'timeout must be a number of milliseconds, 0 or more');
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw badOption(address, 'signal must be an AbortSignal');
+  signal?.throwIfAborted();
+
+  // A later chdir(2) must not lead to somebody else.
+  const destination = destinationOf(parsed);
+  const start = performance.now();
+  for (let tries = 0; ; tries++) {
+    const connected = parsed.kind === 'pipe' ? await connectPipe(parsed.path, allowHalfOpen) : attempt(destination);
+    if (connected instanceof Socket) return connected;
+    if (typeof connected === 'number') return new Socket({ fd: connected, readable: true, writable: true, allowHalfOpen });
+    const triedMs = performance.now() - start;
+    if (!isTemporary(connected) || triedMs >= timeout) throw failure(address, destination, connected, tries === 0 ? 0 : triedMs);
+    // The last try is at the deadline itself.
+    await pause(Math.min(pauseMs(tries, Math.random()), timeout - triedMs), signal);
+  }
+}
+
+async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await sleep(milliseconds, undefined, signal === undefined ? {} : { signal });
+  } catch (error) {
+    // It wraps the reason in an error of its own.
+    signal?.throwIfAborted();
+    throw error;
+  }
+}
+
+function failure(address: string, destination: string, failed: FailedConnect, triedMs: number): Error {
+  const held = failed.unreachable === 'backlog-full' || failed.unreachable === 'starting';
+  const holder = held ? findListener(destination.replace(/^\0/, '@')) : undefined;
+  return explainConnect(address, failed, Math.round(triedMs), holder);
+}
+
+function badOption(address: string, why: string): Error {
+  return bad(address, 'bad-option', 'EINVAL', why, 'connect to');
+}

@@ -1,0 +1,73 @@
+import { sys, type Errno, type Operation } from '../kernel/kernel.js';
+
+/**
+ * The messages of a hand-over, one line each: `reuseaddr 1 offer 64768 1234`. Whoever speaks another version is refused; it then
+ * gets an ordinary EADDRINUSE.
+ */
+export type Message =
+  /** Old to new, with the descriptors: this is the claim, and this is the file that its socket is bound to. */
+  | { readonly kind: 'offer'; readonly dev: bigint; readonly ino: bigint }
+  /** New to old: I have it all, and I am accepting. */
+  | { readonly kind: 'ready' }
+  /** Old to new: I have closed mine. You are the holder. */
+  | { readonly kind: 'done' }
+  /** Old to new: I take the offer back. Close what you were given, and then the connection. */
+  | { readonly kind: 'abort' };
+
+const prefix = 'reuseaddr 1';
+
+/** Longer than any message. */
+const messageBytesMax = 128;
+
+/** Lock, listening socket, hand-over socket. */
+const descriptorsMax = 3;
+
+export function format(message: Message): string {
+  return message.kind === 'offer' ? `${prefix} offer ${message.dev} ${message.ino}\n` : `${prefix} ${message.kind}\n`;
+}
+
+export function parse(line: string): Message | undefined {
+  const [, kind, numbers] = /^reuseaddr 1 (offer|ready|done|abort)(?: (.*))?$/.exec(line) ?? [];
+  if (kind === 'offer') {
+    const [, dev, ino] = /^(\d{1,20}) (\d{1,20})$/.exec(numbers ?? '') ?? [];
+    return dev === undefined || ino === undefined ? undefined : { kind, dev: BigInt(dev), ino: BigInt(ino) };
+  }
+  if (numbers !== undefined) return undefined;
+  return kind === 'ready' || kind === 'done' || kind === 'abort' ? { kind } : undefined;
+}
+
+/** What came over the connection. */
+export type Received =
+  | { readonly message: Message; readonly fds: readonly number[] }
+  /** The other end has closed: it died, or it was told to go. */
+  | 'closed'
+  /** Something that is no message. Descriptors that came with it are closed again. */
+  | 'garbage'
+  | Errno;
+
+/** Waits for a message. `ETIMEDOUT` after `timeoutMs`. */
+export function* receive(fd: number, timeoutMs: number): Operation<Received> {
+  const ready = yield* sys.poll(fd, timeoutMs);
+  return ready === 0 ? yield* receiveNow(fd) : ready;
+}
+
+/** Reads a message without waiting: `EAGAIN` where there is none. */
+export function* receiveNow(fd: number): Operation<Received> {
+  const received = yield* sys.recvmsg(fd, messageBytesMax, descriptorsMax);
+  if (received === 'ECONNRESET') return 'closed';
+  if (received === 'EMSGSIZE') return 'garbage';
+  if (typeof received === 'string') return received;
+  if (received.text === '') {
+    yield* closeAll(received.fds);
+    return 'closed';
+  }
+  // Each message is sent in one piece, and a stream of so few bytes is not broken up.
+  const message = received.text.endsWith('\n') ? parse(received.text.slice(0, -1)) : undefined;
+  if (message !== undefined) return { message, fds: received.fds };
+  yield* closeAll(received.fds);
+  return 'garbage';
+}
+
+export function* closeAll(fds: readonly number[]): Operation<void> {
+  for (const fd of fds) yield* sys.close(fd);
+}

@@ -1,0 +1,76 @@
+import type { Identity } from '../claim/bind.js';
+import { failed, sys, type Operation } from '../kernel/kernel.js';
+import { closeAll, format, receive, receiveNow } from './message.js';
+
+/** A claim that can be handed over. An abstract name has no lock. */
+export interface Offered {
+  readonly lockFd?: number | undefined;
+  readonly listenFd: number;
+  readonly handoverFd: number;
+  readonly identity: Identity;
+}
+
+/**
+ * The holder's side of a hand-over, on a connection that a newcomer made to the hand-over socket. Never more than one at a time.
+ *
+ * Descriptors are shared open file descriptions: while the offer is out, both have the lock and the listening socket, and it is
+ * one claim. `kept`: the newcomer has closed its share, and we go on. `handed-over`: we have closed ours.
+ *
+ * The connection is closed at the end.
+ */
+export function* offer(connection: number, offered: Offered, timeoutMs: number): Operation<'kept' | 'handed-over'> {
+  const outcome = (yield* isAllowed(connection)) ? yield* negotiate(connection, offered, timeoutMs) : 'kept';
+  yield* sys.close(connection);
+  return outcome;
+}
+
+/** The same user, or root. Nothing is read from anybody else, and nothing sent. */
+export function* isAllowed(connection: number): Operation<boolean> {
+  const peer = yield* sys.peerCredentials(connection);
+  return !failed(peer) && (peer.uid === 0 || peer.uid === (yield* sys.geteuid()));
+}
+
+function* negotiate(connection: number, offered: Offered, timeoutMs: number): Operation<'kept' | 'handed-over'> {
+  const { lockFd, listenFd, handoverFd, identity } = offered;
+  const fds = lockFd === undefined ? [listenFd, handoverFd] : [listenFd, handoverFd, lockFd];
+  const sent = yield* sys.sendmsg(connection, format({ kind: 'offer', ...identity }), fds);
+  if (failed(sent)) return 'kept'; // It has gone already.
+
+  const answer = yield* receive(connection, timeoutMs);
+  if (answer === 'closed') return 'kept';
+  if (typeof answer === 'object') yield* closeAll(answer.fds); // Nobody has to send us any.
+  const ready = typeof answer === 'object' && answer.message.kind === 'ready';
+  // It may have died since it said so. We look again after reading: EAGAIN means that its end is open, so it lives.
+  const after = ready ? yield* receiveNow(connection) : 'garbage';
+  if (after === 'EAGAIN') {
+    yield* leave(connection, offered);
+    return 'handed-over';
+  }
+  if (after === 'closed') return 'kept';
+  if (typeof after === 'object') yield* closeAll(after.fds);
+  yield* withdraw(connection);
+  return 'kept';
+}
+
+/** Gives up our share. The newcomer is told last: from then on it may release, and nobody else may hold a share then. */
+function* leave(connection: number, { lockFd, listenFd, handoverFd }: Offered): Operation<void> {
+  yield* sys.epoll_ctl('EPOLL_CTL_DEL', listenFd);
+  yield* sys.close(listenFd);
+  yield* sys.close(handoverFd);
+  if (lockFd !== undefined) yield* sys.close(lockFd);
+  yield* sys.sendmsg(connection, format({ kind: 'done' }), []);
+}
+
+/**
+ * Takes an offer back. Closing the connection alone would say "I am gone, you are the holder". So the newcomer is told, and we wait
+ * until it has closed the connection, which it does after it has closed its share. Until then we can make no other offer, and
+ * can't release.
+ */
+function* withdraw(connection: number): Operation<void> {
+  yield* sys.sendmsg(connection, format({ kind: 'abort' }), []);
+  for (;;) {
+    const received = yield* receive(connection, Infinity);
+    if (typeof received === 'object') yield* closeAll(received.fds);
+    else if (received !== 'garbage' && received !== 'EAGAIN' && received !== 'EINTR') return;
+  }
+}

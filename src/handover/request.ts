@@ -1,0 +1,151 @@
+import { grant, type Identity, type Terms } from '../claim/bind.js';
+import type { Place } from '../claim/locate.js';
+import { throughSocketFile } from '../claim/probe.js';
+import { refuse, type Refusal } from '../claim/refusal.js';
+import { failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
+import { closeAll, format, receive } from './message.js';
+import { isAllowed, type Offered } from './offer.js';
+
+/** Why a hand-over did not come about. Nothing is left open. */
+export type NotReceived =
+  /** Nobody serves hand-overs there. */
+  | 'unserved'
+  /** The holder has gone or handed over to another meanwhile: start over. */
+  | 'again'
+  /** The holder did not answer in time. */
+  | 'late'
+  /** Another user serves that socket, or doesn't let us connect. */
+  | 'denied'
+  /** What came is not the claim of this address. */
+  | 'bad-offer'
+  | Errno;
+
+const errorRestMs = 10;
+
+/** Where the claim of an address is to be had. */
+export type Target = { readonly place: Place; readonly handover: Place } | { readonly abstract: string };
+
+/**
+ * The newcomer's side of a hand-over: asks the holder for its claim, and starts to accept before the holder stops.
+ *
+ * With descriptors in hand we share the holder's claim. It is ours alone when the holder says `done`, or has gone. Until then we
+ * do not release. If the holder takes the offer back we close everything, and the connection last: that is how it knows.
+ */
+export function* request(target: Target, terms: Terms, timeoutMs: number): Operation<Offered | NotReceived | Refusal> {
+  const connection = yield* connectTo(target);
+  if (typeof connection !== 'number') return connection;
+  const outcome = yield* negotiate(connection, target, terms, timeoutMs);
+  yield* sys.close(connection);
+  return outcome;
+}
+
+function* connectTo(target: Target): Operation<number | NotReceived> {
+  const connection =
+    'abstract' in target
+      ? yield* sys.connect(`\0${target.abstract}.handover`)
+      : yield* throughSocketFile<number>(target.handover.path, (name) => sys.connect(name));
+  switch (connection) {
+    case 'ENOENT':
+    case 'ECONNREFUSED':
+      return 'unserved';
+    case 'EAGAIN': // Many ask at once.
+      return 'again';
+    case 'EACCES':
+    case 'EPERM':
+      return 'denied';
+    default:
+      return connection;
+  }
+}
+
+function* negotiate(
+  connection: number,
+  target: Target,
+  terms: Terms,
+  timeoutMs: number,
+): Operation<Offered | NotReceived | Refusal> {
+  // In a directory that others write to, anybody may have bound that name. What a stranger offers is not taken.
+  if (!(yield* isAllowed(connection))) return 'denied';
+  const received = yield* receive(connection, timeoutMs);
+  if (received === 'closed') return 'again';
+  if (received === 'ETIMEDOUT') return 'late';
+  if (received === 'garbage') return 'bad-offer';
+  if (typeof received !== 'object') return received;
+
+  const { message, fds } = received;
+  const offered = message.kind === 'offer' ? share(target, message, fds) : undefined;
+  const refused = offered === undefined ? 'bad-offer' : yield* examine(offered, target, terms);
+  if (offered !== undefined && refused === undefined) return yield* confirm(connection, offered);
+  yield* closeAll(fds);
+  return message.kind === 'abort' ? 'again' : (refused ?? 'bad-offer');
+}
+
+/** Whether what we were given is the claim, with the mode and owner that we were asked for. */
+function* examine(offered: Offered, target: Target, terms: Terms): Operation<'bad-offer' | Refusal | undefined> {
+  if ('abstract' in target) return undefined;
+  const file = yield* sharedFile(offered, target.place, target.handover);
+  if (file === undefined) return 'bad-offer';
+  const granted = yield* grant(target.place, terms, file);
+  return granted === 'displaced' ? refuse('unstable', 'EADDRINUSE', 'open', target.place.path) : granted;
+}
+
+/** The descriptors by their names, if there are as many as there should be. */
+function share(target: Target, { dev, ino }: Identity, fds: readonly number[]): Offered | undefined {
+  const [listenFd, handoverFd, lockFd] = fds;
+  if (listenFd === undefined || handoverFd === undefined) return undefined;
+  if ('abstract' in target !== (lockFd === undefined)) return undefined;
+  return { listenFd, handoverFd, lockFd, identity: { dev, ino } };
+}
+
+/** The socket file, if this is the lock of the address, and these are the sockets that are bound to its files now. */
+function* sharedFile(offered: Offered, place: Place, handover: Place): Operation<FileStatus | undefined> {
+  const { lockFd, listenFd, handoverFd, identity } = offered;
+  // Succeeds only on the open file description that has the lock, and changes nothing there.
+  if (lockFd === undefined || (yield* sys.flock(lockFd, 'LOCK_EX|LOCK_NB')) !== 0) return undefined;
+  const lock = yield* sys.fstat(lockFd);
+  const named = yield* sys.lstat(place.lockPath);
+  if (failed(lock) || failed(named) || lock.dev !== named.dev || lock.ino !== named.ino) return undefined;
+  const file = yield* boundFile(listenFd, place.path);
+  if (file === undefined || file.dev !== identity.dev || file.ino !== identity.ino) return undefined;
+  return (yield* boundFile(handoverFd, handover.path)) === undefined ? undefined : file;
+}
+
+/** The file at a path, if this socket is bound to it as far as the kernel can tell. See `identify` in claim/bind.ts. */
+function* boundFile(fd: number, path: string): Operation<FileStatus | undefined> {
+  const named = yield* sys.lstat(path);
+  if (failed(named) || named.type !== 'socket') return undefined;
+  const bound = yield* sys.sock_diag(fd);
+  if (!failed(bound) && bound.dev === named.dev && bound.ino !== BigInt.asUintN(32, named.ino)) return undefined;
+  return named;
+}
+
+/** We accept first, and say so then: at every moment at least one of us does. */
+function* confirm(connection: number, offered: Offered): Operation<Offered | NotReceived> {
+  const accepting = yield* sys.epoll_ctl('EPOLL_CTL_ADD', offered.listenFd);
+  if (failed(accepting)) {
+    yield* closeShare(offered);
+    return accepting;
+  }
+  // If this fails, the holder has gone, or has taken the offer back and gone: what it sent last tells which.
+  yield* sys.sendmsg(connection, format({ kind: 'ready' }), []);
+  for (;;) {
+    const received = yield* receive(connection, Infinity);
+    if (received === 'closed') return offered;
+    if (typeof received === 'object') {
+      yield* closeAll(received.fds);
+      if (received.message.kind === 'done') return offered;
+      if (received.message.kind === 'abort') break;
+    } else if (received !== 'garbage') {
+      yield* sys.nanosleep(errorRestMs); // No memory for a wait, say. The holder's answer is what counts, so we ask again.
+    }
+  }
+  yield* sys.epoll_ctl('EPOLL_CTL_DEL', offered.listenFd);
+  yield* closeShare(offered);
+  return 'again';
+}
+
+function* closeShare({ listenFd, handoverFd, lockFd }: Offered): Operation<void> {
+  yield* sys.close(listenFd);
+  yield* sys.close(handoverFd);
+  if (lockFd !== undefined) yield* sys.close(lockFd);
+}

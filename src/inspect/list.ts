@@ -1,0 +1,84 @@
+import { failed, run, type Errno } from '../kernel/kernel.js';
+import { kernel } from '../kernel/posix.js';
+import type { UnixSocket } from '../kernel/sockets.js';
+import { guardedPlace } from './guard.js';
+import { inspectAbstract, inspectPlace, type AddressState, type Inspection } from './inspect.js';
+import { isOnDevice, Snapshot } from './snapshot.js';
+import { socketFiles } from './walk.js';
+
+/** A socket as `listSockets` found it. */
+export interface ListedSocket extends Omit<Inspection, 'state'> {
+  /**
+   * As `inspect` says it, or `displaced`: a process is bound to the name, and nobody can reach it there, since its file was removed or
+   * replaced, or is in another mount namespace.
+   */
+  readonly state: AddressState | 'displaced';
+}
+
+/** A place that could not be looked at. */
+export interface Unlisted {
+  readonly path: string;
+  /** `EILSEQ`: the name is not UTF-8. */
+  readonly errno: Errno;
+}
+
+export interface Listing {
+  readonly sockets: readonly ListedSocket[];
+  readonly unlisted: readonly Unlisted[];
+}
+
+/**
+ * All Unix sockets that have a name, in the order of their names: those that some process has, without a path; with paths, the socket
+ * files at and below them, and the abstract names among them (`@app`). A stale socket is only a file: it is found below paths alone.
+ *
+ * Takes no lock and makes no connection. Symlinks are not followed.
+ */
+export function listSockets(paths: readonly string[]): Listing {
+  const snapshot = new Snapshot();
+  if (paths.length === 0)
+    return { sockets: sorted(snapshot.sockets.map((socket) => lookAtSocket(socket, snapshot))), unlisted: [] };
+
+  const abstract = paths.filter((path) => path.startsWith('@')).map((path) => inspectAbstract(path.slice(1), snapshot));
+  const walked = socketFiles(paths.filter((path) => !path.startsWith('@')));
+  const unlisted = [...walked.unlisted];
+  const files: ListedSocket[] = [];
+  for (const { directory, name } of walked.files) {
+    const found = lookAtFile(directory, name, snapshot);
+    if (found === undefined || found.state === 'free') continue;
+    // It was a socket a moment ago; now a file of this name can't even be looked at.
+    if (found.state === 'blocked' && found.inode === undefined) unlisted.push({ path: found.address, errno: 'EACCES' });
+    else files.push(found);
+  }
+  return { sockets: sorted([...abstract.filter(({ state }) => state !== 'free'), ...files]), unlisted };
+}
+
+function lookAtSocket(socket: UnixSocket, snapshot: Snapshot): ListedSocket {
+  const { name = '', type, waiting, backlog } = socket;
+  if (name.startsWith('@')) return inspectAbstract(name.slice(1), snapshot);
+  const found = isAtItsPath(socket, name) ? lookAtPath(name, snapshot) : undefined;
+  if (found !== undefined && found.state !== 'free') return found;
+  return { address: name, state: 'displaced', type, holder: snapshot.holderOf(socket), waiting, backlog };
+}
+
+/** Whether the file at the socket's path is the one that it is bound to. A relative path is that of a directory which we don't know. */
+function isAtItsPath(socket: UnixSocket, path: string): boolean {
+  if (!path.startsWith('/') || path.startsWith('/proc/self/')) return false;
+  const file = kernel.lstat(path);
+  if (failed(file) || file.type !== 'socket') return false;
+  return !isOnDevice(socket, file) || socket.file === undefined || socket.file.endsWith(`:${BigInt.asUintN(32, file.ino)}`);
+}
+
+function lookAtPath(path: string, snapshot: Snapshot): ListedSocket | undefined {
+  const slash = path.lastIndexOf('/');
+  const directory = kernel.realpath(path.slice(0, slash) || '/');
+  return failed(directory) ? undefined : lookAtFile(directory.path, path.slice(slash + 1), snapshot);
+}
+
+function lookAtFile(directory: string, name: string, snapshot: Snapshot): ListedSocket | undefined {
+  const place = guardedPlace(directory, name);
+  return place && run(kernel, inspectPlace(place, snapshot));
+}
+
+function sorted(sockets: readonly ListedSocket[]): readonly ListedSocket[] {
+  return [...sockets].sort((one, other) => (one.address < other.address ? -1 : Number(one.address > other.address)));
+}

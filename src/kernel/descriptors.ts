@@ -1,0 +1,65 @@
+import { constants } from 'node:fs';
+
+import { addon } from './addon.js';
+import type { Errno } from './kernel.js';
+import { errnoName, openedByAddon } from './posix.js';
+
+const { O_NONBLOCK } = constants;
+
+/*
+ * Descriptors that somebody else has opened, and those that are left to somebody else: sd_listen_fds(3), `reuseaddr run`.
+ */
+
+/** What somebody else's descriptor is, an inherited one for instance: getsockname(2), SO_TYPE and SO_ACCEPTCONN. */
+export interface SocketDescription {
+  readonly type: 'SOCK_STREAM' | 'SOCK_DGRAM' | 'SOCK_SEQPACKET';
+  /** Whether listen(2) was called on it. */
+  readonly listening: boolean;
+  /** A pathname; or a NUL and an abstract name; or nothing: it is not bound. */
+  readonly name: string;
+}
+
+/** Of a Unix domain socket. Another family: `EAFNOSUPPORT`; no socket: `ENOTSOCK`. */
+export function describeSocket(fd: number): SocketDescription | Errno {
+  const name = addon().getsockname(fd);
+  if (typeof name === 'number') return errnoName(name);
+  const number = addon().getsockopt(fd, 'SO_TYPE');
+  if (number < 0) return errnoName(number);
+  const type = socketTypes[number];
+  if (type === undefined) return 'EPROTOTYPE';
+  const accepting = addon().getsockopt(fd, 'SO_ACCEPTCONN');
+  return accepting < 0 ? errnoName(accepting) : { type, listening: accepting !== 0, name };
+}
+
+/** The same numbers on every system that Node runs on, but for Linux on MIPS. */
+const socketTypes: Readonly<Record<number, SocketDescription['type']>> = {
+  1: 'SOCK_STREAM',
+  2: 'SOCK_DGRAM',
+  5: 'SOCK_SEQPACKET',
+};
+
+/** fcntl(2): a duplicate, which is close-on-exec. `close` of the kernel closes it. */
+export function fcntl(fd: number, command: 'F_DUPFD_CLOEXEC'): number | Errno;
+/** fcntl(2): whether children get the descriptor. */
+export function fcntl(fd: number, command: 'F_SETFD', flags: 'FD_CLOEXEC' | ''): 0 | Errno;
+/** fcntl(2): whether calls wait. It holds for all who share the open file description; its other flags stay as they are. */
+export function fcntl(fd: number, command: 'F_SETFL', flags: 'O_NONBLOCK' | ''): 0 | Errno;
+export function fcntl(
+  fd: number,
+  command: 'F_DUPFD_CLOEXEC' | 'F_SETFD' | 'F_SETFL',
+  flags?: 'FD_CLOEXEC' | 'O_NONBLOCK' | '',
+): number | Errno {
+  if (command === 'F_DUPFD_CLOEXEC') {
+    const duplicate = addon().fcntl(fd, command, 0);
+    return duplicate < 0 ? errnoName(duplicate) : openedByAddon(duplicate);
+  }
+  let result = command === 'F_SETFD' ? 0 : addon().fcntl(fd, 'F_GETFL', 0);
+  if (result >= 0) {
+    const [flag, others] = command === 'F_SETFD' ? [FD_CLOEXEC, 0] : [O_NONBLOCK, result & ~O_NONBLOCK];
+    result = addon().fcntl(fd, command, flags === '' ? others : others | flag);
+  }
+  return result < 0 ? errnoName(result) : 0;
+}
+
+/** The only flag that F_SETFD has, and 1 everywhere. */
+const FD_CLOEXEC = 1;

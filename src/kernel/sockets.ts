@@ -1,0 +1,136 @@
+import { readFileSync } from 'node:fs';
+import { endianness } from 'node:os';
+import { addon } from './addon.js';
+import type { Errno, FileStatus } from './kernel.js';
+import { errnoName } from './posix.js';
+
+/** One Unix socket, as the kernel describes it. */
+export interface UnixSocket {
+  readonly type: 'stream' | 'datagram' | 'seqpacket';
+  readonly state: 'listening' | 'connected' | 'other';
+  /** The number of the socket itself, as in `/proc/<pid>/fd`: `socket:[1234]`. */
+  readonly inode: number;
+  /** What it was bound to: a path, as the program spelt it, or `@` and an abstract name. */
+  readonly name: string | undefined;
+  /** Which file it is bound to, `fileKey`; the name can't say, it may be anybody's by now. */
+  readonly file: string | undefined;
+  /** How many connections wait to be accepted, and how many may. */
+  readonly waiting: number | undefined;
+  readonly backlog: number | undefined;
+}
+
+/**
+ * All Unix sockets of this network namespace, as any user: sock_diag(7), or proc(5) where the kernel has no unix_diag (then without
+ * files and queues). Nobody is connected to. On other systems than Linux `ENOSYS`.
+ */
+export function unixSockets(): readonly UnixSocket[] | Errno {
+  const messages = addon().sockDiagDump(anyState, showName | showFile | showQueue);
+  if (typeof messages !== 'number') return parseDump(messages);
+  try {
+    return parseTable(readFileSync('/proc/net/unix', 'utf8'));
+  } catch {
+    return errnoName(messages);
+  }
+}
+
+/** What sock_diag(7) and stat(2) both say of a file: its device, and the lower 32 bits of its inode. */
+export function fileKey({ dev, ino }: Pick<FileStatus, 'dev' | 'ino'>): string {
+  return `${dev}:${BigInt.asUintN(32, ino)}`;
+}
+
+// linux/unix_diag.h, linux/netlink.h, linux/sock_diag.h.
+const anyState = 0xffff_ffff;
+const showName = 1;
+const showFile = 2;
+const showQueue = 16;
+const attribute = { name: 0, file: 1, queue: 4 } as const;
+const messageTypeSocket = 20;
+const messageHeaderBytes = 16;
+const socketHeaderBytes = 16;
+const attributeHeaderBytes = 4;
+
+/** TCP_LISTEN and TCP_ESTABLISHED: Unix sockets use the states of TCP. */
+const states: Readonly<Record<number, UnixSocket['state']>> = { 1: 'connected', 10: 'listening' };
+const types: Readonly<Record<number, UnixSocket['type']>> = { 1: 'stream', 2: 'datagram', 5: 'seqpacket' };
+
+const little = endianness() === 'LE';
+
+/** Reads netlink(7) messages: each is a header, the socket, and attributes. Whatever is cut short ends the list. */
+function parseDump(messages: ArrayBuffer): UnixSocket[] {
+  const view = new DataView(messages);
+  const bytes = Buffer.from(messages);
+  const sockets: UnixSocket[] = [];
+  for (let at = 0; at + messageHeaderBytes <= view.byteLength;) {
+    const length = view.getUint32(at, little);
+    if (length < messageHeaderBytes || at + length > view.byteLength) break;
+    if (view.getUint16(at + 4, little) === messageTypeSocket) sockets.push(parseSocket(view, bytes, at, at + length));
+    at += (length + 3) & ~3;
+  }
+  return sockets;
+}
+
+function parseSocket(view: DataView, bytes: Buffer, start: number, end: number): UnixSocket {
+  const header = start + messageHeaderBytes;
+  const socket = {
+    type: types[view.getUint8(header + 1)] ?? 'stream',
+    state: states[view.getUint8(header + 2)] ?? 'other',
+    inode: view.getUint32(header + 4, little),
+    name: undefined as string | undefined,
+    file: undefined as string | undefined,
+    waiting: undefined as number | undefined,
+    backlog: undefined as number | undefined,
+  };
+  for (let at = header + socketHeaderBytes; at + attributeHeaderBytes <= end;) {
+    const length = view.getUint16(at, little);
+    if (length < attributeHeaderBytes || at + length > end) break;
+    const value = at + attributeHeaderBytes;
+    switch (view.getUint16(at + 2, little)) {
+      case attribute.name:
+        socket.name = boundName(bytes, value, at + length);
+        break;
+      case attribute.file:
+        socket.file = `${deviceNumber(view.getUint32(value + 4, little))}:${view.getUint32(value, little)}`;
+        break;
+      case attribute.queue:
+        // Of other sockets than listening ones these are bytes.
+        if (socket.state !== 'listening') break;
+        socket.waiting = view.getUint32(value, little);
+        socket.backlog = view.getUint32(value + 4, little);
+        break;
+    }
+    at += (length + 3) & ~3;
+  }
+  return socket;
+}
+
+/** unix(7): a pathname ends at its NUL, an abstract name begins with one and may hold more. */
+function boundName(bytes: Buffer, start: number, end: number): string | undefined {
+  if (start >= end) return undefined;
+  if (bytes[start] === 0) return `@${bytes.toString('utf8', start + 1, end)}`;
+  const nul = bytes.indexOf(0, start);
+  return bytes.toString('utf8', start, nul < 0 || nul > end ? end : nul);
+}
+
+/** The kernel's own encoding (12 bits of major, 20 of minor) made into that of stat(2). */
+function deviceNumber(device: number): number {
+  const major = device >>> 20;
+  const minor = device & 0xfffff;
+  return ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;
+}
+
+/** proc(5), /proc/net/unix: `Num RefCount Protocol Flags Type St Inode Path`. NULs in an abstract name are shown as `@`. */
+export function parseTable(table: string): UnixSocket[] {
+  const line = /^[0-9a-f]+: [0-9A-F]+ [0-9A-F]+ ([0-9A-F]+) ([0-9A-F]+) ([0-9A-F]+) +(\d+)(?: (.*))?$/gim;
+  return [...table.matchAll(line)].map(([, flags = '', type = '', state = '', inode, name]) => ({
+    type: types[Number.parseInt(type, 16)] ?? 'stream',
+    state: (Number.parseInt(flags, 16) & acceptsConnections) !== 0 ? 'listening' : state === '03' ? 'connected' : 'other',
+    inode: Number(inode),
+    name,
+    file: undefined,
+    waiting: undefined,
+    backlog: undefined,
+  }));
+}
+
+/** `__SO_ACCEPTCON`. */
+const acceptsConnections = 0x10000;

@@ -1,0 +1,68 @@
+import { acquire, acquireAbstract } from '../claim/acquire.js';
+import { locate } from '../claim/locate.js';
+import { isRefusal, type Refusal } from '../claim/refusal.js';
+import { isDead, take } from '../claim/take.js';
+import type { SocketAddressError } from '../errors/error.js';
+import { explain } from '../errors/explain.js';
+import { findListener } from '../holder/find.js';
+import { handoverPlace } from '../handover/socket.js';
+import type { Holder } from '../holder/holder.js';
+import { run, type Operation } from '../kernel/kernel.js';
+import { kernel } from '../kernel/posix.js';
+import type { Request } from '../request/options.js';
+import { Hold, type Held } from './hold.js';
+import { inheritedSocket } from './inherit.js';
+
+/** Finds the place of an address and claims it: steps 1 to 10 of the protocol. */
+export function* acquireRequest({ address, terms }: Request): Operation<Held | Refusal> {
+  if (address.kind === 'abstract') return yield* acquireAbstract(address.name, terms);
+  if (address.kind === 'pipe') throw new Error('A Windows pipe is not claimed; Node listens on it by itself.');
+  const place = yield* locate(address, process.platform);
+  if (isRefusal(place)) return place;
+  const claim = yield* acquire(place, terms);
+  if (isRefusal(claim)) return claim;
+  // What a holder that served hand-overs left when it crashed. Nobody else removes it, and under the lock it may be removed.
+  const handover = handoverPlace(place, process.platform);
+  if (!isRefusal(handover)) yield* take(handover, isDead);
+  return { ...claim, place };
+}
+
+/** The claim of whoever passed us a socket that is bound to the address: sd_listen_fds(3). No lock is taken. */
+export function inherit(request: Request): Hold | undefined {
+  const listenFd = inheritedSocket(request);
+  return listenFd === undefined ? undefined : new Hold({ listenFd, inherited: true });
+}
+
+/** Makes the claim at once, without waiting for anybody. */
+export function acquireNow(request: Request): Hold {
+  const inherited = inherit(request);
+  if (inherited !== undefined) return inherited;
+  const held = run(kernel, acquireRequest(request));
+  if (isRefusal(held)) throw refused(request, held);
+  return new Hold(held);
+}
+
+/** Somebody has the address, so that it may be free later. */
+export function isInUse({ refused }: Refusal): boolean {
+  return refused === 'held' || refused === 'starting' || refused === 'stray';
+}
+
+/** The error for a request that was refused, with whatever can be found out about who has the address. */
+export function refused(request: Request, refusal: Refusal): SocketAddressError {
+  return explain(request.text, refusal, findUnrecorded(request, refusal));
+}
+
+/** Who has an address of which no lock file tells: a stray, or the holder of an abstract name. */
+function findUnrecorded({ address }: Request, { refused, path }: Refusal): Holder | undefined {
+  if (refused === 'stray' && path !== undefined) return findListener(path);
+  if (refused === 'held' && address.kind === 'abstract') return findListener(`@${address.name}`);
+  return undefined;
+}
+
+const pauseMsMin = 5;
+const pauseMsMax = 500;
+
+/** The pauses between two looks at something that can't be waited for: 5 ms, and half as long again each time, up to 500 ms. */
+export function* pauses(): Generator<number, never, unknown> {
+  for (let ms = pauseMsMin; ; ms = Math.min(ms * 1.5, pauseMsMax)) yield ms;
+}

@@ -1,0 +1,67 @@
+import { locate, type Place } from '../claim/locate.js';
+import { isRefusal } from '../claim/refusal.js';
+import { describeSocket, fcntl } from '../kernel/descriptors.js';
+import { failed, run } from '../kernel/kernel.js';
+import { kernel } from '../kernel/posix.js';
+import type { Request } from '../request/options.js';
+
+/** sd_listen_fds(3): SD_LISTEN_FDS_START. */
+const firstFd = 3;
+
+/** More than any supervisor passes; LISTEN_FDS is text from outside. */
+const fdsMax = 1024;
+
+/** A listening Unix socket that whoever started us has passed on. It holds the claim; we only use the socket. */
+interface InheritedSocket {
+  readonly fd: number;
+  /** A path, as it was bound, or a NUL and an abstract name. */
+  readonly name: string;
+}
+
+let sockets: InheritedSocket[] | undefined;
+
+/**
+ * The inherited socket that is bound to the asked address, if there is one: each is given once. It is close-on-exec and
+ * non-blocking from here on.
+ *
+ * @see sd_listen_fds(3)
+ */
+export function inheritedSocket({ address }: Request): number | undefined {
+  sockets ??= readEnvironment(process.env);
+  if (sockets.length === 0 || address.kind === 'pipe') return undefined;
+  const place = address.kind === 'pathname' ? run(kernel, locate(address, process.platform)) : undefined;
+  if (isRefusal(place)) return undefined;
+  const index = sockets.findIndex((socket) =>
+    address.kind === 'pathname' ? place !== undefined && isAt(socket, place) : socket.name === `\0${address.name}`,
+  );
+  return sockets.splice(index, index < 0 ? 0 : 1)[0]?.fd;
+}
+
+/**
+ * Reads LISTEN_PID and LISTEN_FDS, and removes them (and LISTEN_FDNAMES), so that children don't take them for theirs. Whatever is
+ * not as it should be is not ours, and is left as it is.
+ *
+ * @internal
+ */
+export function readEnvironment(environment: NodeJS.ProcessEnv): InheritedSocket[] {
+  const { LISTEN_PID: pid, LISTEN_FDS: count } = environment;
+  if (pid !== String(process.pid) || count === undefined || !/^\d{1,4}$/.test(count) || Number(count) > fdsMax) return [];
+  for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES', 'LISTEN_PIDFDID']) delete environment[name];
+  const found: InheritedSocket[] = [];
+  for (let fd = firstFd; fd < firstFd + Number(count); fd++) {
+    fcntl(fd, 'F_SETFD', 'FD_CLOEXEC');
+    const socket = describeSocket(fd);
+    if (failed(socket) || socket.type !== 'SOCK_STREAM' || !socket.listening || socket.name === '') continue;
+    fcntl(fd, 'F_SETFL', 'O_NONBLOCK');
+    found.push({ fd, name: socket.name });
+  }
+  return found;
+}
+
+/** By the file that it is bound to, since a long path was bound under another name; by its name where the kernel can't tell. */
+function isAt({ fd, name }: InheritedSocket, place: Place): boolean {
+  if (name === place.path) return true;
+  const bound = kernel.sock_diag(fd);
+  const named = kernel.lstat(place.path);
+  return !failed(bound) && !failed(named) && bound.dev === named.dev && bound.ino === BigInt.asUintN(32, named.ino);
+}

@@ -1,0 +1,132 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { locate } from '../claim/locate.js';
+import { isRefusal, type Refusal } from '../claim/refusal.js';
+import type { Offered } from '../handover/offer.js';
+import { request as requestHandover, type NotReceived, type Target } from '../handover/request.js';
+import { handoverPlace, HandoverSocket } from '../handover/socket.js';
+import { run, runAsync, type AsyncKernel } from '../kernel/kernel.js';
+import { kernel } from '../kernel/posix.js';
+import { waitingKernel } from '../kernel/wait.js';
+import type { Request } from '../request/options.js';
+import type { Acceptor } from './acceptor.js';
+import { acquireRequest, isInUse, pauses } from './acquire.js';
+import { Hold, type Held } from './hold.js';
+
+/**
+ * Asks the holder for the claim, and goes on asking while that may still lead to something: the holder is only just starting, or has
+ * handed over to somebody else, whom we ask then. In between the address may have become free, and is claimed like any other.
+ *
+ * The acceptor has started when this gives a hold.
+ */
+export async function takeOver(
+  request: Request,
+  acceptor: Acceptor,
+  takeoverMs: number,
+  first: Refusal,
+): Promise<Hold | Refusal> {
+  const target = targetOf(request);
+  if (isRefusal(target)) return target;
+  const untilMs = performance.now() + takeoverMs;
+  let refusal = first;
+  for (const pauseMs of pauses()) {
+    const leftMs = Math.max(untilMs - performance.now(), 0);
+    const offered = await ask(request, target, acceptor, leftMs);
+    if (isRefusal(offered)) return offered;
+    if (typeof offered === 'object') return holdOffered(request, target, offered);
+    const mayStillCome = offered === 'again' || (offered === 'unserved' && refusal.refused === 'starting');
+    if (!mayStillCome || performance.now() >= untilMs) return { ...refusal, handover: offered };
+    await pause(pauseMs, undefined, { signal: request.signal }).catch(() => undefined);
+    if (request.signal?.aborted === true) return refusal;
+
+    const held = run(kernel, acquireRequest(request));
+    if (!isRefusal(held)) return await start(new Hold(held), acceptor);
+    if (!isInUse(held)) return held;
+    refusal = held;
+  }
+  return refusal;
+}
+
+/** Has the acceptor accept on a claim that we hold alone. */
+export async function start(hold: Hold, acceptor: Acceptor): Promise<Hold> {
+  try {
+    await acceptor.start(hold.listenFd);
+    return hold;
+  } catch (error) {
+    hold.surrender();
+    throw error;
+  }
+}
+
+function targetOf({ address }: Request): Target | Refusal {
+  if (address.kind === 'abstract') return { abstract: address.name };
+  if (address.kind === 'pipe') throw new Error('A Windows pipe is not claimed.');
+  const place = run(kernel, locate(address, process.platform));
+  if (isRefusal(place)) return place;
+  const handover = handoverPlace(place, process.platform);
+  return isRefusal(handover) ? handover : { place, handover };
+}
+
+/** Asks once. What the acceptor fails with is thrown. */
+async function ask(
+  { terms, signal }: Request,
+  target: Target,
+  acceptor: Acceptor,
+  timeoutMs: number,
+): Promise<Offered | NotReceived | Refusal> {
+  let failure: unknown;
+  let accepting: number | undefined;
+  const outcome = await runAsync(
+    acceptingKernel(signal, {
+      start: async (fd) => {
+        accepting = fd;
+        await acceptor.start(fd);
+      },
+      fail: (error) => (failure = error),
+      takeBack: () => acceptor.takeBack(),
+      owns: (fd) => fd === accepting,
+    }),
+    requestHandover(target, terms, timeoutMs),
+  );
+  if (failure !== undefined) throw failure;
+  return outcome;
+}
+
+interface Accepting {
+  start(fd: number): Promise<void>;
+  fail(error: unknown): void;
+  takeBack(): void;
+  /** Whether the acceptor has this descriptor, and closes it. */
+  owns(fd: number): boolean;
+}
+
+/** The real kernel, with waits, and with the acceptor for the event loop. */
+function acceptingKernel(signal: AbortSignal | undefined, accepting: Accepting): AsyncKernel {
+  const base = waitingKernel();
+  const cancellable = waitingKernel(signal);
+  return {
+    ...base,
+    // Only the wait for an offer can be called off. After that we have a share, and must hear what the holder does.
+    poll: (fd, timeoutMs) => (timeoutMs === Infinity ? base : cancellable).poll(fd, timeoutMs),
+    epoll_ctl: async (operation, fd) => {
+      try {
+        if (operation === 'EPOLL_CTL_ADD') await accepting.start(fd);
+        else accepting.takeBack();
+        return 0;
+      } catch (error) {
+        accepting.fail(error);
+        return 'EIO';
+      }
+    },
+    close: (fd) => (accepting.owns(fd) ? 0 : base.close(fd)),
+  };
+}
+
+function holdOffered(request: Request, target: Target, offered: Offered): Hold {
+  const { listenFd, lockFd, identity } = offered;
+  const held: Held =
+    'abstract' in target || lockFd === undefined ? { listenFd } : { listenFd, lockFd, identity, place: target.place };
+  const hold = new Hold(held);
+  hold.writeRecord(request.terms.record);
+  hold.handover = HandoverSocket.received(offered, held);
+  return hold;
+}

@@ -1,0 +1,69 @@
+import { watch, type FSWatcher } from 'node:fs';
+import { failed } from '../kernel/kernel.js';
+import { kernel } from '../kernel/posix.js';
+import type { Held } from './hold.js';
+
+/** What is no longer ours at its path. */
+export type Displacement = 'socket' | 'lock';
+
+/** How often we look without being told, in milliseconds: as a net below inotify(7), and where there is none to be had. */
+const lookMs = { watched: 5000, unwatched: 500 } as const;
+
+/**
+ * Which of our files somebody has removed or replaced. The lock file counts more: where it is gone, another process may claim the
+ * address beside us.
+ */
+export function displacement(held: Held): Displacement | undefined {
+  if (held.place === undefined) return undefined;
+  const lock = kernel.fstat(held.lockFd);
+  if (!failed(lock) && !isAt(held.place.lockPath, lock)) return 'lock';
+  return isAt(held.place.path, held.identity) ? undefined : 'socket';
+}
+
+/** A file that can't be looked at is not known to be another. */
+function isAt(path: string, file: { readonly dev: bigint; readonly ino: bigint }): boolean {
+  const named = kernel.lstat(path);
+  if (failed(named)) return named !== 'ENOENT';
+  return named.ino === file.ino && named.dev === file.dev;
+}
+
+/**
+ * Calls `look` whenever something happens in a directory, and now and then besides. Keeps no process alive. Gives what ends it.
+ *
+ * The directory is watched and not the file: a watch on a file ends with it. All who watch one directory share one inotify(7)
+ * instance, of which a user has 128.
+ */
+export function watchDirectory(path: string, look: () => void): () => void {
+  const directory = watched.get(path) ?? { lookers: new Set(), watcher: watcherOf(path) };
+  watched.set(path, directory);
+  directory.lookers.add(look);
+  const timer = setInterval(look, directory.watcher === undefined ? lookMs.unwatched : lookMs.watched).unref();
+  return () => {
+    clearInterval(timer);
+    directory.lookers.delete(look);
+    if (directory.lookers.size > 0 || watched.get(path) !== directory) return;
+    watched.delete(path);
+    directory.watcher?.close();
+  };
+}
+
+interface WatchedDirectory {
+  readonly lookers: Set<() => void>;
+  readonly watcher: FSWatcher | undefined;
+}
+
+const watched = new Map<string, WatchedDirectory>();
+
+function watcherOf(path: string): FSWatcher | undefined {
+  try {
+    const watcher = watch(path, { persistent: false }, () => lookAround(path));
+    watcher.on('error', () => watcher.close());
+    return watcher;
+  } catch {
+    return undefined; // EMFILE, ENOSPC: no more instances or watches for this user.
+  }
+}
+
+function lookAround(path: string): void {
+  for (const look of [...(watched.get(path)?.lookers ?? [])]) look();
+}

@@ -1,0 +1,89 @@
+/** The schedules that docs/protocol.md shows, one system call at a time on the real kernel. */
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { createServer } from 'node:net';
+import { test, type TestContext } from 'node:test';
+import { acquire, type PathnameClaim } from '#dist/claim/acquire.js';
+import { locate, type Place } from '#dist/claim/locate.js';
+import { isRefusal, type Refusal } from '#dist/claim/refusal.js';
+import { release } from '#dist/claim/release.js';
+import { perform, run, type SystemCall } from '#dist/kernel/kernel.js';
+import { kernel } from '#dist/kernel/posix.js';
+import { inodeAt, temporaryDirectory } from '../support/directory.js';
+import { onLinux } from '../support/privileges.js';
+
+const terms = { mode: 0o600, backlog: 16, record: '{"reuseaddr":1,"pid":1}\n' };
+
+/** A process that makes one system call at a time. */
+class Starter {
+  readonly #operation;
+  #next: IteratorResult<SystemCall, PathnameClaim | Refusal>;
+
+  constructor(place: Place) {
+    this.#operation = acquire(place, terms);
+    this.#next = this.#operation.next();
+  }
+
+  /** Goes on until the next call is this one, on this path. */
+  stopBefore(name: SystemCall['name'], path: string): void {
+    while (this.#next.done !== true && !(this.#next.value.name === name && this.#next.value.args[0] === path)) this.#step();
+    assert.ok(this.#next.done !== true, `it never came to ${name} ${path}`);
+  }
+
+  end(): PathnameClaim | Refusal {
+    while (this.#next.done !== true) this.#step();
+    return this.#next.value;
+  }
+
+  #step(): void {
+    if (this.#next.done !== true) this.#next = this.#operation.next(perform(kernel, this.#next.value));
+  }
+}
+
+/** A stale socket at P, B past its lock and its proof, and A the holder: the lock file was unlinked between the two. */
+function removeLockBetweenTwoStarters(t: TestContext): { place: Place; b: Starter; claimA: PathnameClaim } {
+  const directory = temporaryDirectory(t);
+  const place = run(kernel, locate({ kind: 'pathname', path: `${directory}/app.sock` }, process.platform));
+  assert.ok(!isRefusal(place));
+  const dead = kernel.socket();
+  assert.ok(typeof dead === 'number');
+  kernel.bind(dead, place.path);
+  kernel.close(dead);
+
+  const a = new Starter(place);
+  a.stopBefore('lstat', place.asidePath); // Step 5: step 4 held.
+  fs.unlinkSync(place.lockPath);
+  const b = new Starter(place);
+  b.stopBefore('rename', place.path); // In step 7: the first proof held.
+  const claimA = a.end();
+  assert.ok(!isRefusal(claimA), 'A holds the address');
+  t.after(() => run(kernel, release(place, claimA)));
+  return { place, b, claimA };
+}
+
+test('a lock file is removed between two starters → the slower one puts the live socket back, and is refused', onLinux, (t) => {
+  const { place, b, claimA } = removeLockBetweenTwoStarters(t);
+  const refused = b.end();
+  assert.ok(isRefusal(refused));
+  assert.equal(refused.refused, 'stray');
+  assert.equal(inodeAt(place.path), claimA.identity.ino, 'A has its name again');
+});
+
+test(
+  '… and a stranger binds the name in that moment → the live socket stays aside, reported and not unlinked',
+  onLinux,
+  async (t) => {
+    const { place, b, claimA } = removeLockBetweenTwoStarters(t);
+    b.stopBefore('lstat', place.asidePath); // Again, after the rename.
+    const stranger = createServer();
+    await new Promise<void>((resolve) => {
+      stranger.listen(place.path, resolve);
+    });
+    t.after(() => stranger.close());
+    const refused = b.end();
+    assert.ok(isRefusal(refused));
+    assert.equal(refused.refused, 'aside-occupied');
+    assert.equal(inodeAt(place.asidePath), claimA.identity.ino);
+    assert.ok(fs.lstatSync(place.path).isSocket(), 'the stranger has the name');
+  },
+);

@@ -1,0 +1,88 @@
+import type { Place } from '#dist/claim/locate.js';
+import { isRefusal } from '#dist/claim/refusal.js';
+import { sys, type Operation } from '#dist/kernel/kernel.js';
+import { isClaim } from './guarantees.js';
+import { keyOf } from './numbers.js';
+import type { Claim, Past, Phase, Standing } from './process.js';
+
+/** A way to claim an address: the production code, a mutant of it, or a naive scheme. */
+export interface Scheme {
+  readonly start: (place: Place) => Operation<unknown>;
+  readonly release: (place: Place, claim: Claim) => Operation<unknown>;
+}
+
+export interface LifeOptions {
+  /** How often it starts. Each time it releases at any later moment; after a crash or a refusal too it starts again. */
+  readonly starts: number;
+  /** Whether a holder ever releases, or only crashes. */
+  readonly releases: boolean;
+  readonly crashes: boolean | 'slowly';
+}
+
+/** The life of a process that uses a scheme: start, hold, release, start again, with a crash before and after every call. */
+export function life(scheme: Scheme, place: Place, options: LifeOptions): Phase {
+  return starting(scheme, place, options);
+}
+
+const over: Phase = { key: 'over', first: { role: 'reuseaddr', doing: 'done' }, then: { role: 'reuseaddr', doing: 'done' } };
+
+function starting(scheme: Scheme, place: Place, options: LifeOptions): Phase {
+  if (options.starts === 0) return over;
+  const again = { ...options, starts: options.starts - 1 };
+  return {
+    key: `start ${options.starts}`,
+    first: { role: 'reuseaddr', doing: 'idle' },
+    then: { role: 'reuseaddr', doing: 'starting' },
+    begin: () => scheme.start(place),
+    next(outcome, history) {
+      if (isClaim(outcome)) return { phase: holding(scheme, place, again, claimOf(outcome)) };
+      const phase = starting(scheme, place, again);
+      const wrong = wrongRefusal(outcome, history);
+      return wrong === undefined ? { phase } : { phase, wrong };
+    },
+    ...crash(() => starting(scheme, place, again), options),
+  };
+}
+
+function holding(scheme: Scheme, place: Place, again: LifeOptions, claim: Claim): Phase {
+  const standing = { role: 'reuseaddr', claim } as const;
+  const holds: Standing = { ...standing, doing: 'holding' };
+  return {
+    key: `hold ${again.starts} ${keyOf(claim)}`,
+    first: holds,
+    then: { ...standing, doing: 'releasing' },
+    ...(again.releases && { begin: () => scheme.release(place, claim), next: () => ({ phase: starting(scheme, place, again) }) }),
+    ...crash(() => starting(scheme, place, again), again),
+  };
+}
+
+function crash(phase: () => Phase, { crashes }: LifeOptions): Pick<Phase, 'crash'> | undefined {
+  if (crashes === false) return undefined;
+  if (crashes === true) return { crash: { phase, closesAll: true } };
+  return { crash: { phase: () => dying(phase()), closesAll: false } };
+}
+
+/** The kernel closes the descriptors of a dead process one after another, and others see the moments in between. */
+function dying(after: Phase): Phase {
+  const standing: Standing = { role: 'reuseaddr', doing: 'dying' };
+  return {
+    key: `die, then ${after.key}`,
+    first: standing,
+    then: standing,
+    *begin() {
+      for (const fd of [3, 4, 5]) yield* sys.close(fd);
+    },
+    next: () => ({ phase: after }),
+  };
+}
+
+function claimOf({ lockFd, listenFd, identity }: Claim): Claim {
+  return { lockFd, listenFd, identity: { dev: identity.dev, ino: identity.ino } };
+}
+
+/** `held` and `starting` say that somebody has the lock. They may be said only after the kernel said so. */
+function wrongRefusal(outcome: unknown, history: readonly Past[]): string | undefined {
+  if (!isRefusal(outcome) || (outcome.refused !== 'held' && outcome.refused !== 'starting')) return undefined;
+  const last = history.findLast(({ call }) => call.name === 'flock');
+  return last?.answer === 'EAGAIN' ? undefined : `a start was refused as ${outcome.refused}, but nobody had the lock`;
+}

@@ -1,0 +1,193 @@
+import type { Operation, SystemCall } from '#dist/kernel/kernel.js';
+import type { Place } from '#dist/claim/locate.js';
+import type { Guarantee, Moment } from './guarantees.js';
+import { Histories, type Position } from './histories.js';
+import { Numbers } from './numbers.js';
+import type { Past, Phase } from './process.js';
+import { halfway, isLocal, systemCall, waits } from './systemCalls.js';
+import { crash, permute, type World } from './world.js';
+
+/** Some processes in a world, and what is promised of them. */
+export interface Scenario {
+  readonly name: string;
+  readonly place: Place;
+  readonly world: World;
+  readonly processes: readonly Member[];
+  /** So many of the first processes lead the same life: which of them is which makes no difference. */
+  readonly alike: number;
+  readonly guarantees: readonly Guarantee[];
+  /** A start of one more process, alone, for G3. */
+  readonly freshStart: () => Operation<unknown>;
+  /** Moves after which nothing is promised; they are not explored. */
+  readonly excludes?: (moment: Moment, mover: number, call: SystemCall) => boolean;
+}
+
+export interface Member {
+  readonly letter: string;
+  readonly life: Phase;
+}
+
+/** A state: the number of its world, then the number of each process's position. */
+export type State = Uint32Array<ArrayBuffer>;
+
+/** Who moves. A crash is a move of its own. */
+export interface Move {
+  readonly process: number;
+  readonly crash: boolean;
+}
+
+const blocked = -1;
+const half = -2;
+
+/**
+ * A scenario as a transition system. Worlds, positions, calls and answers are known by numbers, and each distinct call in each
+ * distinct world is made once.
+ */
+export class Machine {
+  readonly scenario: Scenario;
+  readonly worlds: Numbers<World> = new Numbers();
+  readonly histories: Histories = new Histories();
+  /** Is told each call that a move consists of. */
+  watch: ((past: Past) => void) | undefined;
+  readonly #made = new Map<number, number>();
+  readonly #answers: number[] = [];
+  readonly #next: number[] = [];
+  readonly #crashed = new Map<number, number>();
+  readonly #crashTargets: number[] = [];
+  readonly #permuted = new Map<number, number>();
+  readonly #orders: readonly (readonly number[])[];
+
+  constructor(scenario: Scenario) {
+    this.scenario = scenario;
+    this.#orders = permutations(scenario.alike).map((order) => scenario.processes.map((_process, i) => order[i] ?? i));
+  }
+
+  get width(): number {
+    return this.scenario.processes.length + 1;
+  }
+
+  initial(): State {
+    const starts = this.scenario.processes.map(({ life }) => this.histories.start(life));
+    return new Uint32Array([this.worlds.id(this.scenario.world), ...starts]);
+  }
+
+  /** Makes the move, if it is possible in `from`, and puts the outcome into `to`. */
+  move(from: State, { process, crash: crashes }: Move, to: State): boolean {
+    return crashes ? this.#crash(from, process, to) : this.#step(from, process, to);
+  }
+
+  position(state: State, process: number): Position {
+    return this.histories.positions[state[process + 1]!]!;
+  }
+
+  world(state: State): World {
+    return this.worlds.values[state[0]!]!;
+  }
+
+  moment(state: State): Moment {
+    const { place, processes } = this.scenario;
+    const positions = processes.map((_process, i) => this.position(state, i));
+    return { world: this.world(state), place, standings: positions.map(({ standing }) => standing), pasts: positions.map(({ past }) => past) };
+  }
+
+  /** The pending call of a process and, after it, those that concern nobody else: they need no step of their own. */
+  #step(from: State, process: number, to: State): boolean {
+    if (this.position(from, process).callId < 0) return false;
+    to.set(from);
+    if (!this.#call(to, process)) return false;
+    // At the start of a phase a process may stay for any time, so it is not entered on the quiet.
+    for (let position = this.position(to, process); position.past.length > 0 && position.call; position = this.position(to, process)) {
+      if (!isLocal(this.world(to), process, position.call.name, position.call.args) || !this.#call(to, process)) break;
+    }
+    return true;
+  }
+
+  #call(state: State, process: number): boolean {
+    const position = state[process + 1]!;
+    const { callId, call } = this.histories.positions[position]!;
+    const worldId = state[0]!;
+    const key = (worldId * 4096 + callId) * 16 + process;
+    let made = this.#made.get(key);
+    if (made === undefined) {
+      const { answer, world } = systemCall(this.worlds.values[worldId]!, process, call!.name, call!.args);
+      made = this.#answers.length;
+      this.#answers.push(answer === waits ? blocked : answer === halfway ? half : this.histories.answers.id(answer));
+      this.#next.push(answer === waits ? worldId : this.worlds.id(world));
+      this.#made.set(key, made);
+    }
+    const answer = this.#answers[made]!;
+    if (answer === blocked) return false;
+    state[0] = this.#next[made]!;
+    this.watch?.({ call: call!, answer: answer === half ? halfway : this.histories.answers.values[answer] });
+    if (answer !== half) state[process + 1] = this.histories.after(position, answer);
+    return true;
+  }
+
+  #crash(from: State, process: number, to: State): boolean {
+    const target = this.#crashTarget(from[process + 1]!);
+    if (target < 0) return false;
+    const worldId = from[0]!;
+    const key = worldId * 16 + process;
+    let next = this.#crashed.get(key);
+    if (next === undefined) {
+      const world = this.worlds.values[worldId]!;
+      // A bind(2) is not left halfway: a signal waits for its end.
+      next = world.binding === process ? blocked : this.worlds.id(crash(world, process));
+      this.#crashed.set(key, next);
+    }
+    if (next === blocked) return false;
+    to.set(from);
+    if (this.position(from, process).phase.crash!.closesAll) to[0] = next;
+    to[process + 1] = target;
+    return true;
+  }
+
+  /** Where a crash leads from a position. A process that has not begun has nothing to lose. */
+  #crashTarget(positionId: number): number {
+    let target = this.#crashTargets[positionId];
+    if (target === undefined) {
+      const { phase, past } = this.histories.positions[positionId]!;
+      const idle = past.length === 0 && phase.first.doing === 'idle';
+      target = !phase.crash || idle ? blocked : this.histories.start(phase.crash.phase());
+      this.#crashTargets[positionId] = target;
+    }
+    return target;
+  }
+
+  /** Replaces the state by the one that stands for all that differ from it only in which of the like processes is which. */
+  canonicalize(state: State): void {
+    const { alike } = this.scenario;
+    if (alike < 2) return;
+    let best: number | undefined;
+    let bestOrder = this.#orders[0]!;
+    for (const [index, order] of this.#orders.entries()) {
+      if (!isSorted(state, order, alike)) continue;
+      const world = index === 0 ? state[0]! : this.#permute(state[0]!, index);
+      if (best === undefined || world < best) [best, bestOrder] = [world, order];
+    }
+    const positions = state.slice(1, alike + 1);
+    state[0] = best!;
+    for (let i = 0; i < alike; i++) state[i + 1] = positions[bestOrder[i]!]!;
+  }
+
+  #permute(worldId: number, index: number): number {
+    const key = worldId * this.#orders.length + index;
+    let permuted = this.#permuted.get(key);
+    if (permuted === undefined) {
+      permuted = this.worlds.id(permute(this.worlds.values[worldId]!, this.#orders[index]!));
+      this.#permuted.set(key, permuted);
+    }
+    return permuted;
+  }
+}
+
+function isSorted(state: State, order: readonly number[], count: number): boolean {
+  for (let i = 1; i < count; i++) if (state[order[i - 1]! + 1]! > state[order[i]! + 1]!) return false;
+  return true;
+}
+
+/** The first of them changes nothing. */
+function permutations(count: number): number[][] {
+  if (count <= 1) return [Array.from({ length: count }, (_, i) => i)];
+  return permutations(count - 1).flatMap((rest) => [[...rest, count - 1], ...rest.map((_, i) => rest.toSpliced(i, 0, count - 1))]);
+}

@@ -1,0 +1,47 @@
+import type { Place } from '#dist/claim/locate.js';
+import { failed, sys, type Operation } from '#dist/kernel/kernel.js';
+import type { Phase, Standing } from './process.js';
+
+/** A program that knows nothing of the lock: it does its few calls, at any moments, and stays. It may die at any moment. */
+export function outsider(name: string, calls: () => Operation<unknown>, dies = false): Phase {
+  const standing = (doing: Standing['doing']): Standing => ({ role: 'outsider', doing });
+  const over: Phase = { key: `${name} over`, first: standing('done'), then: standing('done') };
+  const dead = dies && { crash: { phase: () => over, closesAll: true } };
+  const stays: Phase = { key: `${name} stays`, first: standing('meddling'), then: standing('meddling'), ...dead };
+  return { key: name, first: standing('idle'), then: standing('meddling'), begin: calls, next: () => ({ phase: stays }), ...dead };
+}
+
+/** Somebody who removes a file. */
+export function unlinker(path: string): Phase {
+  return outsider(`unlink ${path}`, () => sys.unlink(path));
+}
+
+/** Somebody who renames a regular file over the path. */
+export function renamer(from: string, to: string): Phase {
+  return outsider(`rename ${from}`, () => sys.rename(from, to, ''));
+}
+
+/** A program that binds the path as most do; `unlinksFirst` as many do. */
+export function stranger({ path }: Place, unlinksFirst: boolean): Phase {
+  return outsider(
+    `stranger ${unlinksFirst}`,
+    function* () {
+      if (unlinksFirst) yield* sys.unlink(path);
+      const fd = yield* sys.socket();
+      if (failed(fd)) return;
+      if ((yield* sys.bind(fd, path)) === 0) yield* sys.listen(fd, 1);
+      else yield* sys.close(fd);
+    },
+    true,
+  );
+}
+
+/** systemd-tmpfiles(8): locks a file for a moment while it looks at its age. */
+export function cleaner({ lockPath }: Place): Phase {
+  return outsider('cleaner', function* () {
+    const fd = yield* sys.open(lockPath, 'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
+    if (failed(fd)) return;
+    yield* sys.flock(fd, 'LOCK_EX|LOCK_NB');
+    yield* sys.close(fd);
+  });
+}
