@@ -9,3 +9,8 @@ export { inspect } from './inspect/inspect.js';
 export type { AddressState, Inspection } from './inspect/inspect.js';
 export { connect } from './client/connect.js';
 export type { ConnectOptions } from './client/connect.js';
+export { peerCredentials } from './peers/credentials.js';
+export type { Credentials } from './peers/credentials.js';
+export type { AllowRule } from './request/rule.js';
+export type { ClaimEvents } from './server/claim.js';
+export type { Displacement } from './server/watch.js';

@@ -50,6 +50,7 @@ export function jsonLines(values: readonly object[]): string {
 
 /** How many columns of a terminal a text takes: marks take none, and what East Asian scripts and emoji are written with takes two. */
 export function widthOf(text: string): number {
+  if (/^[ -~]*$/.test(text)) return text.length;
   let width = 0;
   for (const character of text) {
     if (/\p{M}/u.test(character)) continue;

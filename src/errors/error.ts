@@ -26,7 +26,8 @@ export type Reason =
   | 'unknown-user'
   | 'unknown-group'
   | 'already-listening'
-  | 'unsupported';
+  | 'unsupported'
+  | 'no-credentials';
 
 export interface SocketAddressErrorFields {
   readonly code: string;

@@ -13,6 +13,7 @@ export function guardedPlace(directory: string, name: string): Place | undefined
   const place = placeOf(directory, name, undefined, process.platform);
   if (isRefusal(place)) return undefined;
   const owner = ownerOf(name);
+  // Of most names there is no question.
   if (owner === name || exists(place.lockPath)) return place;
   const guard = placeOf(directory, owner, undefined, process.platform);
   return !isRefusal(guard) && exists(guard.lockPath) ? { ...place, lockPath: guard.lockPath } : place;

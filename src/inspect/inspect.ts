@@ -122,7 +122,8 @@ function holderOf(
   return known ?? (bound === undefined ? undefined : snapshot.holderOf(bound));
 }
 
-function told(bound: UnixSocket | undefined): Pick<Inspection, 'type' | 'waiting' | 'backlog'> {
+/** What the kernel tells of a socket. */
+export function told(bound: UnixSocket | undefined): Pick<Inspection, 'type' | 'waiting' | 'backlog'> {
   return { type: bound?.type, waiting: bound?.waiting, backlog: bound?.backlog };
 }
 
@@ -154,7 +155,7 @@ function* readRecord(lockPath: string): Operation<string | undefined> {
   return failed(content) ? undefined : content.text;
 }
 
-function fields(socket: FileStatus | string): Pick<Inspection, 'mode' | 'uid' | 'gid' | 'inode'> {
+export function fields(socket: FileStatus | string): Pick<Inspection, 'mode' | 'uid' | 'gid' | 'inode'> {
   if (typeof socket === 'string') return {};
   return { mode: socket.mode & 0o777, uid: socket.uid, gid: socket.gid, inode: socket.ino };
 }

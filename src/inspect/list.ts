@@ -1,8 +1,9 @@
+import type { Place } from '../claim/locate.js';
 import { failed, run, type Errno } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
-import type { UnixSocket } from '../kernel/sockets.js';
+import { fileKey, type UnixSocket } from '../kernel/sockets.js';
 import { guardedPlace } from './guard.js';
-import { inspectAbstract, inspectPlace, type AddressState, type Inspection } from './inspect.js';
+import { fields, inspectAbstract, inspectPlace, told, type AddressState, type Inspection } from './inspect.js';
 import { isOnDevice, Snapshot } from './snapshot.js';
 import { socketFiles } from './walk.js';
 
@@ -76,7 +77,24 @@ function lookAtPath(path: string, snapshot: Snapshot): ListedSocket | undefined 
 
 function lookAtFile(directory: string, name: string, snapshot: Snapshot): ListedSocket | undefined {
   const place = guardedPlace(directory, name);
-  return place && run(kernel, inspectPlace(place, snapshot));
+  return place && (lookAtListener(place, snapshot) ?? run(kernel, inspectPlace(place, snapshot)));
+}
+
+/**
+ * The common case, by what the kernel has told already: somebody listens, and the lock is held, or there is none. That takes two looks,
+ * and `inspectPlace`, which gives the same, reads the lock file and asks again whether the socket lives: three times the work.
+ */
+function lookAtListener(place: Place, snapshot: Snapshot): ListedSocket | undefined {
+  const file = kernel.lstat(place.path);
+  const bound = failed(file) || file.type !== 'socket' ? undefined : snapshot.boundTo(place.path, file);
+  if (failed(file) || bound?.state !== 'listening' || bound.file !== fileKey(file)) return undefined;
+  const lock = kernel.lstat(place.lockPath);
+  const state = lock === 'ENOENT' ? 'stray' : !failed(lock) && lock.type === 'file' && snapshot.isLocked(lock) ? 'listening' : undefined;
+  const holder = state && snapshot.holderOf(bound);
+  if (state === undefined || holder === undefined) return undefined;
+  const { path, directory, lockPath } = place;
+  const reason = snapshot.isShared(directory) ? ('shared-directory' as const) : undefined;
+  return { address: path, lockPath, ...fields(file), state, holder, ...(reason && { reason }), ...told(bound) };
 }
 
 function sorted(sockets: readonly ListedSocket[]): readonly ListedSocket[] {

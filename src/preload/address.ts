@@ -9,7 +9,7 @@ const padsAbstractNames = Number.parseInt(process.versions.node, 10) < 22;
 
 /**
  * What a path that was given to `server.listen` asks for, in Node's meaning: `@app` is a file, an abstract name begins with a NUL,
- * and the mode is what bind(2) gives, 0777 less the umask. Undefined: not ours, but for Node to refuse or to do as ever.
+ * the mode is what bind(2) gives, 0777 less the umask, and every peer is let in. Undefined: not ours, but for Node to refuse or to do as ever.
  */
 export function readPath(path: string, backlog: number | false | undefined): Request | undefined {
   const text = path.startsWith('@') ? `./${path}` : path;
@@ -21,6 +21,7 @@ export function readPath(path: string, backlog: number | false | undefined): Req
     ...request,
     address: address.kind === 'abstract' ? { kind: 'abstract', name: spell(address.name) } : request.address,
     terms: { ...request.terms, mode: undefined },
+    judge: undefined,
   };
 }
 

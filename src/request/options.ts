@@ -4,7 +4,9 @@ import type { Reason } from '../errors/error.js';
 import { show } from '../errors/explain.js';
 import { ownRecord } from '../holder/self.js';
 import { groupId, userId } from '../holder/users.js';
+import type { Judge } from '../peers/credentials.js';
 import { bad, readAddress } from './address.js';
+import { readRule, sameUserOrRoot, type AllowRule } from './rule.js';
 
 /** What `listen` and `claim` take. */
 export interface ListenOptions {
@@ -54,6 +56,14 @@ export interface ListenOptions {
    * and listen again at the path, under the same claim, as soon as the name is free (for `listen` only). Default: `report`.
    */
   readonly onDisplaced?: 'report' | 'rebind' | undefined;
+  /**
+   * Which peers may connect, by the credentials that the kernel gives: see `AllowRule`. A refused peer is closed before the program
+   * sees it, and reported by a `refused` event. For `listen` only. Default: everybody whom the permissions of the socket file let
+   * connect; for an abstract name, which has none, the same effective user and root.
+   *
+   * @see unix(7), SO_PEERCRED
+   */
+  readonly allow?: AllowRule | undefined;
 }
 
 /** A request that was read and found good: nothing has been touched yet. */
@@ -67,21 +77,25 @@ export interface Request {
   readonly takeoverMs: number | undefined;
   readonly handover: boolean;
   readonly rebind: boolean;
+  /** Who may connect. Undefined: everybody who can. */
+  readonly judge: Judge | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
 const backlogMax = 0x7fff_ffff;
+/** This user only. */
+const modeDefault = 0o600;
 const takeoverDefaultMs = 10_000;
 /** The longest time that a timer of Node's can run. */
 const timerMsMax = 0x7fff_ffff;
 const idMax = 0xffff_fffe; // (uid_t) -1 means "leave it", chown(2).
 
 /** Reads what the caller asked for. Bad input is refused here, before anything changes on disk. */
-export function readRequest(text: string, options: ListenOptions, defaultMode: number | undefined = 0o600): Request {
+export function readRequest(text: string, options: ListenOptions): Request {
   const address = readAddress(text, options.lockPath);
   if (address.kind !== 'pathname') refuseFileOptions(text, options);
   const terms: Terms = {
-    mode: integer(text, 'mode', options.mode, 0o777, (mode) => `0o${mode.toString(8)}`) ?? defaultMode,
+    mode: integer(text, 'mode', options.mode, 0o777, (mode) => `0o${mode.toString(8)}`) ?? modeDefault,
     uid: identify(text, 'owner', options.owner, userId, 'unknown-user'),
     gid: identify(text, 'group', options.group, groupId, 'unknown-group'),
     backlog: integer(text, 'backlog', options.backlog, backlogMax, String) ?? backlogMax,
@@ -95,8 +109,13 @@ export function readRequest(text: string, options: ListenOptions, defaultMode: n
     takeoverMs: duration(text, 'takeover', options.takeover, takeoverDefaultMs),
     handover: options.handover ?? false,
     rebind: readOnDisplaced(text, options.onDisplaced),
+    judge: options.allow === undefined ? judgeDefault(address) : readRule(text, options.allow),
     signal: options.signal,
   };
+}
+
+function judgeDefault(address: Address): Judge | undefined {
+  return address.kind === 'abstract' ? sameUserOrRoot : undefined;
 }
 
 function readOnDisplaced(text: string, value: unknown = 'report'): boolean {

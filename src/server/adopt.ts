@@ -1,4 +1,7 @@
 import type { Server } from 'node:net';
+import type { Credentials, Judge } from '../peers/credentials.js';
+import { canGuard, guard } from '../peers/gate.js';
+import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
 import { drain, trackSessions } from './drain.js';
 
@@ -20,25 +23,38 @@ export class ServerAcceptor implements Acceptor {
   readonly #server: Server & InternalServer;
   readonly #address: string;
   readonly #backlog: number;
+  readonly #judge: Judge | undefined;
   #closed = false;
   #closeHandle = (): void => undefined;
   /** What is to happen around the close of the listening handle. */
   #onClose = (closeHandle: () => void): void => closeHandle();
 
-  constructor(server: Server, address: string, backlog: number) {
+  constructor(server: Server, address: string, { terms, judge }: Request) {
     this.#server = server as Server & InternalServer;
     this.#address = address;
-    this.#backlog = backlog;
+    this.#backlog = terms.backlog;
+    this.#judge = judge;
   }
+
+  /** Who was not let in; undefined where it had gone already. */
+  onRefused: (peer: Credentials | undefined) => void = () => undefined;
 
   async start(fd: number): Promise<void> {
     const server = this.#server;
     server._pipeName = this.#address; // Before the 'listening' listeners of the program ask for it.
     const listening = listenOnDescriptor(server, fd, this.#backlog);
+    if (this.#judge !== undefined) this.#guard(this.#judge);
     // Before they can close the server.
     if (server._handle !== null) this.#closeHandle = wrapClose(server._handle, (closeHandle) => this.#closing(closeHandle));
     if ('updateSettings' in server) trackSessions(server);
     await listening;
+  }
+
+  /** No connection is accepted before the event loop turns, so nobody slips in. */
+  #guard(judge: Judge): void {
+    const { _handle: handle } = this.#server;
+    if (canGuard(handle)) guard(handle, judge, (peer) => this.onRefused(peer));
+    else if (handle !== null) throw new Error('This runtime does not let us see a peer before the program does.');
   }
 
   #closing(closeHandle: () => void): void {

@@ -4,6 +4,7 @@ import { isRefusal } from '../claim/refusal.js';
 import { HandoverSocket } from '../handover/socket.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
+import type { Credentials } from '../peers/credentials.js';
 import { bad } from '../request/address.js';
 import { readRequest, type ListenOptions, type Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
@@ -21,6 +22,8 @@ export interface ClaimEvents {
    * so that another process may claim the address. Emitted once for each time.
    */
   displaced: [what: Displacement];
+  /** A peer was not let in, see the option `allow`. Undefined: it had gone before we could ask who it was. */
+  refused: [peer: Credentials | undefined];
 }
 
 /**
@@ -36,6 +39,7 @@ export class Claim extends EventEmitter<ClaimEvents> {
   readonly #rebind: (() => void) | undefined;
   #displacement: Displacement | undefined;
   #unwatch: (() => void) | undefined;
+  #refusedCount = 0;
 
   /** @internal */
   constructor(address: string, hold: Hold, release: () => void, rebind?: () => void) {
@@ -62,6 +66,17 @@ export class Claim extends EventEmitter<ClaimEvents> {
   /** Whether somebody has removed or replaced our socket file or our lock file: looked up now. */
   get displaced(): boolean {
     return !this.#hold.released && displacement(this.#hold.held) !== undefined;
+  }
+
+  /** How many peers were not let in so far. */
+  get refusedCount(): number {
+    return this.#refusedCount;
+  }
+
+  /** @internal */
+  refuse(peer: Credentials | undefined): void {
+    this.#refusedCount += 1;
+    this.emit('refused', peer);
   }
 
   #watch(): void {
@@ -103,6 +118,8 @@ export class Claim extends EventEmitter<ClaimEvents> {
  * A framework that was given `{ fd }` closes it at its own end: close the server first, then release the claim. With
  * `handover: true`, close the server in a `handover` listener: it is called before the descriptor is closed.
  *
+ * Who may connect is up to whoever accepts: an abstract name has no permissions, so ask `peerCredentials` of each connection.
+ *
  * @param address a pathname, or an abstract name such as `@app` (Linux)
  * @throws {SocketAddressError} as `listen` does
  * @see flock(2), unix(7)
@@ -110,6 +127,7 @@ export class Claim extends EventEmitter<ClaimEvents> {
 export async function claim(address: string, options: ListenOptions = {}): Promise<Claim> {
   const request = readRequest(address, options);
   if (request.rebind) throw bad(address, 'bad-option', 'EINVAL', `onDisplaced: 'rebind' needs a server, so it is for listen()`);
+  if (options.allow !== undefined) throw bad(address, 'bad-option', 'EINVAL', 'allow needs a server, so it is for listen()');
   const descriptor = new DescriptorAcceptor();
   const hold = await obtain(request, descriptor);
   const claimed = new Claim(publicAddress(request), hold, () => hold.surrender());

@@ -30,7 +30,7 @@ export async function listen(server: Server, address: string, options: ListenOpt
   const request = readRequest(address, options);
   if (server.listening) throw alreadyListening(address);
   const listening = publicAddress(request);
-  const acceptor = new ServerAcceptor(server, listening, request.terms.backlog);
+  const acceptor = new ServerAcceptor(server, listening, request);
   const hold = await obtain(request, acceptor);
   acceptor.onClose = (closeHandle) => hold.surrender(closeHandle);
   if (acceptor.closed) hold.surrender(); // By a listener of 'listening', before we came to hear of it.
@@ -38,6 +38,7 @@ export async function listen(server: Server, address: string, options: ListenOpt
     if (!hold.released && server.listening) server.close();
   };
   const claim = new Claim(listening, hold, release, request.rebind ? () => rebind(request, hold, acceptor) : undefined);
+  acceptor.onRefused = (peer) => claim.refuse(peer);
   serveHandovers(request, hold, acceptor, () => claim.emit('handover'));
   return claim;
 }

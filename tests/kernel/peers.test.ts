@@ -5,7 +5,7 @@ import net from 'node:net';
 import os from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { getgrnam, getpwnam, getpwuid, kernel, peerCredentials, peerGroups } from '#dist/kernel/posix.js';
+import { getgrnam, getpwnam, getpwuid, kernel, peerGroups } from '#dist/kernel/posix.js';
 
 /** No user, no group and no file has this name. */
 const nobody = 'reuseaddr-no-such-name';
@@ -16,14 +16,14 @@ test('peer credentials: a connection to ourselves → our own pid, uid and gid, 
   const fd = kernel.socket() as number;
   t.after(() => kernel.close(fd));
   assert.equal(kernel.bind(fd, `${dir}/socket`), 0);
-  assert.equal(typeof peerCredentials(fd), 'string', 'nobody is at the other end yet');
+  assert.equal(typeof kernel.peerCredentials(fd), 'string', 'nobody is at the other end yet');
   assert.equal(kernel.listen(fd, 1), 0);
   const client = net.connect(`${dir}/socket`);
   t.after(() => client.destroy());
   await once(client, 'connect');
   const { _handle: handle } = client as unknown as { _handle: { fd: number } };
   const connected = handle.fd;
-  assert.deepEqual(peerCredentials(connected), { pid: process.pid, uid: process.geteuid!(), gid: process.getegid!() });
+  assert.deepEqual(kernel.peerCredentials(connected), { pid: process.pid, uid: process.geteuid!(), gid: process.getegid!() });
 
   const groups = peerGroups(connected);
   if (process.platform !== 'linux') return assert.equal(groups, 'ENOSYS');
@@ -33,9 +33,9 @@ test('peer credentials: a connection to ourselves → our own pid, uid and gid, 
 
 test('peer credentials: no socket → ENOTSOCK; no descriptor → EBADF', () => {
   const fd = fs.openSync('/dev/null', 'r');
-  assert.equal(peerCredentials(fd), 'ENOTSOCK');
+  assert.equal(kernel.peerCredentials(fd), 'ENOTSOCK');
   fs.closeSync(fd);
-  assert.equal(peerCredentials(-1), 'EBADF');
+  assert.equal(kernel.peerCredentials(-1), 'EBADF');
 });
 
 test('users and groups: by name and by id; an unknown one → ENOENT', () => {

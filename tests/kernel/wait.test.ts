@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { once, setMaxListeners } from 'node:events';
 import fs from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
@@ -11,73 +11,193 @@ import { onLinux } from '../support/privileges.js';
 import { connectedPair } from '../support/sockets.js';
 import { blockedWaits, until, waitThreads } from '../support/waits.js';
 
-const lockFlags = 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC';
-
-/** A lock file with two open file descriptions: one that holds the lock, and one that doesn't. */
-function heldLock(t: TestContext): { readonly path: string; readonly held: number; readonly other: number; readonly release: () => void } {
+/** A lock file, which is locked: `open` opens it anew, `release` closes the descriptor that has the lock. */
+function heldLock(t: TestContext) {
   const path = `${temporaryDirectory(t)}/lock`;
   fs.writeFileSync(path, '');
-  const held = kernel.open(path, lockFlags, 0) as number;
-  const other = kernel.open(path, lockFlags, 0) as number;
-  assert.equal(kernel.flock(held, 'LOCK_EX|LOCK_NB'), 0);
-  let open = true;
-  const release = () => {
-    if (open) kernel.close(held);
-    open = false;
+  const opened = new Set<number>();
+  const open = () => {
+    const fd = kernel.open(path, 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0) as number;
+    opened.add(fd);
+    return fd;
   };
-  t.after(() => {
-    release();
-    kernel.close(other);
-  });
-  return { path, held, other, release };
+  const close = (fd: number) => {
+    if (opened.delete(fd)) assert.equal(kernel.close(fd), 0);
+  };
+  t.after(() => [...opened].forEach(close));
+  const held = open();
+  assert.equal(kernel.flock(held, 'LOCK_EX|LOCK_NB'), 0);
+  return { path, held, open, close, release: () => close(held) };
+}
+
+/** A signal that many waits share; Node warns of more than ten. */
+function manyAborted(): AbortController {
+  const controller = new AbortController();
+  setMaxListeners(0, controller.signal);
+  return controller;
 }
 
 test('the holder is killed → the wait ends, and the lock is had', onLinux, async (t) => {
-  const { path, held, other, release } = heldLock(t);
+  const { path, held, open, release } = heldLock(t);
   const holder = spawn('cat', { stdio: ['pipe', 'ignore', 'ignore', held] });
   t.after(() => holder.kill('SIGKILL'));
   await once(holder, 'spawn');
   release();
-  const waited = waitingKernel().flock(other, 'LOCK_EX');
+  const waited = waitingKernel().flock(open(), 'LOCK_EX');
   await until(() => blockedWaits(path) === 1);
   holder.kill('SIGKILL');
   assert.equal(await waited, 0);
-  const third = kernel.open(path, lockFlags, 0) as number;
-  assert.equal(kernel.flock(third, 'LOCK_EX|LOCK_NB'), 'EAGAIN');
-  kernel.close(third);
+  assert.equal(kernel.flock(open(), 'LOCK_EX|LOCK_NB'), 'EAGAIN');
 });
 
 test('the lock is free → the wait ends at once; without waiting it is as before', async (t) => {
-  const { other, release } = heldLock(t);
-  assert.equal(await waitingKernel().flock(other, 'LOCK_EX|LOCK_NB'), 'EAGAIN');
+  const { open, release } = heldLock(t);
+  const fd = open();
+  assert.equal(waitingKernel().flock(fd, 'LOCK_EX|LOCK_NB'), 'EAGAIN');
   release();
-  assert.equal(await waitingKernel().flock(other, 'LOCK_EX'), 0);
+  assert.equal(await waitingKernel().flock(fd, 'LOCK_EX'), 0);
 });
 
-test('two wait, and the holder closes → one has the lock, and the other goes on waiting until that closes', onLinux, async (t) => {
-  const { path, other, release } = heldLock(t);
-  const second = kernel.open(path, lockFlags, 0) as number;
+test('three wait, and the holder closes → they have the lock one after the other, each when the one before it closes', onLinux, async (t) => {
+  const { path, open, close, release } = heldLock(t);
   const { flock } = waitingKernel();
-  const waits = [other, second].map(async (fd) => {
-    assert.equal(await flock(fd, 'LOCK_EX'), 0);
-    return fd;
-  });
-  await until(() => blockedWaits(path) === 2);
+  const waits = new Map(
+    [open(), open(), open()].map((fd) => [fd, Promise.resolve(flock(fd, 'LOCK_EX')).then((result) => ({ fd, result }))]),
+  );
+  await until(() => blockedWaits(path) === 3);
   release();
-  const first = await Promise.race(waits);
-  assert.equal(blockedWaits(path), 1);
-  // Not `other`, which is closed after the test: its duplicate has the same lock, so that has to be given up by its last owner.
-  const closed = kernel.flock(first, 'LOCK_EX|LOCK_NB');
-  assert.equal(closed, 0);
-  if (first === second) kernel.close(second);
-  else fs.closeSync(fs.openSync('/dev/null', 'r'));
-  if (first === other) t.diagnostic('the first came first');
+  for (const left of [2, 1, 0]) {
+    const { fd, result } = await Promise.race(waits.values());
+    assert.deepEqual([result, blockedWaits(path)], [0, left]);
+    waits.delete(fd);
+    close(fd);
+  }
 });
 
-test('called off before it begins → ECANCELED, and there is no thread and no descriptor', onLinux, (t) => {
-  const { other } = heldLock(t);
+test('called off before it begins → ECANCELED, and neither a thread nor a descriptor', onLinux, async (t) => {
+  const fd = heldLock(t).open();
+  const { client } = await connectedPair(t);
   const before = openDescriptors();
-  const waited = waitingKernel(AbortSignal.abort()).flock(other, 'LOCK_EX');
+  const { flock, poll } = waitingKernel(AbortSignal.abort());
+  const waits = [flock(fd, 'LOCK_EX'), poll(client, Infinity)];
   assert.deepEqual([waitThreads(), openDescriptors()], [0, before]);
-  return Promise.resolve(waited).then((result) => assert.equal(result, 'ECANCELED'));
+  assert.deepEqual(await Promise.all(waits), ['ECANCELED', 'ECANCELED']);
+});
+
+test('the descriptor is not open → EBADF, and no other descriptor is left', onLinux, async () => {
+  const before = openDescriptors();
+  const { flock, poll } = waitingKernel();
+  assert.deepEqual(await Promise.all([flock(-1, 'LOCK_EX'), poll(-1, 1)]), ['EBADF', 'EBADF']);
+  assert.deepEqual([waitThreads(), openDescriptors()], [0, before]);
+});
+
+test('64 waits are blocked → files are read meanwhile; called off, all end, and no thread and no descriptor is left', onLinux, async (t) => {
+  const { path, open } = heldLock(t);
+  const fd = open();
+  await fs.promises.readFile(path);
+  const before = openDescriptors();
+  const controller = manyAborted();
+  const { flock } = waitingKernel(controller.signal);
+  const waits = Array.from({ length: 64 }, () => flock(fd, 'LOCK_EX'));
+  await until(() => blockedWaits(path) === 64);
+  assert.equal(waitThreads(), 64);
+  // libuv's pool has four threads. Were they the ones that wait, this would never end.
+  await Promise.all(Array.from({ length: 16 }, () => fs.promises.readFile(path)));
+  controller.abort();
+  assert.deepEqual(new Set(await Promise.all(waits)), new Set(['ECANCELED']));
+  assert.deepEqual([waitThreads(), openDescriptors(), blockedWaits(path)], [0, before, 0]);
+});
+
+test('waits are called off at every moment of their beginning → none is lost', onLinux, async (t) => {
+  const { open } = heldLock(t);
+  const fd = open();
+  const { client } = await connectedPair(t);
+  const [rounds, together] = [200, 32];
+  let random = 20_260_101;
+  for (let round = 0; round < rounds; round++) {
+    const controller = manyAborted();
+    const { flock, poll } = waitingKernel(controller.signal);
+    const waits = Array.from({ length: together }, (_, i) => (i % 8 === 7 ? poll(client, Infinity) : flock(fd, 'LOCK_EX')));
+    if (round % 2 === 0) await setImmediate();
+    // From right after the threads were made, to when they are inside the call: that takes about 0.1 ms.
+    random = (random * 48_271) % 0x7fff_ffff;
+    for (const from = process.hrtime.bigint(); process.hrtime.bigint() - from < random % 200_000; );
+    controller.abort();
+    assert.deepEqual(new Set(await Promise.all(waits)), new Set(['ECANCELED']));
+  }
+  assert.equal(waitThreads(), 0);
+  t.diagnostic(`${rounds * together} waits called off, none lost`);
+});
+
+test('the lock comes in the moment in which the wait is called off → ECANCELED, and whoever closes the descriptor frees it', onLinux, async (t) => {
+  const { path, open, close, release } = heldLock(t);
+  const fd = open();
+  const controller = new AbortController();
+  const waited = waitingKernel(controller.signal).flock(fd, 'LOCK_EX');
+  await until(() => blockedWaits(path) === 1);
+  release();
+  // In one turn of the event loop, so that the thread's report finds the wait called off.
+  while (blockedWaits(path) > 0);
+  controller.abort();
+  assert.equal(await waited, 'ECANCELED');
+  close(fd);
+  assert.equal(kernel.flock(open(), 'LOCK_EX|LOCK_NB'), 0);
+});
+
+test('a signal comes for the process → its listener is called, and the wait goes on', onLinux, async (t) => {
+  const { path, open, release } = heldLock(t);
+  const waited = waitingKernel().flock(open(), 'LOCK_EX');
+  await until(() => blockedWaits(path) === 1);
+  for (const signal of ['SIGUSR2', 'SIGURG', 'SIGWINCH'] as const) {
+    const came = once(process, signal);
+    process.kill(process.pid, signal);
+    await came;
+  }
+  assert.equal(blockedWaits(path), 1);
+  release();
+  assert.equal(await waited, 0);
+});
+
+test('where no thread can wait, the lock is tried again and again → it is had when the holder closes; called off: ECANCELED', async (t) => {
+  const { open, release } = heldLock(t);
+  const fd = open();
+  const end = (called: 'off' | 'on') =>
+    new Promise((resolve) => {
+      const callOff = tryAgainAndAgain(fd)(resolve);
+      assert.ok(typeof callOff === 'function');
+      if (called === 'off') setTimeout(callOff, 1);
+      else setTimeout(release, 1);
+    });
+  assert.equal(await end('off'), 'ECANCELED');
+  assert.equal(await end('on'), 0);
+});
+
+test('poll: something to read, the other end closes, somebody connects → 0; nothing → ETIMEDOUT', async (t) => {
+  const { client, server, closeServer } = await connectedPair(t);
+  const { poll } = waitingKernel();
+  assert.equal(await poll(client, 0), 'ETIMEDOUT');
+  assert.equal(await poll(client, 1.5), 'ETIMEDOUT');
+  const waited = poll(client, Infinity);
+  assert.equal(kernel.sendmsg(server, 'x', []), 1);
+  assert.equal(await waited, 0);
+  assert.equal(await poll(client, 0), 0, 'it has not been read');
+  assert.deepEqual(kernel.recvmsg(client, 10, 0), { text: 'x', fds: [] });
+  const closed = poll(client, 2 ** 40);
+  await closeServer();
+  assert.equal(await closed, 0);
+
+  const listening = kernel.socket() as number;
+  t.after(() => kernel.close(listening));
+  const path = `${temporaryDirectory(t)}/s`;
+  assert.deepEqual([kernel.bind(listening, path), kernel.listen(listening, 1)], [0, 0]);
+  const connected = poll(listening, Infinity);
+  kernel.close(kernel.connect(path) as number);
+  assert.equal(await connected, 0);
+});
+
+test('the kernel that does not wait is asked to → ENOSYS', async (t) => {
+  const { client } = await connectedPair(t);
+  assert.equal(kernel.poll(client, 1), 'ENOSYS');
+  assert.equal(kernel.flock(client, 'LOCK_EX'), 'ENOSYS');
+  assert.equal(kernel.epoll_ctl('EPOLL_CTL_ADD', client), 'ENOSYS');
 });

@@ -14,6 +14,7 @@ const rows: readonly (readonly string[])[] = [
   ['index'],
   ['server', 'client', 'inspect', 'handover'],
   ['request'],
+  ['peers'],
   ['errors'],
   ['holder'],
   ['claim'],

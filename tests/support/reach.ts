@@ -14,10 +14,10 @@ export async function greeting(path: string): Promise<string> {
   return said;
 }
 
-/** Connects and stays connected. */
+/** Connects to a server that greets and keeps the connection: it has accepted it then. */
 export async function connected(path: string): Promise<net.Socket> {
   const client = net.connect(path);
-  await once(client, 'connect');
+  await once(client, 'data');
   return client;
 }
 

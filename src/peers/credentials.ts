@@ -1,0 +1,58 @@
+import type { Http2Session } from 'node:http2';
+import type { Socket } from 'node:net';
+import { SocketAddressError } from '../errors/error.js';
+import { failed } from '../kernel/kernel.js';
+import { kernel, peerGroups } from '../kernel/posix.js';
+
+/** Who is at the other end of a connection, as the kernel says. It can't be forged. */
+export interface Credentials {
+  /** Process id of who called connect(2) (or, for a client, listen(2)). 0: it is in a PID namespace that we can't see. */
+  readonly pid: number;
+  /** Effective user id at that moment. */
+  readonly uid: number;
+  /** Effective group id at that moment. */
+  readonly gid: number;
+  /** Supplementary group ids, where the kernel gives them (Linux 4.13 and later). */
+  readonly groups?: readonly number[] | undefined;
+}
+
+/** Decides about one peer. Only `true` lets it in. */
+export type Judge = (peer: Credentials) => boolean | Promise<boolean>;
+
+/** Node's wrap of a connection. There is no documented way to its descriptor. */
+interface WithHandle {
+  readonly _handle?: { readonly fd?: number } | null;
+}
+
+/**
+ * Who is at the other end of a Unix socket: of a `net.Socket`, of the `socket` of an http request or a tls server, or of an http2
+ * session.
+ *
+ * The pid may be another process's by now, or that process may have passed the connection on; uid and gid are what access is to be
+ * decided by.
+ *
+ * @throws {SocketAddressError} `ENOTCONN`: it is closed, or not connected yet; `ENOTSUP`: it is no Unix socket
+ * @see unix(7), SO_PEERCRED and SO_PEERGROUPS; on macOS LOCAL_PEERCRED and LOCAL_PEERPID
+ */
+export function peerCredentials(connection: Socket | Http2Session): Credentials {
+  const socket = ('socket' in connection ? connection.socket : connection) as WithHandle | undefined;
+  const fd = socket?._handle?.fd;
+  if (fd === undefined || fd < 0) throw notKnown('ENOTCONN', 'the connection is closed, or not open yet');
+  const credentials = credentialsOf(fd);
+  if (credentials === 'ENOTSUP') throw notKnown('ENOTSUP', 'it is not a Unix socket');
+  if (failed(credentials)) throw notKnown(credentials, `getsockopt failed with ${credentials}`);
+  return credentials;
+}
+
+/** Of a descriptor. */
+export function credentialsOf(fd: number): Credentials | `E${string}` {
+  const peer = kernel.peerCredentials(fd);
+  if (failed(peer)) return peer;
+  const groups = peerGroups(fd);
+  return failed(groups) ? peer : { ...peer, groups };
+}
+
+function notKnown(code: string, why: string): SocketAddressError {
+  const message = `Cannot tell who is at the other end: ${why}.`;
+  return new SocketAddressError(message, { code, reason: 'no-credentials', syscall: 'getsockopt', address: '' });
+}

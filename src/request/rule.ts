@@ -1,0 +1,53 @@
+import { groupId, userId } from '../holder/users.js';
+import type { Credentials, Judge } from '../peers/credentials.js';
+import { bad } from './address.js';
+
+/**
+ * Which peers may connect: users and groups by name or id, of which one must match; or a function of the credentials. A group
+ * matches the supplementary groups of the peer too.
+ */
+export type AllowRule =
+  | { readonly uid?: readonly (string | number)[] | undefined; readonly gid?: readonly (string | number)[] | undefined }
+  | ((peer: Credentials) => boolean | Promise<boolean>);
+
+/** Reads a rule. Names are looked up once, now. */
+export function readRule(address: string, rule: AllowRule): Judge {
+  if (typeof rule === 'function') return rule;
+  if (typeof rule !== 'object' || rule === null) throw bad(address, 'bad-option', 'EINVAL', 'allow must be a rule or a function');
+  const unknown = Object.keys(rule).find((key) => key !== 'uid' && key !== 'gid');
+  if (unknown !== undefined) throw bad(address, 'bad-option', 'EINVAL', `allow has no "${unknown}", only uid and gid`);
+  const uids = ids(address, 'uid', rule.uid, userId);
+  const gids = ids(address, 'gid', rule.gid, groupId);
+  return ({ uid, gid, groups = [] }) => uids.has(uid) || gids.has(gid) || groups.some((group) => gids.has(group));
+}
+
+/** The same user, or root: what an abstract name is given, since it has no permissions. */
+export function sameUserOrRoot({ uid }: Credentials): boolean {
+  return uid === 0 || uid === process.geteuid?.();
+}
+
+function ids(
+  address: string,
+  name: 'uid' | 'gid',
+  values: readonly (string | number)[] | undefined,
+  find: (nameOrId: string | number) => number | undefined,
+): ReadonlySet<number> {
+  if (values === undefined) return new Set();
+  if (!Array.isArray(values)) throw bad(address, 'bad-option', 'EINVAL', `allow.${name} must be a list`);
+  return new Set((values as readonly (string | number)[]).map((value) => one(address, name, value, find)));
+}
+
+function one(
+  address: string,
+  name: 'uid' | 'gid',
+  value: string | number,
+  find: (nameOrId: string | number) => number | undefined,
+): number {
+  if (typeof value === 'number' ? !Number.isInteger(value) || value < 0 : typeof value !== 'string') {
+    throw bad(address, 'bad-option', 'EINVAL', `allow.${name} takes names and ids`);
+  }
+  const id = find(value);
+  if (id !== undefined) return id;
+  const kind = name === 'uid' ? 'user' : 'group';
+  throw bad(address, name === 'uid' ? 'unknown-user' : 'unknown-group', 'EINVAL', `there is no ${kind} "${value}"`);
+}
