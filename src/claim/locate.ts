@@ -1,6 +1,6 @@
 import { byteLength, pathBytesMax, type Pathname } from '../address/address.js';
 import { failed, sys, type Operation } from '../kernel/kernel.js';
-import { refuse, type Refusal } from './refusal.js';
+import { isRefusal, refuse, type Refusal } from './refusal.js';
 
 /** A pathname made absolute, and the names that belong to it. One address has one place, however it was spelt. */
 export interface Place {
@@ -29,7 +29,11 @@ export function* locate(address: Pathname, platform: string): Operation<Place | 
   const lock = address.lockPath === undefined ? undefined : yield* inRealDirectory(address.lockPath);
   if (lock !== undefined && 'refused' in lock) return lock;
 
-  return placeOf(socket.directory, socket.name, lock === undefined ? undefined : join(lock.directory, lock.name), platform);
+  const lockPath = lock === undefined ? undefined : join(lock.directory, lock.name);
+  const place = placeOf(socket.directory, socket.name, lockPath, platform);
+  // The names beside the address are ours: a lock file there would be in the way of the socket itself.
+  const taken = isRefusal(place) ? [] : [place.path, place.asidePath, `${place.path}.handover`];
+  return lockPath !== undefined && taken.includes(lockPath) ? refuse('lock-is-address', 'EINVAL', 'open', lockPath) : place;
 }
 
 /** The place of a name in a real directory. */

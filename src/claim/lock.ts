@@ -60,7 +60,8 @@ function* openLockFile({ lockPath }: Place): Operation<number | Refusal> {
     if (fd !== 'ENOENT') return yield* explainOpen(lockPath, fd);
     const created = yield* sys.open(lockPath, 'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', lockMode);
     if (!failed(created)) return created;
-    if (created !== 'EEXIST') return refuse(created === 'ENOENT' ? 'no-directory' : 'system', created, 'open', lockPath);
+    if (created === 'ENOENT') return refuse('no-directory', created, 'open', directoryOf(lockPath));
+    if (created !== 'EEXIST') return refuse('system', created, 'open', lockPath);
   }
   return refuse('lock-unstable', 'EAGAIN', 'open', lockPath);
 }
@@ -98,8 +99,12 @@ function* examine(place: Place, fd: number, status: FileStatus): Operation<'fit'
  */
 function* isTrusted({ lockPath }: Place, status: FileStatus): Operation<boolean> {
   if (status.uid === 0 || status.uid === (yield* sys.geteuid())) return true;
-  const directory = yield* sys.lstat(lockPath.slice(0, lockPath.lastIndexOf('/')) || '/');
+  const directory = yield* sys.lstat(directoryOf(lockPath));
   return !failed(directory) && (directory.uid === status.uid || (directory.mode & 0o022) === 0);
+}
+
+function directoryOf(path: string): string {
+  return path.slice(0, path.lastIndexOf('/')) || '/';
 }
 
 /** A crash between open(2) and fchmod(2) under a umask that denies the owner leaves a lock file that its owner can't open. */

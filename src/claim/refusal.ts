@@ -12,6 +12,7 @@ export type Refused =
   // The lock file is not one that we may use.
   | 'lock-not-a-file'
   | 'lock-is-symlink'
+  | 'lock-is-address'
   | 'lock-has-links'
   | 'lock-foreign-owner'
   | 'lock-foreign-content'

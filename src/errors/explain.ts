@@ -106,6 +106,8 @@ function sentence(refusal: Refusal, holder: Holder | undefined): string {
       return `the lock file ${path} is not a regular file. It was left alone: move it away, or choose another with { lockPath }.`;
     case 'lock-is-symlink':
       return `the lock file ${path} is a symbolic link, which is never followed. It was left alone: remove it, or choose another with { lockPath }.`;
+    case 'lock-is-address':
+      return `the lock file ${path} has a name that the socket needs. Choose another with { lockPath }.`;
     case 'lock-has-links':
       return `the lock file ${path} has more than one name (hard links), so it may be somebody's file. It was left alone: remove it, or choose another with { lockPath }.`;
     case 'lock-foreign-owner':

@@ -22,7 +22,8 @@ export function holderOfRecord(text: string | undefined): Holder | undefined {
   const record = parseRecord(text);
   if (record === undefined || isKnownDead(record)) return undefined;
   const { pid, uid, command, sinceMs, host } = record;
-  return { pid, uid, user: userName(uid), command, since: new Date(sinceMs), host: host === hostName() ? undefined : host };
+  const holder = { pid, uid, user: userName(uid), command, since: new Date(sinceMs) };
+  return host === undefined || host === hostName() ? holder : { ...holder, host };
 }
 
 /** A record of a crashed holder is there until the next one writes its own. Its pid may be somebody else's by now. */

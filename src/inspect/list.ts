@@ -89,7 +89,8 @@ function lookAtListener(place: Place, snapshot: Snapshot): ListedSocket | undefi
   const bound = failed(file) || file.type !== 'socket' ? undefined : snapshot.boundTo(place.path, file);
   if (failed(file) || bound?.state !== 'listening' || bound.file !== fileKey(file)) return undefined;
   const lock = kernel.lstat(place.lockPath);
-  const state = lock === 'ENOENT' ? 'stray' : !failed(lock) && lock.type === 'file' && snapshot.isLocked(lock) ? 'listening' : undefined;
+  const state =
+    lock === 'ENOENT' ? 'stray' : !failed(lock) && lock.type === 'file' && snapshot.isLocked(lock) ? 'listening' : undefined;
   const holder = state && snapshot.holderOf(bound);
   if (state === undefined || holder === undefined) return undefined;
   const { path, directory, lockPath } = place;

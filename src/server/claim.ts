@@ -94,8 +94,8 @@ export class Claim extends EventEmitter<ClaimEvents> {
   }
 
   /**
-   * Gives the claim up: stops listening, removes our own socket file, and unlocks. Connections that are open stay open. When the
-   * promise is fulfilled, another process can have the address. Does nothing the second time, or after a hand-over.
+   * Gives the claim up: closes the server, removes our own socket file, and unlocks. Connections that are open go on to their end,
+   * but for idle ones of http servers, see `http.Server.close`. When the promise is fulfilled, another process can have the address. Does nothing the second time, or after a hand-over.
    */
   release(): Promise<void> {
     try {

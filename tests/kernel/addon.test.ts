@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { constants } from 'node:os';
 import { test } from 'node:test';
 import { addon, type FileIdentity } from '#dist/kernel/addon.js';
+import { openDescriptors } from '../support/directory.js';
 
 const kernelUrl = import.meta.resolve('#dist/kernel/posix.js');
 const onLinux = { skip: process.platform !== 'linux' && 'only Linux has it' };
@@ -35,6 +36,28 @@ test('an argument of the wrong type → a TypeError, and no descriptor is touche
   assert.throws(() => loose['sockDiag']!(1, new Float64Array(2)), notAnArgument);
   assert.throws(() => loose['peerCredentials']!(1, [0, 0, 0]), notAnArgument);
   assert.throws(() => loose['getpwuid']!(-1), notAnArgument);
+  assert.throws(() => loose['fcntl']!(1, 'F_SETLKW', 0), notAnArgument);
+  assert.throws(() => loose['fcntl']!(1, 'F_SETFD'), notAnArgument);
+  assert.throws(() => loose['getsockopt']!(1, 1), notAnArgument);
+  assert.throws(() => loose['sendmsg']!(1, 'x', [1]), notAnArgument);
+  assert.throws(() => loose['recvmsg']!(1, 1, new Uint32Array(0)), notAnArgument);
+  assert.throws(() => loose['recvmsg']!(1, 4097, new Uint32Array(1)), notAnArgument);
+  assert.throws(() => loose['waitFlock']!(1), notAnArgument);
+  assert.throws(() => loose['waitPoll']!(1, () => undefined, Infinity), notAnArgument);
+});
+
+test('a wait has ended, and its thread is gone → to call it off changes nothing, and closes nothing', onLinux, async () => {
+  const fd = addon().socket();
+  let callOff: unknown;
+  const result = await new Promise((done) => {
+    callOff = addon().waitPoll(fd, done, 0);
+  });
+  assert.ok(typeof callOff === 'function');
+  const before = openDescriptors();
+  for (let i = 0; i < 3; i++) callOff();
+  assert.equal(openDescriptors(), before);
+  assert.equal(typeof result, 'number');
+  addon().close(fd);
 });
 
 test('peerGroups: the array is too short → a count or ERANGE, and nothing is written behind it', onLinux, () => {

@@ -104,7 +104,8 @@ test('server.close() while a connection stays open → the claim is free at once
 
 test('G5: a server that drains closes its last connection, and then exits → the socket of its successor stays', async (t) => {
   const { address, holder } = await holding(t, { keep: true });
-  const client = (await connected(address);
+  const client = await connected(address);
+  t.after(() => client.destroy());
   await holder.ask('close', { address });
   const next = await Program.start(t);
   await next.ask('listen', { address });

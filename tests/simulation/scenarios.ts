@@ -6,7 +6,7 @@ import type { SystemCall } from '#dist/kernel/kernel.js';
 import { allGuarantees, askedMode, type Moment } from './guarantees.js';
 import { life, type LifeOptions, type Scheme } from './lives.js';
 import type { Member, Scenario } from './machine.js';
-import { emptyWorld, putFile, type World } from './world.js';
+import { emptyWorld, hasLock, putFile, type World } from './world.js';
 
 export const place: Place = {
   path: '/run/app.sock',
@@ -55,11 +55,23 @@ export function staleSocket(world: World): World {
  * The one hole that is known (design, section 4): somebody removes the lock file while a process that has locked it and compared
  * the inodes is on its way to its bind(2). Another start then locks a new file, and both are inside.
  */
-export function unlinksLockUnderStarter({ place: { lockPath }, standings, pasts }: Moment, _mover: number, call: SystemCall): boolean {
-  if (call.name !== 'unlink' || call.args[0] !== lockPath) return false;
-  return pasts.some((past, process) => {
-    if (standings[process]!.role !== 'reuseaddr' || standings[process]!.doing !== 'starting') return false;
+export function unlinksLockUnderStarter(moment: Moment, _mover: number, call: SystemCall): boolean {
+  return unlinksLock(moment, call) && moment.pasts.some((past, process) => {
+    const { role, doing } = moment.standings[process]!;
+    if (role !== 'reuseaddr' || doing !== 'starting') return false;
     const locked = past.findLastIndex(({ call: { name }, answer }) => name === 'flock' && answer === 0);
-    return locked >= 0 && past.slice(locked).some(({ call: { name, args } }) => name === 'lstat' && args[0] === lockPath);
+    return locked >= 0 && past.slice(locked).some(({ call: { name } }) => name === 'lstat');
   });
+}
+
+/**
+ * The same with somebody who removes the socket file as well: then also a release may be overtaken, between its look at the path
+ * and its rename, by a start that locked a new file and bound the path that was free.
+ */
+export function unlinksLockedFile(moment: Moment, _mover: number, call: SystemCall): boolean {
+  return unlinksLock(moment, call) && moment.standings.some(({ role }, process) => role === 'reuseaddr' && hasLock(moment.world, process));
+}
+
+function unlinksLock({ place: { lockPath } }: Moment, { name, args }: SystemCall): boolean {
+  return name === 'unlink' && args[0] === lockPath;
 }

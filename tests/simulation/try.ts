@@ -1,7 +1,7 @@
 import { explore } from './explore.js';
 import { formatSchedule, replay } from './schedule.js';
-import { scenario, place, staleSocket, unlinksLockUnderStarter as excludes } from './scenarios.js';
-import type { Scenario } from './machine.js';
+import { scenario, place, staleSocket, unlinksLockUnderStarter as excludes, unlinksLockedFile as wide } from './scenarios.js';
+import type { Member, Scenario } from './machine.js';
 import { cleaner, renamer, stranger, unlinker } from './outsiders.js';
 import { putFile, type World } from './world.js';
 
@@ -24,25 +24,10 @@ const T = { letter: 'T', life: stranger(place, true) };
 const K = { letter: 'K', life: cleaner(place) };
 const R = { letter: 'R', life: renamer('/run/other', place.path) };
 const withFile = (w: World): World => putFile(staleSocket(w), '/run/other', 'file', 'precious');
-const two = { processes: 2, starts: 2, releases: true, crashes: true } as const;
-const three = { processes: 3, starts: 1, releases: true, crashes: true } as const;
-const only = process.argv[2];
-function maybe(name: string, f: () => Scenario): void { if (!only || name.includes(only)) go(f()); }
-maybe('two K', () => scenario('two K', { ...two, outsiders: [K] }));
-maybe('two U', () => scenario('two U', { ...two, outsiders: [unlinkPath] }));
-maybe('two S', () => scenario('two S', { ...two, outsiders: [S] }));
-maybe('two T', () => scenario('two T', { ...two, outsiders: [T] }));
-maybe('two R', () => scenario('two R', { ...two, outsiders: [R], before: withFile }));
-maybe('two  L', () => scenario('two L', { ...two, outsiders: [unlinkLock] }));
-maybe('three  L', () => scenario('three L', { ...three, outsiders: [unlinkLock] }));
-maybe('two TR', () => scenario('two TR', { ...two, outsiders: [T, R], before: withFile }));
-maybe('two TU', () => scenario('two TU', { ...two, outsiders: [T, unlinkPath] }));
-maybe('three T', () => scenario('three T', { ...three, outsiders: [T] }));
 
-maybe('two Lx', () => scenario('two Lx', { ...two, outsiders: [unlinkLock] }, { excludes }));
-maybe('three Lx', () => scenario('three Lx', { ...three, outsiders: [unlinkLock] }, { excludes }));
-maybe('two LTx', () => scenario('two LTx', { ...two, outsiders: [unlinkLock, T] }, { excludes }));
-maybe('two LUx', () => scenario('two LUx', { ...two, outsiders: [unlinkLock, unlinkPath] }, { excludes }));
-maybe('two LLx', () => scenario('two LLx', { ...two, outsiders: [unlinkLock, { letter: 'M', life: unlinker(place.lockPath) }] }, { excludes }));
-maybe('two KS', () => scenario('two KS', { ...two, outsiders: [K, S] }, { excludes }));
-maybe('two TT', () => scenario('two TT', { ...two, outsiders: [T, {...T, letter: 'V'}] }, { excludes }));
+const cast: Record<string, Member> = { K, U: unlinkPath, S, T, R, L: unlinkLock, M: { letter: 'M', life: unlinker(place.lockPath) }, V: {...T, letter: 'V'} };
+const [, , kind, letters, ex, starts, releases, crashes, record] = process.argv;
+const outsiders = [...letters!.replace('-', '')].map((l) => cast[l]!);
+const more = ex === 'x' ? { excludes } : ex === 'w' ? { excludes: wide } : {};
+void record;
+go(scenario(process.argv.slice(2).join(' '), { processes: Number(kind), starts: Number(starts), releases: releases === 'r', crashes: crashes === 's' ? 'slowly' : crashes === 'c', outsiders, before: letters!.includes('R') ? withFile : staleSocket }, more), true);

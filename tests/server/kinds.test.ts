@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
+import { abstractName } from '../support/abstract.js';
+import { openDescriptors, temporaryDirectory } from '../support/directory.js';
+import { onLinux } from '../support/privileges.js';
+import { exerciseKind } from './every-kind.js';
+import { kinds } from './kinds.js';
+
+const rounds = 'listens, answers, is not robbed, closes and listens again';
+
+for (const kind of Object.keys(kinds)) {
+  test(`a ${kind} server on a path → ${rounds}`, async (t) => {
+    const address = `${temporaryDirectory(t)}/app.sock`;
+    await exerciseKind(kind, address, address);
+  });
+
+  test(`a ${kind} server on an abstract name → ${rounds}`, onLinux, async () => {
+    const { address, nodePath } = abstractName();
+    await exerciseKind(kind, address, nodePath);
+  });
+
+  test(`a ${kind} server on a path, in a worker thread → ${rounds}`, async (t) => {
+    const address = `${temporaryDirectory(t)}/app.sock`;
+    const before = openDescriptors();
+    const worker = new Worker(new URL('./every-kind.js', import.meta.url), { workerData: { kind, address, nodePath: address } });
+    assert.deepEqual(await once(worker, 'message'), ['done']);
+    await once(worker, 'exit');
+    assert.equal(openDescriptors(), before);
+  });
+}

@@ -1,0 +1,21 @@
+/** A self-signed certificate of `localhost` and its key, for tests alone: made once with openssl, good until 2126. */
+export const certificate = {
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg19pIArDiWCPHxDKu
+uCcqKI4zypll1jdi21aMn/vWoNehRANCAAQud2jzQQmsN+fwF27mokn70eF6cUF5
+vxsZjpgy0dfmz0NP5IFgh5Ty3zR1wO2ztPPjOJr89fMvRKNjJD1bsrv/
+-----END PRIVATE KEY-----
+`,
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBljCCATugAwIBAgIUJHegl+wesYGLzWfiKxC9EBHN8MQwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMjE3NTE1M1oYDzIxMjYxMDI5
+MTc1MTUzWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAAQud2jzQQmsN+fwF27mokn70eF6cUF5vxsZjpgy0dfmz0NP5IFgh5Ty
+3zR1wO2ztPPjOJr89fMvRKNjJD1bsrv/o2kwZzAdBgNVHQ4EFgQUY7pQ0J6R2Leu
+CrX7ZZC/sSYDMZUwHwYDVR0jBBgwFoAUY7pQ0J6R2LeuCrX7ZZC/sSYDMZUwDwYD
+VR0TAQH/BAUwAwEB/zAUBgNVHREEDTALgglsb2NhbGhvc3QwCgYIKoZIzj0EAwID
+SQAwRgIhANAb1oyiDWCkF+J2wLlETEA4Ms2HccLmObtuIO88oywSAiEAmpb7AWA9
+1PngTUEPgEbNjF1af5/fyXK2zwC5Rug7EHM=
+-----END CERTIFICATE-----
+`,
+};
