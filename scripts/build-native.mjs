@@ -52,7 +52,9 @@ const linkFlags = {
 export function buildNative({ platform = process.platform, arch = process.arch, force = false } = {}) {
   if (platform === 'win32') return undefined;
   const output = join(root, 'prebuilt', `${platform}-${arch}`, 'reuseaddr.node');
-  const sources = readdirSync(sourceFolder).sort().map((file) => join(sourceFolder, file));
+  const sources = readdirSync(sourceFolder)
+    .sort()
+    .map((file) => join(sourceFolder, file));
   const newest = Math.max(...[...sources, fileURLToPath(import.meta.url)].map(modified));
   if (!force && modified(output) > newest) return output;
 

@@ -48,7 +48,8 @@ export function parseRecord(text: string | undefined): HolderRecord | undefined 
     return undefined;
   }
   const { pid, uid, command, sinceMs, startTicks, pidNamespace, host } = value;
-  if (!isCount(pid) || pid === 0 || !isCount(uid) || !isCount(sinceMs) || sinceMs > dateMsMax) return undefined;
+  if (!isCount(pid) || pid === 0 || pid > pidMax || !isCount(uid) || uid > uidMax) return undefined;
+  if (!isCount(sinceMs) || sinceMs > dateMsMax) return undefined;
   if (typeof command !== 'string') return undefined;
   return {
     pid,
@@ -60,6 +61,10 @@ export function parseRecord(text: string | undefined): HolderRecord | undefined 
     host: typeof host === 'string' ? printable(host, hostCharactersMax) : undefined,
   };
 }
+
+/** pid_t and uid_t, as the kernel has them. */
+const pidMax = 0x7fff_ffff;
+const uidMax = 0xffff_ffff;
 
 /** The last moment that a Date can hold. */
 const dateMsMax = 8.64e15;

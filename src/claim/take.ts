@@ -56,10 +56,36 @@ export function* take(place: Place, proof: Proof): Operation<Taken> {
 export function* isDead(path: string, status: FileStatus): Operation<'proved' | Unproved> {
   // Before the probe: connect(2) to a regular file says ECONNREFUSED, exactly as to a dead socket.
   if (status.type !== 'socket') return 'not-a-socket';
-  const liveness: Liveness = yield* probe(path);
+  const answer: Liveness = yield* probe(path);
+  const liveness = answer === 'EACCES' ? yield* probeAsOwner(path, status) : answer;
   if (liveness === 'dead') return 'proved';
   if (liveness === 'live') return 'live';
   return { errno: liveness === 'gone' ? 'ENOENT' : liveness };
+}
+
+/**
+ * connect(2) asks for write permission, and a socket file of this very user may give it none: one that was bound with such a mode,
+ * or under such a umask by a start that crashed before its chmod(2). Root may connect all the same; anybody else could never prove it
+ * dead, and would never start again (G3).
+ *
+ * So the owner is given write permission for the time of the probe: nobody but this user, who could take it at any time. On a
+ * descriptor of that very inode, so that no other file is changed whatever somebody puts at the path. What is dead is left so: it is
+ * about to be unlinked. A crash before the mode is put back leaves a live socket with `u+w`.
+ */
+function* probeAsOwner(path: string, status: FileStatus): Operation<Liveness> {
+  if ((status.mode & 0o200) !== 0 || status.uid !== (yield* sys.geteuid())) return 'EACCES';
+  const file = yield* sys.open(path, 'O_PATH|O_NOFOLLOW|O_CLOEXEC', 0);
+  if (failed(file)) return file === 'ENOENT' ? 'gone' : 'EACCES';
+  const name = `/proc/self/fd/${file}`;
+  const opened = yield* sys.fstat(file);
+  const same = !failed(opened) && opened.type === 'socket' && opened.ino === status.ino && opened.dev === status.dev;
+  let liveness: Liveness = 'EACCES';
+  if (same && (yield* sys.chmod(name, status.mode | 0o200)) === 0) {
+    liveness = yield* probe(name);
+    if (liveness !== 'dead') yield* sys.chmod(name, status.mode);
+  }
+  yield* sys.close(file);
+  return liveness;
 }
 
 /** It is the inode that our socket is bound to. Sound only while that socket is open: an open socket pins its inode's number. G5. */

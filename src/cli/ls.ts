@@ -4,7 +4,7 @@ import type { Command } from './command.js';
 import { status } from './status.js';
 import { table, type Cell } from './table.js';
 import type { Terminal } from './terminal.js';
-import { holderOf, jsonLines, octal, queueOf, stateStyles, userOf } from './text.js';
+import { holderOf, jsonLines, octal, queueOf, showBriefly, stateStyles, userOf } from './text.js';
 
 export const command: Command = {
   name: 'ls',
@@ -40,13 +40,15 @@ Makes no connection and takes no lock. Symlinks are not followed.`,
 const header = ['ADDRESS', 'STATE', 'QUEUE', 'MODE', 'OWNER', 'HOLDER'];
 
 function page(sockets: readonly ListedSocket[], terminal: Terminal): string {
-  return sockets.length === 0 ? '' : table(header, sockets.map(row), terminal);
+  if (sockets.length > 0) return table(header, sockets.map(row), terminal);
+  // In a pipe nothing is nothing.
+  return terminal.columns === undefined ? '' : 'No sockets.\n';
 }
 
 function row(socket: ListedSocket): Cell[] {
   const { address, state, mode, uid, waiting = 0, backlog = 0 } = socket;
   return [
-    { text: show(address) },
+    { text: showBriefly(address) },
     { text: state, style: stateStyles[state] },
     // A backlog of n lets n + 1 wait.
     { text: queueOf(socket), style: waiting > backlog ? 'red' : waiting > 0 ? 'yellow' : undefined },

@@ -6,9 +6,8 @@ import { commandEntry } from './commands.js';
 import { status } from './status.js';
 import { openTerminal, type Terminal } from './terminal.js';
 
-const terminal = openTerminal();
 // Not process.exit: it would cut off what a pipe has not taken yet. A write that failed has set it already.
-process.exitCode = (await main(process.argv.slice(2), terminal)) || (process.exitCode ?? 0);
+process.exitCode = (await main(process.argv.slice(2), openTerminal())) || (process.exitCode ?? 0);
 
 async function main([name, ...args]: readonly string[], terminal: Terminal): Promise<number> {
   const asked = name === 'help' || name === '--help' || name === '-h';
@@ -44,9 +43,17 @@ async function explain(error: unknown, command: Command, terminal: Terminal): Pr
   const { message, code, reason } = error as { message: string; code?: string; reason?: string };
   // Anything else is a mistake of ours, and its stack is wanted.
   if (code === undefined) throw error;
-  terminal.complain(message);
+  terminal.complain(inOptions(message));
   if (reason === 'bad-address' || reason === 'bad-option') return status.usage;
   return code === 'EADDRINUSE' ? status.inUse : status.failed;
+}
+
+/** The library's advice names its options; those of the command are spelt otherwise. */
+function inOptions(message: string): string {
+  return message
+    .replaceAll(/\{ (?:timeout|wait: true) \}/g, '--wait')
+    .replaceAll('{ takeover: true }', '--takeover')
+    .replaceAll('{ lockPath }', '--lock');
 }
 
 function refuse(message: string, usage: string, command: string, terminal: Terminal): number {

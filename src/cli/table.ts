@@ -9,21 +9,24 @@ export interface Cell {
 const gap = '  ';
 
 /** The last column is cut at the terminal's edge, but never to less than this. */
-const lastWidthMin = 16;
+const lastWidthMin = 20;
 
 /** The first column gets at least this, however narrow the terminal is. */
 const firstWidthMin = 16;
 
+/** In a pipe no column is widened further than this for the sake of one cell. */
+const pipedWidthMax = 60;
+
 /**
  * An aligned table. On a terminal every row fits its width: the last cell is cut, and a first cell that is too long for its column,
- * which is what people copy, stands whole on a line of its own, as with df(1). In a pipe nothing is cut, and a row is a line.
+ * which is what people copy, stands whole on a line of its own, as df(1) does it. In a pipe nothing is cut, and a row is a line.
  */
 export function table(header: readonly string[], rows: readonly (readonly Cell[])[], { columns, style }: Terminal): string {
   const head = header.map((text): Cell => ({ text, style: 'bold' }));
   const widths = header.map((_text, column) => Math.max(...[head, ...rows].map((row) => widthOf(row[column]?.text ?? ''))));
   const between = sum(widths.slice(1, -1)) + gap.length * (header.length - 1);
   const firstMax = columns === undefined ? Infinity : Math.max(firstWidthMin, columns - between - lastWidthMin);
-  widths[0] = Math.min(widths[0] ?? 0, firstMax);
+  widths[0] = Math.min(widths[0] ?? 0, columns === undefined ? pipedWidthMax : firstMax);
   const lastMax = columns === undefined ? Infinity : Math.max(lastWidthMin, columns - between - widths[0]);
 
   const line = (row: readonly Cell[]): string => {

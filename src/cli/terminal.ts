@@ -37,7 +37,7 @@ export function openTerminal(): Terminal {
       if (!gone) stdout.write(text);
     },
     complain: (message) => void stderr.write(`reuseaddr: ${message}\n`),
-    style: (style, text) => (coloured ? styleText(style, text) : text),
+    style: (style, text) => (coloured ? styleText(style, text, { validateStream: false }) : text),
     columns: stdout.isTTY ? stdout.columns || columnsDefault : undefined,
   };
 }

@@ -38,9 +38,20 @@ export function holderOf(holder: Holder | undefined): string {
   return `${holder.pid}${host} ${holder.command ?? ''}`.trim();
 }
 
-/** One line of JSON: inodes are strings, since they have more digits than a JSON number can be trusted with; dates are ISO 8601. */
+/** An address for a table. Node 20 fills abstract names up with NULs: such a run is counted, not spelt out. */
+export function showBriefly(address: string): string {
+  return show(address).replaceAll(/(?:\\u0000){4,}/g, (run) => `\\u0000×${run.length / 6}`);
+}
+
+/**
+ * One line of JSON. Inodes are strings, since they may have more digits than a JSON number can be trusted with; modes are octal strings,
+ * as people read them; dates are ISO 8601.
+ */
 export function json(value: object): string {
-  return JSON.stringify(value, (_key, part: unknown) => (typeof part === 'bigint' ? String(part) : part));
+  return JSON.stringify(value, (key, part: unknown) => {
+    if (typeof part === 'bigint') return String(part);
+    return key === 'mode' && typeof part === 'number' ? octal(part) : part;
+  });
 }
 
 /** A JSON array with one element on each line: one document for jq, and lines for grep. */
@@ -60,4 +71,4 @@ export function widthOf(text: string): number {
 }
 
 const wide =
-  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\u3000-\u303f\uff01-\uff60]/u;
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\u3000-\u30ff\uff01-\uff60]/u;

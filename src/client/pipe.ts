@@ -15,6 +15,12 @@ export function connectPipe(path: string, allowHalfOpen: boolean): Promise<Socke
 }
 
 function explainPipe(errno: FailedConnect['errno']): FailedConnect {
-  const known = { ENOENT: 'absent', EBUSY: 'backlog-full', EACCES: 'denied', EPERM: 'denied' } as const;
-  return { unreachable: known[errno as keyof typeof known] ?? 'system', errno, syscall: 'connect' };
+  return { unreachable: causes.get(errno) ?? 'system', errno, syscall: 'connect' };
 }
+
+const causes: ReadonlyMap<string, FailedConnect['unreachable']> = new Map([
+  ['ENOENT', 'absent'],
+  ['EBUSY', 'backlog-full'],
+  ['EACCES', 'denied'],
+  ['EPERM', 'denied'],
+]);

@@ -177,7 +177,13 @@ function advice(errno: string): string {
 export function describe(holder: Holder | undefined): string {
   if (holder === undefined) return 'another process';
   const user = holder.user ?? (holder.uid === undefined ? undefined : (userName(holder.uid) ?? `uid ${holder.uid}`));
-  const details = [holder.command, user === undefined ? undefined : `user ${user}`, holder.host && `on ${holder.host}`];
+  const elsewhere = holder.pidNamespace === undefined ? undefined : 'the pid is that of another PID namespace';
+  const details = [
+    holder.command,
+    user === undefined ? undefined : `user ${user}`,
+    holder.host && `on ${holder.host}`,
+    elsewhere,
+  ];
   const known = details.filter((detail) => detail !== undefined && detail !== '');
   return `process ${holder.pid}${known.length === 0 ? '' : ` (${known.join(', ')})`}`;
 }

@@ -5,6 +5,8 @@ import { sys, type Errno, type Operation } from '../kernel/kernel.js';
  * gets an ordinary EADDRINUSE.
  */
 export type Message =
+  /** New to old, at once: hand over to me. Who says nothing, or something else, is given nothing. */
+  | { readonly kind: 'request' }
   /** Old to new, with the descriptors: this is the claim, and this is the file that its socket is bound to. */
   | { readonly kind: 'offer'; readonly dev: bigint; readonly ino: bigint }
   /** New to old: I have it all, and I am accepting. */
@@ -27,13 +29,13 @@ export function format(message: Message): string {
 }
 
 export function parse(line: string): Message | undefined {
-  const [, kind, numbers] = /^reuseaddr 1 (offer|ready|done|abort)(?: (.*))?$/.exec(line) ?? [];
+  const [, kind, numbers] = /^reuseaddr 1 (request|offer|ready|done|abort)(?: (.*))?$/.exec(line) ?? [];
   if (kind === 'offer') {
     const [, dev, ino] = /^(\d{1,20}) (\d{1,20})$/.exec(numbers ?? '') ?? [];
     return dev === undefined || ino === undefined ? undefined : { kind, dev: BigInt(dev), ino: BigInt(ino) };
   }
   if (numbers !== undefined) return undefined;
-  return kind === 'ready' || kind === 'done' || kind === 'abort' ? { kind } : undefined;
+  return kind === 'request' || kind === 'ready' || kind === 'done' || kind === 'abort' ? { kind } : undefined;
 }
 
 /** What came over the connection. */

@@ -10,33 +10,53 @@ export interface Offered {
   readonly identity: Identity;
 }
 
+/** How long we rest before we wait again, where waiting has failed. */
+export const errorRestMs = 10;
+
+/** How an offer ended. */
+export type OfferOutcome =
+  /** The newcomer has closed its share, and we go on. */
+  | 'kept'
+  /** We have closed ours. */
+  | 'handed-over'
+  /** We gave our claim up in the middle of it (`ECANCELED`), and have closed everything: to the newcomer, as if we had died. */
+  | 'abandoned';
+
 /**
- * The holder's side of a hand-over, on a connection that a newcomer made to the hand-over socket. Never more than one at a time.
+ * Whether somebody who has connected to the hand-over socket may have the claim, and asks for it. Nothing is read from another
+ * user, and nothing sent. Any number of these may go on at a time: somebody who only connects keeps nobody else from it.
+ */
+export function* hear(connection: number, timeoutMs: number): Operation<boolean> {
+  const peer = yield* sys.peerCredentials(connection);
+  if (failed(peer) || (peer.uid !== 0 && peer.uid !== (yield* sys.geteuid()))) return false;
+  const received = yield* receive(connection, timeoutMs);
+  if (typeof received !== 'object') return false;
+  yield* closeAll(received.fds);
+  return received.message.kind === 'request' && received.fds.length === 0;
+}
+
+/**
+ * The holder's side of a hand-over, on the connection of a newcomer that has asked for it. Never more than one at a time.
  *
  * Descriptors are shared open file descriptions: while the offer is out, both have the lock and the listening socket, and it is
- * one claim. `kept`: the newcomer has closed its share, and we go on. `handed-over`: we have closed ours.
+ * one claim.
  *
  * The connection is closed at the end.
  */
-export function* offer(connection: number, offered: Offered, timeoutMs: number): Operation<'kept' | 'handed-over'> {
-  const outcome = (yield* isAllowed(connection)) ? yield* negotiate(connection, offered, timeoutMs) : 'kept';
+export function* offer(connection: number, offered: Offered, timeoutMs: number): Operation<OfferOutcome> {
+  const outcome = yield* negotiate(connection, offered, timeoutMs);
   yield* sys.close(connection);
   return outcome;
 }
 
-/** The same user, or root. Nothing is read from anybody else, and nothing sent. */
-export function* isAllowed(connection: number): Operation<boolean> {
-  const peer = yield* sys.peerCredentials(connection);
-  return !failed(peer) && (peer.uid === 0 || peer.uid === (yield* sys.geteuid()));
-}
-
-function* negotiate(connection: number, offered: Offered, timeoutMs: number): Operation<'kept' | 'handed-over'> {
+function* negotiate(connection: number, offered: Offered, timeoutMs: number): Operation<OfferOutcome> {
   const { lockFd, listenFd, handoverFd, identity } = offered;
   const fds = lockFd === undefined ? [listenFd, handoverFd] : [listenFd, handoverFd, lockFd];
   const sent = yield* sys.sendmsg(connection, format({ kind: 'offer', ...identity }), fds);
   if (failed(sent)) return 'kept'; // It has gone already.
 
   const answer = yield* receive(connection, timeoutMs);
+  if (answer === 'ECANCELED') return 'abandoned';
   if (answer === 'closed') return 'kept';
   if (typeof answer === 'object') yield* closeAll(answer.fds); // Nobody has to send us any.
   const ready = typeof answer === 'object' && answer.message.kind === 'ready';
@@ -48,8 +68,7 @@ function* negotiate(connection: number, offered: Offered, timeoutMs: number): Op
   }
   if (after === 'closed') return 'kept';
   if (typeof after === 'object') yield* closeAll(after.fds);
-  yield* withdraw(connection);
-  return 'kept';
+  return yield* withdraw(connection);
 }
 
 /** Gives up our share. The newcomer is told last: from then on it may release, and nobody else may hold a share then. */
@@ -66,11 +85,13 @@ function* leave(connection: number, { lockFd, listenFd, handoverFd }: Offered): 
  * until it has closed the connection, which it does after it has closed its share. Until then we can make no other offer, and
  * can't release.
  */
-function* withdraw(connection: number): Operation<void> {
+function* withdraw(connection: number): Operation<OfferOutcome> {
   yield* sys.sendmsg(connection, format({ kind: 'abort' }), []);
   for (;;) {
     const received = yield* receive(connection, Infinity);
+    if (received === 'closed') return 'kept';
+    if (received === 'ECANCELED') return 'abandoned';
     if (typeof received === 'object') yield* closeAll(received.fds);
-    else if (received !== 'garbage' && received !== 'EAGAIN' && received !== 'EINTR') return;
+    else if (received !== 'garbage') yield* sys.nanosleep(errorRestMs); // No memory for a wait, say. Its share is out all the same.
   }
 }

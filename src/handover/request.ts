@@ -4,7 +4,7 @@ import { throughSocketFile } from '../claim/probe.js';
 import { refuse, type Refusal } from '../claim/refusal.js';
 import { failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
 import { closeAll, format, receive } from './message.js';
-import { isAllowed, type Offered } from './offer.js';
+import { errorRestMs, type Offered } from './offer.js';
 
 /** Why a hand-over did not come about. Nothing is left open. */
 export type NotReceived =
@@ -19,8 +19,6 @@ export type NotReceived =
   /** What came is not the claim of this address. */
   | 'bad-offer'
   | Errno;
-
-const errorRestMs = 10;
 
 /** Where the claim of an address is to be had. */
 export type Target = { readonly place: Place; readonly handover: Place } | { readonly abstract: string };
@@ -65,7 +63,8 @@ function* negotiate(
   timeoutMs: number,
 ): Operation<Offered | NotReceived | Refusal> {
   // In a directory that others write to, anybody may have bound that name. What a stranger offers is not taken.
-  if (!(yield* isAllowed(connection))) return 'denied';
+  if (!(yield* isTrusted(connection, target))) return 'denied';
+  yield* sys.sendmsg(connection, format({ kind: 'request' }), []); // If it fails, the holder has gone, and the end comes next.
   const received = yield* receive(connection, timeoutMs);
   if (received === 'closed') return 'again';
   if (received === 'ETIMEDOUT') return 'late';
@@ -78,6 +77,20 @@ function* negotiate(
   if (offered !== undefined && refused === undefined) return yield* confirm(connection, offered);
   yield* closeAll(fds);
   return message.kind === 'abort' ? 'again' : (refused ?? 'bad-offer');
+}
+
+/**
+ * The same user, or root. Root also believes the owner of the lock file: that it may use this file at all was decided before it
+ * found the lock taken, see claim/lock.ts.
+ */
+function* isTrusted(connection: number, target: Target): Operation<boolean> {
+  const peer = yield* sys.peerCredentials(connection);
+  if (failed(peer)) return false;
+  const uid = yield* sys.geteuid();
+  if (peer.uid === 0 || peer.uid === uid) return true;
+  if (uid !== 0 || 'abstract' in target) return false;
+  const lock = yield* sys.lstat(target.place.lockPath);
+  return !failed(lock) && lock.uid === peer.uid;
 }
 
 /** Whether what we were given is the claim, with the mode and owner that we were asked for. */

@@ -1,10 +1,17 @@
 import { createServer, type Server, type Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { runAsync, type AsyncKernel } from '../kernel/kernel.js';
 import { waitingKernel } from '../kernel/wait.js';
-import { offer, type Offered } from './offer.js';
+import { hear, offer, type Offered } from './offer.js';
+
+/** How long somebody who has connected may take to ask for the claim. A newcomer does so at once. */
+const requestTimeoutMs = 1000;
 
 /** How long a newcomer may take to say that it is ready, in milliseconds. */
 const readyTimeoutMs = 5000;
+
+/** How many may be connected without having asked. Each is waited for on a thread; with one more, the first of them is dropped. */
+const silentMax = 16;
 
 /** What a hand-over does to the server whose claim it is. */
 export interface Hooks {
@@ -14,24 +21,22 @@ export interface Hooks {
   handedOver(): void;
 }
 
-/** Node's wrap of a socket. There is no documented way to its descriptor. */
-interface InternalSocket {
-  readonly _handle: { readonly fd: number } | null;
-}
-
-/** Serves hand-overs of one claim, one after the other, until it has handed it over or is closed. Keeps no process alive. */
+/** Serves hand-overs of one claim, one after the other, until it has handed it over or is closed. Keeps no process alive for long. */
 export class HandoverService {
   #offered: Offered;
   readonly #hooks: Hooks;
   readonly #server: Server;
-  readonly #waiting: Socket[] = [];
-  #offering = false;
+  readonly #silent = new Set<Newcomer>();
+  readonly #asking: Newcomer[] = [];
+  /** The newcomer that has a share of the claim. */
+  #offeringTo: Newcomer | undefined;
+  #closed = false;
 
   constructor(offered: Offered, hooks: Hooks) {
     this.#offered = offered;
     this.#hooks = hooks;
     // Paused, because a socket that flows reads, and reading loses descriptors.
-    this.#server = createServer({ pauseOnConnect: true }, (socket) => this.#connected(socket));
+    this.#server = createServer({ pauseOnConnect: true }, (socket) => void this.#hear(new Newcomer(socket)));
     // A failed accept(2) (EMFILE) concerns this newcomer only, and it will ask again.
     this.#server.on('error', () => undefined);
     this.#server.listen({ fd: offered.handoverFd });
@@ -44,52 +49,106 @@ export class HandoverService {
 
   /** Whether a newcomer has a share of our claim just now. Then nothing may be unlinked: it may be the holder in a moment. */
   get offering(): boolean {
-    return this.#offering;
+    return this.#offeringTo !== undefined;
   }
 
-  /** Closes the hand-over socket. Newcomers that wait see their connection closed, and start over. */
+  /**
+   * Closes the hand-over socket, and every connection. Newcomers that wait see that and start over; one that has a share of the
+   * claim takes it for our death, and is the holder.
+   */
   close(): void {
-    this.#server.close();
-    for (const socket of this.#waiting.splice(0)) socket.destroy();
+    this.#stop();
+    this.#offeringTo?.destroy();
   }
 
-  #connected(socket: Socket): void {
-    socket.on('error', () => undefined);
-    this.#waiting.push(socket);
-    void this.#serveWaiting();
+  #stop(): void {
+    this.#closed = true;
+    this.#server.close();
+    for (const newcomer of [...this.#silent, ...this.#asking.splice(0)]) newcomer.destroy();
+  }
+
+  async #hear(newcomer: Newcomer): Promise<void> {
+    const [first] = this.#silent;
+    if (first !== undefined && this.#silent.size >= silentMax) first.destroy();
+    this.#silent.add(newcomer);
+    const asks = await runAsync(newcomer.kernel(), hear(newcomer.connection, requestTimeoutMs));
+    this.#silent.delete(newcomer);
+    if (!asks || this.#closed) return newcomer.destroy();
+    this.#asking.push(newcomer);
+    await this.#serveAsking();
   }
 
   /** Never more than one offer at a time: two newcomers would both have a share, and both would become the holder. */
-  async #serveWaiting(): Promise<void> {
-    if (this.#offering) return;
-    for (let socket = this.#waiting.shift(); socket !== undefined; socket = this.#waiting.shift()) {
-      this.#offering = true;
-      const outcome = await this.#serve(socket);
-      this.#offering = false;
-      if (outcome === 'handed-over') return this.#hooks.handedOver();
+  async #serveAsking(): Promise<void> {
+    if (this.#offeringTo !== undefined) return;
+    for (let newcomer = this.#asking.shift(); newcomer !== undefined; newcomer = this.#asking.shift()) {
+      this.#offeringTo = newcomer;
+      const outcome = await runAsync(this.#kernel(newcomer), offer(newcomer.connection, this.#offered, readyTimeoutMs));
+      this.#offeringTo = undefined;
+      if (outcome === 'handed-over') this.#hooks.handedOver();
     }
   }
 
-  async #serve(socket: Socket): Promise<'kept' | 'handed-over'> {
-    const connection = (socket as unknown as InternalSocket)._handle?.fd;
-    if (connection === undefined || connection < 0) return 'kept';
-    return await runAsync(this.#kernel(connection, socket), offer(connection, this.#offered, readyTimeoutMs));
-  }
-
-  /** The real kernel, but for the descriptors that belong to libuv: it must close those itself. */
-  #kernel(connection: number, socket: Socket): AsyncKernel {
-    const kernel = waitingKernel();
+  /** The newcomer's kernel, but for the descriptors that belong to libuv: it must close those itself. */
+  #kernel(newcomer: Newcomer): AsyncKernel {
+    const kernel = newcomer.kernel();
     const { listenFd, handoverFd } = this.#offered;
     return {
       ...kernel,
       epoll_ctl: () => {
-        this.#hooks.leave();
+        try {
+          this.#hooks.leave();
+        } catch (error) {
+          // Of a listener of the program. The hand-over has to come to its end all the same.
+          process.nextTick(() => {
+            throw error;
+          });
+        }
         return 0;
       },
       close: (fd) => {
-        if (fd === connection) socket.destroy();
-        else if (fd === handoverFd) this.close();
+        if (fd === handoverFd) this.#stop();
         else if (fd !== listenFd) return kernel.close(fd);
+        return 0;
+      },
+    };
+  }
+}
+
+/** Node's wrap of a socket. There is no documented way to its descriptor. */
+interface InternalSocket {
+  readonly _handle: { readonly fd: number } | null;
+}
+
+/** Somebody who has connected to the hand-over socket. */
+class Newcomer {
+  readonly connection: number;
+  readonly #socket: Socket;
+  readonly #destroyed = new AbortController();
+
+  constructor(socket: Socket) {
+    this.#socket = socket.on('error', () => undefined);
+    this.connection = (socket as unknown as InternalSocket)._handle?.fd ?? -1;
+  }
+
+  /** Closes the connection. Whoever waits for it, or is just about to read, is told `ECANCELED`. */
+  destroy(): void {
+    this.#destroyed.abort();
+    this.#socket.destroy();
+  }
+
+  kernel(): AsyncKernel {
+    const { signal } = this.#destroyed;
+    const kernel = waitingKernel(signal);
+    return {
+      ...kernel,
+      // The descriptor may be somebody else's by now.
+      recvmsg: (...args) => (signal.aborted ? 'ECANCELED' : kernel.recvmsg(...args)),
+      sendmsg: (...args) => (signal.aborted ? 'ECANCELED' : kernel.sendmsg(...args)),
+      nanosleep: (milliseconds) => pause(milliseconds, 0),
+      close: (fd) => {
+        if (fd !== this.connection) return kernel.close(fd);
+        this.destroy();
         return 0;
       },
     };

@@ -15,6 +15,8 @@ export interface Holder {
   readonly since?: Date | undefined;
   /** The host name, where it is not ours: a container, or a shared file system. */
   readonly host?: string | undefined;
+  /** The PID namespace of `pid`, where it is not ours: in every container there is a process 1. */
+  readonly pidNamespace?: string | undefined;
 }
 
 /** Who wrote this record, if it can be read and its writer still lives as far as we can see. */
@@ -23,7 +25,9 @@ export function holderOfRecord(text: string | undefined): Holder | undefined {
   if (record === undefined || isKnownDead(record)) return undefined;
   const { pid, uid, command, sinceMs, host } = record;
   const holder = { pid, uid, user: userName(uid), command, since: new Date(sinceMs) };
-  return host === undefined || host === hostName() ? holder : { ...holder, host };
+  const away = host === undefined || host === hostName() ? holder : { ...holder, host };
+  const { pidNamespace: namespace } = record;
+  return namespace === undefined || namespace === pidNamespace() ? away : { ...away, pidNamespace: namespace };
 }
 
 /** A record of a crashed holder is there until the next one writes its own. Its pid may be somebody else's by now. */

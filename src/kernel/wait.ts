@@ -51,11 +51,10 @@ async function wait(begin: Begin, interrupts: readonly Interrupt[]): Promise<0 |
   try {
     // The interrupt may have come before there was anything to watch.
     if (interrupted !== undefined) return interrupted;
-    const begun = begin(resolve);
+    const begun = begin((result) => resolve(interrupted ?? result));
     if (typeof begun === 'string') return begun;
     callOff = begun;
-    const result = await promise;
-    return interrupted ?? result;
+    return await promise;
   } finally {
     for (const unwatch of watched) unwatch();
   }

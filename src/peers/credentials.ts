@@ -1,6 +1,7 @@
 import type { Http2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import { SocketAddressError } from '../errors/error.js';
+import { describeSocket } from '../kernel/descriptors.js';
 import { failed } from '../kernel/kernel.js';
 import { kernel, peerGroups } from '../kernel/posix.js';
 
@@ -35,8 +36,7 @@ interface WithHandle {
  * @see unix(7), SO_PEERCRED and SO_PEERGROUPS; on macOS LOCAL_PEERCRED and LOCAL_PEERPID
  */
 export function peerCredentials(connection: Socket | Http2Session): Credentials {
-  const socket = ('socket' in connection ? connection.socket : connection) as WithHandle | undefined;
-  const fd = socket?._handle?.fd;
+  const fd = descriptorOf(connection);
   if (fd === undefined || fd < 0) throw notKnown('ENOTCONN', 'the connection is closed, or not open yet');
   const credentials = credentialsOf(fd);
   if (credentials === 'ENOTSUP') throw notKnown('ENOTSUP', 'it is not a Unix socket');
@@ -44,12 +44,24 @@ export function peerCredentials(connection: Socket | Http2Session): Credentials 
   return credentials;
 }
 
-/** Of a descriptor. */
+/** Of a descriptor. `ENOTSUP`: it is no Unix socket. Where SO_PEERGROUPS is not to be had, without groups. */
 export function credentialsOf(fd: number): Credentials | `E${string}` {
   const peer = kernel.peerCredentials(fd);
-  if (failed(peer)) return peer;
+  // Of a TCP socket Linux says that it has no peer, as of a socket that is not connected.
+  if (failed(peer)) return describeSocket(fd) === 'EAFNOSUPPORT' ? 'ENOTSUP' : peer;
   const groups = peerGroups(fd);
   return failed(groups) ? peer : { ...peer, groups };
+}
+
+function descriptorOf(connection: Socket | Http2Session): number | undefined {
+  try {
+    const socket = ('socket' in connection ? connection.socket : connection) as WithHandle | undefined;
+    return socket?._handle?.fd;
+  } catch (error) {
+    // What the `socket` of a destroyed http2 session throws at every touch.
+    if ((error as NodeJS.ErrnoException).code === 'ERR_HTTP2_SOCKET_UNBOUND') return undefined;
+    throw error;
+  }
 }
 
 function notKnown(code: string, why: string): SocketAddressError {

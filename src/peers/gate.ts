@@ -19,15 +19,30 @@ export function canGuard(handle: object | null): handle is ListeningHandle {
   return handle !== null && typeof (handle as ListeningHandle).onconnection === 'function';
 }
 
+/** What we use of Node's server while a rule decides. `tests/peers/allow.test.ts` says when Node changes it. */
+interface ListeningServer {
+  /** How many connections it has: `close` waits for them. */
+  _connections: number;
+  _emitCloseIfDrained(): void;
+}
+
 /**
  * Lets in only the peers that `judge` accepts. The others are closed before anything of the program sees them: no `connection`, no
  * http `request`, no tls handshake, no diagnostics channel.
  *
- * It stands between libuv and Node's own listener, because every event of the server comes too late for one of them.
+ * It stands between libuv and Node's own listener, because every event of the server comes too late for one of them. While an
+ * asynchronous rule decides, nothing is read from the peer; the server counts the connection as one of its own, so that one which
+ * was accepted before a `close` (a hand-over, say) is served after it, and `close` comes last.
  */
-export function guard(handle: ListeningHandle, judge: Judge, refused: (peer: Credentials | undefined) => void): void {
+export function guard(
+  server: object,
+  handle: ListeningHandle,
+  judge: Judge,
+  refused: (peer: Credentials | undefined) => void,
+): void {
   const admit = handle.onconnection;
   if (admit === undefined) return;
+  const counter = server as ListeningServer;
   handle.onconnection = function (status, client) {
     if (status !== 0 || client === undefined) return admit.call(this, status, client);
     const peer = credentialsOf(client.fd);
@@ -37,8 +52,18 @@ export function guard(handle: ListeningHandle, judge: Judge, refused: (peer: Cre
       refused(failed(peer) ? undefined : peer);
     };
     const verdict = failed(peer) ? false : ask(judge, peer);
-    if (typeof verdict === 'boolean') decide(verdict);
-    else void verdict.then(decide);
+    if (typeof verdict === 'boolean') return decide(verdict);
+    const decideLate = (allowed: boolean): void => {
+      counter._connections -= 1;
+      try {
+        decide(allowed);
+      } finally {
+        counter._emitCloseIfDrained();
+      }
+    };
+    counter._connections += 1;
+    // Outside of the promise: what a listener of the program throws is an uncaught exception, not an unhandled rejection.
+    void verdict.then((allowed) => process.nextTick(decideLate, allowed));
   };
 }
 
@@ -46,12 +71,16 @@ export function guard(handle: ListeningHandle, judge: Judge, refused: (peer: Cre
 function ask(judge: Judge, peer: Credentials): boolean | Promise<boolean> {
   try {
     const verdict: unknown = judge(peer);
-    if (!(verdict instanceof Promise)) return verdict === true;
-    return verdict.then(
-      (late: unknown) => late === true,
+    if (!isThenable(verdict)) return verdict === true;
+    return Promise.resolve(verdict).then(
+      (late) => late === true,
       () => false,
     );
   } catch {
     return false;
   }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
 }

@@ -1,5 +1,5 @@
 import { abstractBytesMax, byteLength, parseAddress } from '../address/address.js';
-import { readRequest, type Request } from '../request/options.js';
+import { readRequest, type ListenOptions, type Request } from '../request/options.js';
 
 /** What node:net passes to listen(2) where the program says nothing. */
 const backlogDefault = 511;
@@ -9,14 +9,19 @@ const padsAbstractNames = Number.parseInt(process.versions.node, 10) < 22;
 
 /**
  * What a path that was given to `server.listen` asks for, in Node's meaning: `@app` is a file, an abstract name begins with a NUL,
- * the mode is what bind(2) gives, 0777 less the umask, and every peer is let in. Undefined: not ours, but for Node to refuse or to do as ever.
+ * the mode is what bind(2) gives, 0777 less the umask, and every peer is let in. Undefined: not ours, but for Node to refuse or
+ * to do as ever.
  */
-export function readPath(path: string, backlog: number | false | undefined): Request | undefined {
+export function readPath(
+  path: string,
+  backlog: number | false | undefined,
+  options: Pick<ListenOptions, 'wait' | 'takeover' | 'handover' | 'signal'>,
+): Request | undefined {
   const text = path.startsWith('@') ? `./${path}` : path;
   const address = parseAddress(text, process.platform);
   if ('bad' in address || address.kind === 'pipe') return undefined;
   const usable = typeof backlog === 'number' && Number.isInteger(backlog) && backlog > 0 && backlog < 0x8000_0000;
-  const request = readRequest(text, { backlog: usable ? backlog : backlogDefault });
+  const request = readRequest(text, { ...options, backlog: usable ? backlog : backlogDefault });
   return {
     ...request,
     address: address.kind === 'abstract' ? { kind: 'abstract', name: spell(address.name) } : request.address,

@@ -16,15 +16,15 @@ const inEnvironment: readonly (readonly [string, string])[] = [
  * `address` and `port`, and `syscall: 'listen'` whichever call it was (many programs look at that). `reason` and `holder`
  * are added, and the message goes on with who has the address and what to do.
  *
- * @param caller the function above which the stack begins
+ * @param caller the function above which the stack begins, where the program's call is on it
  */
-export function asNodeError(error: SocketAddressError, path: string, caller: (...args: never[]) => unknown): SocketAddressError {
+export function asNodeError(error: SocketAddressError, path: string, caller?: (...args: never[]) => unknown): SocketAddressError {
   // libuv says so of a missing directory: "Convert ENOENT to EACCES for compat with Windows".
   const code = error.code === 'ENOENT' ? 'EACCES' : error.code;
   const message = `${nodeMessage(code, path)}. ${capitalize(adviseInEnvironment(explanation(error)))}`;
   const { reason, holder } = error;
   const made = new SocketAddressError(message, { code, reason, holder, syscall: 'listen', address: path });
-  Error.captureStackTrace(made, caller);
+  if (caller !== undefined) Error.captureStackTrace(made, caller);
   return Object.assign(made, { port: -1 });
 }
 

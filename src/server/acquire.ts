@@ -13,13 +13,13 @@ import type { Request } from '../request/options.js';
 import { Hold, type Held } from './hold.js';
 import { inheritedSocket } from './inherit.js';
 
-/** Finds the place of an address and claims it: steps 1 to 10 of the protocol. */
-export function* acquireRequest({ address, terms }: Request): Operation<Held | Refusal> {
+/** Finds the place of an address and claims it. With `wait`, a lock that somebody has is waited for. */
+export function* acquireRequest({ address, terms }: Request, wait = false): Operation<Held | Refusal> {
   if (address.kind === 'abstract') return yield* acquireAbstract(address.name, terms);
   if (address.kind === 'pipe') throw new Error('A Windows pipe is not claimed; Node listens on it by itself.');
   const place = yield* locate(address, process.platform);
   if (isRefusal(place)) return place;
-  const claim = yield* acquire(place, terms);
+  const claim = yield* acquire(place, terms, wait);
   if (isRefusal(claim)) return claim;
   // What a holder that served hand-overs left when it crashed. Nobody else removes it, and under the lock it may be removed.
   const handover = handoverPlace(place, process.platform);

@@ -1,4 +1,5 @@
 import type { Server } from 'node:net';
+import { kernel } from '../kernel/posix.js';
 import type { Credentials, Judge } from '../peers/credentials.js';
 import { canGuard, guard } from '../peers/gate.js';
 import type { Request } from '../request/options.js';
@@ -24,6 +25,8 @@ export class ServerAcceptor implements Acceptor {
   readonly #address: string;
   readonly #backlog: number;
   readonly #judge: Judge | undefined;
+  readonly #refusedEarly: (Credentials | undefined)[] = [];
+  #refused = (peer: Credentials | undefined): void => void this.#refusedEarly.push(peer);
   #closed = false;
   #closeHandle = (): void => undefined;
   /** What is to happen around the close of the listening handle. */
@@ -36,13 +39,17 @@ export class ServerAcceptor implements Acceptor {
     this.#judge = judge;
   }
 
-  /** Who was not let in; undefined where it had gone already. */
-  onRefused: (peer: Credentials | undefined) => void = () => undefined;
+  /** Who was not let in; undefined where it had gone already. Those of a take-over, before there is a claim, are told at once. */
+  set onRefused(listener: (peer: Credentials | undefined) => void) {
+    this.#refused = listener;
+    this.#refusedEarly.splice(0).forEach(listener);
+  }
 
   async start(fd: number): Promise<void> {
     const server = this.#server;
     server._pipeName = this.#address; // Before the 'listening' listeners of the program ask for it.
     const listening = listenOnDescriptor(server, fd, this.#backlog);
+    if (this.#backlog === 0) kernel.listen(fd, 0); // Node takes 0 for "not given", and has listened with 511.
     if (this.#judge !== undefined) this.#guard(this.#judge);
     // Before they can close the server.
     if (server._handle !== null) this.#closeHandle = wrapClose(server._handle, (closeHandle) => this.#closing(closeHandle));
@@ -53,7 +60,7 @@ export class ServerAcceptor implements Acceptor {
   /** No connection is accepted before the event loop turns, so nobody slips in. */
   #guard(judge: Judge): void {
     const { _handle: handle } = this.#server;
-    if (canGuard(handle)) guard(handle, judge, (peer) => this.onRefused(peer));
+    if (canGuard(handle)) guard(this.#server, handle, judge, (peer) => this.#refused(peer));
     else if (handle !== null) throw new Error('This runtime does not let us see a peer before the program does.');
   }
 

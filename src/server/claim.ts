@@ -1,14 +1,13 @@
 import { EventEmitter } from 'node:events';
+import { dirname } from 'node:path';
 import { locate } from '../claim/locate.js';
 import { isRefusal } from '../claim/refusal.js';
-import { HandoverSocket } from '../handover/socket.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Credentials } from '../peers/credentials.js';
 import { bad } from '../request/address.js';
 import { readRequest, type ListenOptions, type Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
-import { refused } from './acquire.js';
 import type { Hold } from './hold.js';
 import { obtain } from './obtain.js';
 import { displacement, watchDirectory, type Displacement } from './watch.js';
@@ -82,7 +81,13 @@ export class Claim extends EventEmitter<ClaimEvents> {
   #watch(): void {
     const { place } = this.#hold;
     if (place === undefined || this.#unwatch !== undefined || this.#hold.released) return;
-    this.#unwatch = watchDirectory(place.directory, () => this.#look());
+    const directories = new Set([place.directory, dirname(place.lockPath)]);
+    const watches = [...directories].map((directory) => watchDirectory(directory, () => this.#look()));
+    this.#unwatch = () => {
+      for (const unwatch of watches) unwatch();
+    };
+    // Whoever did so before we watched has caused no event.
+    process.nextTick(() => this.#look());
   }
 
   #look(): void {
@@ -132,8 +137,11 @@ export async function claim(address: string, options: ListenOptions = {}): Promi
   const hold = await obtain(request, descriptor);
   const claimed = new Claim(publicAddress(request), hold, () => hold.surrender());
   descriptor.leave = () => {
-    claimed.emit('handover');
-    hold.closeSocket();
+    try {
+      claimed.emit('handover');
+    } finally {
+      hold.closeSocket();
+    }
   };
   serveHandovers(request, hold, descriptor, () => undefined);
   return claimed;
@@ -151,17 +159,8 @@ class DescriptorAcceptor implements Acceptor {
 
 /** Serves hand-overs where that was asked for, and ends the service that came with a claim where it was not. */
 export function serveHandovers(request: Request, hold: Hold, acceptor: Acceptor, handedOver: () => void): void {
-  const received = hold.handover;
-  // Whoever passed us an inherited socket has the claim, and hands it over.
-  if (!request.handover || hold.inherited) return hold.endHandovers();
-  const { address } = request;
-  const socket = received ?? HandoverSocket.bind(hold.held, address.kind === 'abstract' ? address.name : undefined);
-  if (isRefusal(socket)) {
-    hold.surrender();
-    throw refused(request, socket);
-  }
-  hold.handover = socket;
-  socket.serve(hold.held, { leave: () => hold.handOver(() => acceptor.drain()), handedOver });
+  if (!request.handover) return hold.endHandovers();
+  hold.handover?.serve(hold.held, { leave: () => hold.handOver(() => acceptor.drain()), handedOver });
 }
 
 /** What clients can use after a chdir(2) as well. */

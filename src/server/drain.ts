@@ -6,7 +6,9 @@ interface HttpServer extends Server {
 }
 
 interface Http2Session {
+  readonly closed: boolean;
   close(): void;
+  goaway(code: number, lastStreamId: number): void;
   once(event: 'close', listener: () => void): void;
 }
 
@@ -18,7 +20,7 @@ const idleMs = 1000;
  *
  * Not by `http.Server.close()`: it resets kept-alive connections on which a client may be sending a request just now (and on Node 26
  * also fresh ones that have sent none yet). Instead every answer from here on says `Connection: close`, and what is idle still is
- * closed a second later.
+ * closed a second later. A session of http2 is told to end, likewise.
  */
 export function drain(server: Server): void {
   NetServer.prototype.close.call(server);
@@ -29,8 +31,23 @@ export function drain(server: Server): void {
     });
     setTimeout(() => closeIdleConnections.call(server), idleMs).unref();
   }
-  for (const session of sessions.get(server) ?? []) session.close();
+  for (const session of sessions.get(server) ?? []) closeGracefully(session);
 }
+
+/**
+ * First the client is told to make no more requests, and to no harm for those that are on their way: with a close at once they would
+ * be refused. RFC 9113, section 6.8.
+ */
+function closeGracefully(session: Http2Session): void {
+  if (session.closed) return;
+  session.goaway(noError, lastStreamIdMax);
+  setTimeout(() => {
+    if (!session.closed) session.close();
+  }, idleMs).unref();
+}
+
+const noError = 0;
+const lastStreamIdMax = 2 ** 31 - 1;
 
 const sessions = new WeakMap<Server, Set<Http2Session>>();
 

@@ -144,7 +144,8 @@ export class Hold {
   }
 }
 
-function inodeOf(fd: number): bigint | undefined {
+/** The number of the socket itself that a descriptor refers to. */
+export function inodeOf(fd: number): bigint | undefined {
   const status = kernel.fstat(fd);
   return failed(status) ? undefined : status.ino;
 }

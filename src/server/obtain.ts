@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { acquire } from '../claim/acquire.js';
-import { locate, type Place } from '../claim/locate.js';
+import { locate } from '../claim/locate.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
+import { HandoverSocket } from '../handover/socket.js';
 import { run, runAsync } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { waitingKernel } from '../kernel/wait.js';
@@ -20,20 +20,39 @@ export async function obtain(request: Request, acceptor: Acceptor): Promise<Hold
   const inherited = inherit(request);
   if (inherited !== undefined) return await start(inherited, acceptor);
   const held = run(kernel, acquireRequest(request));
-  if (!isRefusal(held)) return await start(new Hold(held), acceptor);
-  let refusal: Refusal = held;
+  const hold = isRefusal(held) ? held : holdFor(request, held);
+  if (!isRefusal(hold)) return await start(hold, acceptor);
+  let refusal: Refusal = hold;
   if (isInUse(refusal) && request.takeoverMs !== undefined) {
     const taken = await takeOver(request, acceptor, request.takeoverMs, refusal);
     if (taken instanceof Hold) return taken;
     refusal = taken;
   }
+  request.signal?.throwIfAborted();
   if (isInUse(refusal) && request.waitMs !== undefined) {
     const waited = await waitFor(request, request.waitMs, refusal);
     if (waited instanceof Hold) return await start(waited, acceptor);
     refusal = waited;
+    request.signal?.throwIfAborted();
   }
-  request.signal?.throwIfAborted();
   throw refused(request, refusal);
+}
+
+/**
+ * The hold of a claim that was just made, with the hand-over socket where that was asked for. It comes before the acceptor, so that
+ * nobody can find the address held by us, and that socket not there.
+ */
+export function holdFor(request: Request, held: Held): Hold | Refusal {
+  const hold = new Hold(held);
+  if (!request.handover) return hold;
+  const { address } = request;
+  const socket = HandoverSocket.bind(held, address.kind === 'abstract' ? address.name : undefined);
+  if (isRefusal(socket)) {
+    hold.surrender();
+    return socket;
+  }
+  hold.handover = socket;
+  return hold;
 }
 
 /**
@@ -41,24 +60,36 @@ export async function obtain(request: Request, acceptor: Acceptor): Promise<Hold
  * when they go, so they are looked at again and again.
  */
 async function waitFor(request: Request, waitMs: number, first: Refusal): Promise<Hold | Refusal> {
-  const signals = [request.signal, waitMs === Infinity ? undefined : AbortSignal.timeout(waitMs)];
-  const signal = AbortSignal.any(signals.filter((each) => each !== undefined));
-  const place = request.address.kind === 'pathname' ? run(kernel, locate(request.address, process.platform)) : undefined;
-  if (isRefusal(place)) return place;
+  const deadline = new AbortController();
+  // Not AbortSignal.timeout: nobody would keep that from the garbage collector.
+  const timer = waitMs === Infinity ? undefined : setTimeout(() => deadline.abort(), waitMs);
+  const signal = request.signal === undefined ? deadline.signal : AbortSignal.any([deadline.signal, request.signal]);
+  try {
+    return await waitUntil(request, signal, first);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function waitUntil(request: Request, signal: AbortSignal, first: Refusal): Promise<Hold | Refusal> {
   let refusal = first;
   for (const pauseMs of pauses()) {
-    const held = place === undefined ? run(kernel, acquireRequest(request)) : await waitForLock(request, place, signal);
-    if (!isRefusal(held)) return new Hold(held);
-    if (held.refused === 'cancelled') return { ...held, record: held.record ?? refusal.record };
-    if (!isInUse(held)) return held;
-    refusal = held;
+    const held = await tryOrWait(request, signal);
+    const hold = isRefusal(held) ? held : holdFor(request, held);
+    if (!isRefusal(hold)) return hold;
+    if (hold.refused === 'cancelled') return { ...hold, record: hold.record ?? refusal.record };
+    // A lock file that was often removed while we slept is no reason to give up.
+    if (!isInUse(hold) && hold.refused !== 'lock-unstable') return hold;
+    refusal = hold;
     await pause(pauseMs, undefined, { signal }).catch(() => undefined);
-    if (signal.aborted) return { ...refusal, refused: 'cancelled' };
+    if (signal.aborted) return { ...refusal, refused: 'cancelled', errno: 'EADDRINUSE' };
   }
   return refusal;
 }
 
-async function waitForLock({ terms }: Request, place: Place, signal: AbortSignal): Promise<Held | Refusal> {
-  const claim = await runAsync(waitingKernel(signal, place.lockPath), acquire(place, terms, true));
-  return isRefusal(claim) ? claim : { ...claim, place };
+async function tryOrWait(request: Request, signal: AbortSignal): Promise<Held | Refusal> {
+  if (request.address.kind !== 'pathname') return run(kernel, acquireRequest(request));
+  const place = run(kernel, locate(request.address, process.platform));
+  if (isRefusal(place)) return place;
+  return await runAsync(waitingKernel(signal, place.lockPath), acquireRequest(request, true));
 }

@@ -10,7 +10,11 @@ import { waitingKernel } from '../kernel/wait.js';
 import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
 import { acquireRequest, isInUse, pauses } from './acquire.js';
-import { Hold, type Held } from './hold.js';
+import { Hold, inodeOf, type Held } from './hold.js';
+import { holdFor } from './obtain.js';
+
+/** For so long a holder that listens may still be about to bind its hand-over socket, in milliseconds. */
+const unservedMs = 50;
 
 /**
  * Asks the holder for the claim, and goes on asking while that may still lead to something: the holder is only just starting, or has
@@ -26,22 +30,25 @@ export async function takeOver(
 ): Promise<Hold | Refusal> {
   const target = targetOf(request);
   if (isRefusal(target)) return target;
-  const untilMs = performance.now() + takeoverMs;
+  const sinceMs = performance.now();
+  const untilMs = sinceMs + takeoverMs;
   let refusal = first;
   for (const pauseMs of pauses()) {
     const leftMs = Math.max(untilMs - performance.now(), 0);
     const offered = await ask(request, target, acceptor, leftMs);
     if (isRefusal(offered)) return offered;
     if (typeof offered === 'object') return holdOffered(request, target, offered);
-    const mayStillCome = offered === 'again' || (offered === 'unserved' && refusal.refused === 'starting');
+    const starting = refusal.refused === 'starting' || performance.now() - sinceMs < unservedMs;
+    const mayStillCome = offered === 'again' || (offered === 'unserved' && starting);
     if (!mayStillCome || performance.now() >= untilMs) return { ...refusal, handover: offered };
     await pause(pauseMs, undefined, { signal: request.signal }).catch(() => undefined);
     if (request.signal?.aborted === true) return refusal;
 
     const held = run(kernel, acquireRequest(request));
-    if (!isRefusal(held)) return await start(new Hold(held), acceptor);
-    if (!isInUse(held)) return held;
-    refusal = held;
+    const hold = isRefusal(held) ? held : holdFor(request, held);
+    if (!isRefusal(hold)) return await start(hold, acceptor);
+    if (!isInUse(hold)) return hold;
+    refusal = hold;
   }
   return refusal;
 }
@@ -73,51 +80,36 @@ async function ask(
   acceptor: Acceptor,
   timeoutMs: number,
 ): Promise<Offered | NotReceived | Refusal> {
-  let failure: unknown;
-  let accepting: number | undefined;
-  const outcome = await runAsync(
-    acceptingKernel(signal, {
-      start: async (fd) => {
-        accepting = fd;
-        await acceptor.start(fd);
-      },
-      fail: (error) => (failure = error),
-      takeBack: () => acceptor.takeBack(),
-      owns: (fd) => fd === accepting,
-    }),
-    requestHandover(target, terms, timeoutMs),
-  );
-  if (failure !== undefined) throw failure;
+  const failures: unknown[] = [];
+  const kernel = acceptingKernel(signal, acceptor, (error) => failures.push(error));
+  const outcome = await runAsync(kernel, requestHandover(target, terms, timeoutMs));
+  if (failures.length > 0) throw failures[0];
   return outcome;
 }
 
-interface Accepting {
-  start(fd: number): Promise<void>;
-  fail(error: unknown): void;
-  takeBack(): void;
-  /** Whether the acceptor has this descriptor, and closes it. */
-  owns(fd: number): boolean;
-}
-
 /** The real kernel, with waits, and with the acceptor for the event loop. */
-function acceptingKernel(signal: AbortSignal | undefined, accepting: Accepting): AsyncKernel {
+function acceptingKernel(signal: AbortSignal | undefined, acceptor: Acceptor, fail: (error: unknown) => void): AsyncKernel {
   const base = waitingKernel();
   const cancellable = waitingKernel(signal);
+  let given: { readonly fd: number; readonly socket: bigint | undefined } | undefined;
   return {
     ...base,
     // Only the wait for an offer can be called off. After that we have a share, and must hear what the holder does.
     poll: (fd, timeoutMs) => (timeoutMs === Infinity ? base : cancellable).poll(fd, timeoutMs),
+    nanosleep: (milliseconds) => pause(milliseconds, 0),
     epoll_ctl: async (operation, fd) => {
       try {
-        if (operation === 'EPOLL_CTL_ADD') await accepting.start(fd);
-        else accepting.takeBack();
+        given = { fd, socket: inodeOf(fd) };
+        if (operation === 'EPOLL_CTL_ADD') await acceptor.start(fd);
+        else acceptor.takeBack();
         return 0;
       } catch (error) {
-        accepting.fail(error);
+        fail(error);
         return 'EIO';
       }
     },
-    close: (fd) => (accepting.owns(fd) ? 0 : base.close(fd)),
+    // The acceptor may have closed its descriptor, and then the number may be another's.
+    close: (fd) => (given?.fd === fd && given.socket !== inodeOf(fd) ? 0 : base.close(fd)),
   };
 }
 

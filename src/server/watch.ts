@@ -34,36 +34,50 @@ function isAt(path: string, file: { readonly dev: bigint; readonly ino: bigint }
  * instance, of which a user has 128.
  */
 export function watchDirectory(path: string, look: () => void): () => void {
-  const directory = watched.get(path) ?? { lookers: new Set(), watcher: watcherOf(path) };
+  const directory = watched.get(path) ?? new WatchedDirectory(path);
   watched.set(path, directory);
   directory.lookers.add(look);
-  const timer = setInterval(look, directory.watcher === undefined ? lookMs.unwatched : lookMs.watched).unref();
   return () => {
-    clearInterval(timer);
     directory.lookers.delete(look);
     if (directory.lookers.size > 0 || watched.get(path) !== directory) return;
     watched.delete(path);
-    directory.watcher?.close();
+    directory.close();
   };
-}
-
-interface WatchedDirectory {
-  readonly lookers: Set<() => void>;
-  readonly watcher: FSWatcher | undefined;
 }
 
 const watched = new Map<string, WatchedDirectory>();
 
-function watcherOf(path: string): FSWatcher | undefined {
-  try {
-    const watcher = watch(path, { persistent: false }, () => lookAround(path));
-    watcher.on('error', () => watcher.close());
-    return watcher;
-  } catch {
-    return undefined; // EMFILE, ENOSPC: no more instances or watches for this user.
-  }
-}
+class WatchedDirectory {
+  readonly lookers = new Set<() => void>();
+  #watcher: FSWatcher | undefined;
+  #timer: NodeJS.Timeout | undefined;
 
-function lookAround(path: string): void {
-  for (const look of [...(watched.get(path)?.lookers ?? [])]) look();
+  constructor(path: string) {
+    this.#lookEvery(lookMs.watched);
+    try {
+      this.#watcher = watch(path, { persistent: false }, () => this.#look());
+      this.#watcher.on('error', () => this.#unwatched());
+    } catch {
+      this.#unwatched(); // EMFILE, ENOSPC: no more instances or watches for this user. EACCES: it may not be read.
+    }
+  }
+
+  #unwatched(): void {
+    this.#watcher?.close();
+    this.#lookEvery(lookMs.unwatched);
+  }
+
+  #lookEvery(milliseconds: number): void {
+    clearInterval(this.#timer);
+    this.#timer = setInterval(() => this.#look(), milliseconds).unref();
+  }
+
+  #look(): void {
+    for (const look of [...this.lookers]) look();
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#watcher?.close();
+  }
 }

@@ -9,6 +9,7 @@ import { locate, type Place } from '#dist/claim/locate.js';
 import { isRefusal, type Refusal } from '#dist/claim/refusal.js';
 import { release } from '#dist/claim/release.js';
 import { inspectPlace } from '#dist/inspect/inspect.js';
+import { Snapshot } from '#dist/inspect/snapshot.js';
 import { failed, perform, run, type Errno, type Kernel, type Operation, type SystemCall } from '#dist/kernel/kernel.js';
 import { kernel } from '#dist/kernel/posix.js';
 import { inodeAt, openDescriptors, snapshot, temporaryDirectory } from '../support/directory.js';
@@ -27,7 +28,8 @@ const documented: Readonly<Partial<Record<keyof Kernel, string>>> = {
   ftruncate: 'EACCES EBADF EFBIG EINTR EINVAL EIO EPERM EROFS ETXTBSY',
   unlink: 'EACCES EBUSY EIO EISDIR ELOOP ENAMETOOLONG ENOENT ENOMEM ENOTDIR EPERM EROFS',
   link: 'EACCES EDQUOT EEXIST EIO ELOOP EMLINK ENAMETOOLONG ENOENT ENOMEM ENOSPC ENOTDIR EPERM EROFS EXDEV',
-  rename: 'EACCES EBUSY EDQUOT EEXIST EINVAL EIO EISDIR ELOOP EMLINK ENAMETOOLONG ENOENT ENOMEM ENOSPC ENOSYS ENOTDIR ENOTEMPTY EPERM EROFS EXDEV',
+  rename:
+    'EACCES EBUSY EDQUOT EEXIST EINVAL EIO EISDIR ELOOP EMLINK ENAMETOOLONG ENOENT ENOMEM ENOSPC ENOSYS ENOTDIR ENOTEMPTY EPERM EROFS EXDEV',
   socket: 'EACCES EAFNOSUPPORT EINVAL EMFILE ENFILE ENOBUFS ENOMEM EPROTONOSUPPORT',
   fchmod: 'EACCES EBADF EINVAL EIO ENOMEM ENOTDIR EOPNOTSUPP EPERM EROFS',
   chmod: 'EACCES EIO ELOOP ENAMETOOLONG ENOENT ENOMEM ENOTDIR EOPNOTSUPP EPERM EROFS',
@@ -53,7 +55,12 @@ function failingAt(nth: number, errno: Errno, calls: SystemCall[]): Kernel {
     if (call.name === 'close') kernel.close(...call.args);
     return errno;
   };
-  return new Proxy(kernel, { get: (_, name) => (...args: unknown[]) => answer({ name, args } as unknown as SystemCall) });
+  return new Proxy(kernel, {
+    get:
+      (_, name) =>
+      (...args: unknown[]) =>
+        answer({ name, args } as unknown as SystemCall),
+  });
 }
 
 interface World {
@@ -75,7 +82,7 @@ interface Scenario {
 
 function value<T>(result: T | Errno): T {
   assert.ok(!failed(result), `failed with ${String(result)}`);
-  return result as T;
+  return result;
 }
 
 function placeIn(directory: string, name = 'app.sock'): Place {
@@ -264,7 +271,7 @@ const scenarios: readonly Scenario[] = [
       const claim = start(place);
       return { place, kept: [place.path, place.lockPath], end: () => run(kernel, release(place, claim)) };
     },
-    operation: ({ place }) => inspectPlace(place),
+    operation: ({ place }) => inspectPlace(place, new Snapshot()),
     outcome: 'other',
   },
   {
@@ -274,7 +281,7 @@ const scenarios: readonly Scenario[] = [
       crashedAt(place);
       return { place, kept: [place.path, place.lockPath] };
     },
-    operation: ({ place }) => inspectPlace(place),
+    operation: ({ place }) => inspectPlace(place, new Snapshot()),
     outcome: 'other',
   },
 ];
@@ -311,60 +318,78 @@ function runWithFault(scenario: Scenario, directory: string, nth: number, errno:
 
   world.end?.();
   run(kernel, release(place, start(place)));
-  assert.deepEqual([inodeAt(place.path), inodeAt(place.asidePath)], [undefined, undefined], `${said()}: a start did not clean up`);
+  assert.deepEqual(
+    [inodeAt(place.path), inodeAt(place.asidePath)],
+    [undefined, undefined],
+    `${said()}: a start did not clean up`,
+  );
   assert.equal(openDescriptors(), before, said());
   fs.rmSync(directory, { recursive: true });
   return calls;
 }
 
 function assertOutcome({ name, outcome: expected }: Scenario, outcome: unknown): void {
-  const got = isRefusal(outcome) ? outcome.refused : typeof outcome === 'object' && outcome !== null && 'lockFd' in outcome ? 'claim' : 'other';
+  const got = isRefusal(outcome)
+    ? outcome.refused
+    : typeof outcome === 'object' && outcome !== null && 'lockFd' in outcome
+      ? 'claim'
+      : 'other';
   assert.equal(got, expected, `${name}: ${inspect(outcome)}`);
 }
 
 const injectedByCall = new Map<string, number>();
 
 for (const scenario of scenarios) {
-  test(`every call fails once with each documented errno: ${scenario.name} → no descriptor left, nothing lost, the next start succeeds`, onLinux, (t) => {
-    const umask = process.umask(0o077);
-    t.after(() => process.umask(umask));
-    const directory = temporaryDirectory(t);
-    const calls = runWithFault(scenario, `${directory}/none`, -1, 'EIO');
-    let injected = 0;
-    for (const [nth, { name }] of calls.entries()) {
-      for (const errno of documented[name]?.split(' ') ?? []) {
-        runWithFault(scenario, `${directory}/${injected++}`, nth, errno as Errno);
-        injectedByCall.set(name, (injectedByCall.get(name) ?? 0) + 1);
+  test(
+    `every call fails once with each documented errno: ${scenario.name} → no descriptor left, nothing lost, the next start succeeds`,
+    onLinux,
+    (t) => {
+      const umask = process.umask(0o077);
+      t.after(() => process.umask(umask));
+      const directory = temporaryDirectory(t);
+      const calls = runWithFault(scenario, `${directory}/none`, -1, 'EIO');
+      let injected = 0;
+      for (const [nth, { name }] of calls.entries()) {
+        for (const errno of documented[name]?.split(' ') ?? []) {
+          runWithFault(scenario, `${directory}/${injected++}`, nth, errno as Errno);
+          injectedByCall.set(name, (injectedByCall.get(name) ?? 0) + 1);
+        }
       }
-    }
-    t.diagnostic(`${injected} faults in ${calls.length} calls: ${calls.map(({ name }) => name).join(' ')}`);
-  });
+      t.diagnostic(`${injected} faults in ${calls.length} calls: ${calls.map(({ name }) => name).join(' ')}`);
+    },
+  );
 }
 
-test('every call fails once with each documented errno: an abstract name → no descriptor left, the next start succeeds', onLinux, (t) => {
-  const name = `reuseaddr-faults-${process.pid}`;
-  const calls: SystemCall[] = [];
-  const attempt = (nth: number, errno: Errno) => run(failingAt(nth, errno, calls), acquireAbstract(name, terms));
-  const before = openDescriptors();
-  const claim = attempt(-1, 'EIO');
-  assert.ok(!isRefusal(claim));
-  kernel.close(claim.listenFd);
-  let injected = 0;
-  for (const [nth, call] of [...calls].entries()) {
-    for (const errno of documented[call.name]?.split(' ') ?? []) {
-      calls.length = 0;
-      const outcome = attempt(nth, errno as Errno);
-      assert.ok(isRefusal(outcome) && outcome.errno === errno, `${call.name} ${errno}: ${inspect(outcome)}`);
-      assert.equal(openDescriptors(), before);
-      injected++;
+test(
+  'every call fails once with each documented errno: an abstract name → no descriptor left, the next start succeeds',
+  onLinux,
+  (t) => {
+    const name = `reuseaddr-faults-${process.pid}`;
+    const calls: SystemCall[] = [];
+    const attempt = (nth: number, errno: Errno) => run(failingAt(nth, errno, calls), acquireAbstract(name, terms));
+    const before = openDescriptors();
+    const claim = attempt(-1, 'EIO');
+    assert.ok(!isRefusal(claim));
+    kernel.close(claim.listenFd);
+    let injected = 0;
+    for (const [nth, call] of [...calls].entries()) {
+      for (const errno of documented[call.name]?.split(' ') ?? []) {
+        calls.length = 0;
+        const outcome = attempt(nth, errno as Errno);
+        assert.ok(isRefusal(outcome) && outcome.errno === errno, `${call.name} ${errno}: ${inspect(outcome)}`);
+        assert.equal(openDescriptors(), before);
+        injected++;
+      }
     }
-  }
-  t.diagnostic(`${injected} faults`);
-});
+    t.diagnostic(`${injected} faults`);
+  },
+);
 
 test('the faults above → each call of the protocol that can fail was failed', onLinux, (t) => {
   const counts = [...injectedByCall].sort(([, a], [, b]) => b - a);
-  t.diagnostic(`${counts.reduce((sum, [, count]) => sum + count, 0)} faults in all: ${counts.map((count) => count.join(' ')).join(', ')}`);
+  t.diagnostic(
+    `${counts.reduce((sum, [, count]) => sum + count, 0)} faults in all: ${counts.map((count) => count.join(' ')).join(', ')}`,
+  );
   const missed = Object.keys(documented).filter((name) => !injectedByCall.has(name));
   // link(2) is for systems without renameat2(2): see the test below.
   assert.deepEqual(missed, anotherGroup === undefined ? ['link', 'chown'] : ['link']);
@@ -384,7 +409,10 @@ test('renameat2 is not there (EINVAL, ENOSYS) → a stale socket is replaced and
     const claim = run(without, acquire(place, terms));
     assert.ok(!isRefusal(claim));
     run(without, release(place, claim));
-    assert.deepEqual(fs.readdirSync(directory).filter((name) => !name.endsWith('.lock')), []);
+    assert.deepEqual(
+      fs.readdirSync(directory).filter((name) => !name.endsWith('.lock')),
+      [],
+    );
     const end = bindSocket(place.asidePath);
     const inode = inodeAt(place.asidePath);
     const refused = run(without, acquire(place, terms));

@@ -17,7 +17,11 @@ interface Obstacle {
 
 const obstacles: readonly Obstacle[] = [
   { name: 'a regular file', make: (path) => fs.writeFileSync(path, 'text'), atLockPath: ['EEXIST', 'lock-foreign-content'] },
-  { name: 'a file of NULs and text', make: (path) => fs.writeFileSync(path, '\0\0x'), atLockPath: ['EEXIST', 'lock-foreign-content'] },
+  {
+    name: 'a file of NULs and text',
+    make: (path) => fs.writeFileSync(path, '\0\0x'),
+    atLockPath: ['EEXIST', 'lock-foreign-content'],
+  },
   { name: 'a directory', make: (path) => fs.mkdirSync(path), atLockPath: ['EISDIR', 'lock-not-a-file'] },
   { name: 'a directory with a file in it', make: fillDirectory, atLockPath: ['EISDIR', 'lock-not-a-file'] },
   { name: 'a symlink to a live socket', make: (path) => fs.symlinkSync('live', path), atLockPath: ['ELOOP', 'lock-is-symlink'] },
@@ -103,8 +107,8 @@ test('G4: a socket at the lock path, live or dead → refused, and it is untouch
 test('G4: the lock path is the path itself → refused, and nothing is lost', async (t) => {
   const directory = await furnished(t);
   const before = snapshot(directory);
-  assert.equal((await refusal(`${directory}/text`, { lockPath: `${directory}/text` })).reason, 'lock-foreign-content');
-  assert.equal((await refusal(`${directory}/live`, { lockPath: `${directory}/live` })).reason, 'lock-not-a-file');
+  assert.equal((await refusal(`${directory}/text`, { lockPath: `${directory}/text` })).reason, 'lock-is-address');
+  assert.equal((await refusal(`${directory}/live`, { lockPath: `${directory}/live` })).reason, 'lock-is-address');
   assert.deepEqual(snapshot(directory), before);
 });
 
@@ -184,9 +188,9 @@ test('G5: the socket file is removed under a live holder → release removes not
 
 for (const { name, replace } of [
   { name: 'a stray', replace: (t: TestContext, path: string) => stray(t, path) },
-  { name: 'a regular file', replace: (_: TestContext, path: string) => fs.writeFileSync(path, 'text') },
-  { name: 'a symlink', replace: (_: TestContext, path: string) => fs.symlinkSync('nowhere', path) },
-  { name: 'a directory', replace: (_: TestContext, path: string) => fs.mkdirSync(path) },
+  { name: 'a regular file', replace: async (_: TestContext, path: string) => fs.writeFileSync(path, 'text') },
+  { name: 'a symlink', replace: async (_: TestContext, path: string) => fs.symlinkSync('nowhere', path) },
+  { name: 'a directory', replace: async (_: TestContext, path: string) => fs.mkdirSync(path) },
 ]) {
   for (const how of ['release()', 'server.close()'] as const) {
     test(`G5: the socket file is replaced by ${name} under a live holder, ${how} → the replacement is untouched`, async (t) => {

@@ -22,16 +22,20 @@ async function refusedTo(t: TestContext, directory: string, user: { readonly uid
   return [code, reason];
 }
 
-test('another user’s lock file in a directory that all may write to → refused and untouched, for root as well', asRoot, async (t) => {
-  const directory = temporaryDirectory(t, 0o1777);
-  foreignLock(directory, 0o600);
-  assert.deepEqual(await refusedTo(t, directory, undefined), ['EACCES', 'lock-foreign-owner']);
-  assert.deepEqual(await refusedTo(t, directory, secondStranger), ['EACCES', 'lock-denied']);
-  fs.chmodSync(`${directory}/app.sock.lock`, 0o666);
-  assert.deepEqual(await refusedTo(t, directory, secondStranger), ['EACCES', 'lock-foreign-owner']);
-  const owner = await Program.start(t, stranger);
-  await owner.ask('claim', { address: `${directory}/app.sock` });
-});
+test(
+  'another user’s lock file in a directory that all may write to → refused and untouched, for root as well',
+  asRoot,
+  async (t) => {
+    const directory = temporaryDirectory(t, 0o1777);
+    foreignLock(directory, 0o600);
+    assert.deepEqual(await refusedTo(t, directory, undefined), ['EACCES', 'lock-foreign-owner']);
+    assert.deepEqual(await refusedTo(t, directory, secondStranger), ['EACCES', 'lock-denied']);
+    fs.chmodSync(`${directory}/app.sock.lock`, 0o666);
+    assert.deepEqual(await refusedTo(t, directory, secondStranger), ['EACCES', 'lock-foreign-owner']);
+    const owner = await Program.start(t, stranger);
+    await owner.ask('claim', { address: `${directory}/app.sock` });
+  },
+);
 
 test('root’s lock file, or that of the directory’s owner, in a shared directory → it is used', asRoot, async (t) => {
   const directory = temporaryDirectory(t, 0o1777);
@@ -45,17 +49,21 @@ test('root’s lock file, or that of the directory’s owner, in a shared direct
   }
 });
 
-test('another user’s lock file in a directory that only its owner writes to → it is used where it can be opened', asRoot, async (t) => {
-  const directory = temporaryDirectory(t, 0o755);
-  foreignLock(directory, 0o600);
-  const held = await claim(`${directory}/app.sock`);
-  await held.release();
-  fs.chownSync(directory, secondStranger.uid, secondStranger.gid);
-  assert.deepEqual(await refusedTo(t, directory, secondStranger), ['EACCES', 'lock-denied']);
-  fs.chmodSync(`${directory}/app.sock.lock`, 0o666);
-  const program = await Program.start(t, secondStranger);
-  await program.ask('claim', { address: `${directory}/app.sock` });
-});
+test(
+  'another user’s lock file in a directory that only its owner writes to → it is used where it can be opened',
+  asRoot,
+  async (t) => {
+    const directory = temporaryDirectory(t, 0o755);
+    foreignLock(directory, 0o600);
+    const held = await claim(`${directory}/app.sock`);
+    await held.release();
+    fs.chownSync(directory, secondStranger.uid, secondStranger.gid);
+    assert.deepEqual(await refusedTo(t, directory, secondStranger), ['EACCES', 'lock-denied']);
+    fs.chmodSync(`${directory}/app.sock.lock`, 0o666);
+    const program = await Program.start(t, secondStranger);
+    await program.ask('claim', { address: `${directory}/app.sock` });
+  },
+);
 
 test('a directory that this user may not write to → EACCES, nothing is made', asRoot, async (t) => {
   const directory = temporaryDirectory(t, 0o755);
@@ -117,32 +125,39 @@ test('a read-only mount → EROFS, whether the lock file is there or not', withM
   fs.writeFileSync(`${address}.lock`, '');
   assert.equal((await program.refused('claim', { address })).code, 'EROFS');
   const elsewhere = temporaryDirectory(t);
-  const { code: bindCode, syscall: bindCall } = await program.refused('claim', { address, options: { lockPath: `${elsewhere}/lock` } });
+  const { code: bindCode, syscall: bindCall } = await program.refused('claim', {
+    address,
+    options: { lockPath: `${elsewhere}/lock` },
+  });
   assert.deepEqual([bindCode, bindCall], ['EROFS', 'bind']);
   assert.deepEqual(fs.readdirSync(directory), ['app.sock.lock']);
 });
 
-test('a disk without a free inode → ENOSPC, nothing of ours is left; with room again → the start succeeds', withMounts, async (t) => {
-  const directory = temporaryDirectory(t);
-  const address = `${directory}/app.sock`;
-  // The root directory has an inode too. Room for 0 files: no lock file. For 1: the lock file, but no socket file.
-  for (const [room, syscall, left] of [
-    [1, 'open', []],
-    [2, 'bind', ['app.sock.lock']],
-  ] as const) {
-    const program = await mounted(t, directory, `mount -t tmpfs -o size=64k,nr_inodes=${room} tmpfs "$1"`);
-    const failure = await program.refused('listen', { address });
-    assert.deepEqual([failure.code, failure.syscall], ['ENOSPC', syscall]);
-    assert.match(failure.message, /full/);
-    assert.deepEqual(await program.ask('list', { path: directory }), left);
-  }
-  const program = await mounted(t, directory, 'mount -t tmpfs -o size=64k,nr_inodes=3 tmpfs "$1"');
-  await program.ask('write', { path: `${directory}/other`, bytes: 1 });
-  assert.equal((await program.refused('listen', { address })).code, 'ENOSPC');
-  await program.ask('remove', { path: `${directory}/other` });
-  await program.ask('listen', { address });
-  assert.equal(await program.ask('connect', { address }), program.pid);
-});
+test(
+  'a disk without a free inode → ENOSPC, nothing of ours is left; with room again → the start succeeds',
+  withMounts,
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    const address = `${directory}/app.sock`;
+    // The root directory has an inode too. Room for 0 files: no lock file. For 1: the lock file, but no socket file.
+    for (const [room, syscall, left] of [
+      [1, 'open', []],
+      [2, 'bind', ['app.sock.lock']],
+    ] as const) {
+      const program = await mounted(t, directory, `mount -t tmpfs -o size=64k,nr_inodes=${room} tmpfs "$1"`);
+      const failure = await program.refused('listen', { address });
+      assert.deepEqual([failure.code, failure.syscall], ['ENOSPC', syscall]);
+      assert.match(failure.message, /full/);
+      assert.deepEqual(await program.ask('list', { path: directory }), left);
+    }
+    const program = await mounted(t, directory, 'mount -t tmpfs -o size=64k,nr_inodes=3 tmpfs "$1"');
+    await program.ask('write', { path: `${directory}/other`, bytes: 1 });
+    assert.equal((await program.refused('listen', { address })).code, 'ENOSPC');
+    await program.ask('remove', { path: `${directory}/other` });
+    await program.ask('listen', { address });
+    assert.equal(await program.ask('connect', { address }), program.pid);
+  },
+);
 
 test('a disk without a free block → the record cannot be written, and the server listens all the same', withMounts, async (t) => {
   const directory = temporaryDirectory(t);
@@ -163,7 +178,10 @@ test('a missing directory, or a file in its place → ENOENT or ENOTDIR, nothing
   fs.writeFileSync(`${directory}/file`, '');
   const before = snapshot(directory);
   const failure = async (address: string, options = {}): Promise<unknown> =>
-    await claim(address, options).catch((error: unknown) => [(error as SocketAddressError).code, (error as SocketAddressError).reason]);
+    await claim(address, options).catch((error: unknown) => [
+      (error as SocketAddressError).code,
+      (error as SocketAddressError).reason,
+    ]);
   assert.deepEqual(await failure(`${directory}/missing/app.sock`), ['ENOENT', 'no-directory']);
   assert.deepEqual(await failure(`${directory}/file/app.sock`), ['ENOTDIR', 'no-directory']);
   assert.deepEqual(await failure(`${directory}/app.sock`, { lockPath: `${directory}/missing/lock` }), ['ENOENT', 'no-directory']);

@@ -48,17 +48,23 @@ async function patientConnect(path: string): Promise<string> {
   }
 }
 
-test(`${clients} clients at once, a backlog of ${backlog}, a busy server → net.connect loses some to EAGAIN`, onLinux, async (t) => {
-  const outcomes = await burst(t, plainConnect);
-  const lost = outcomes.filter((outcome) => outcome === 'EAGAIN').length;
-  t.diagnostic(`net.connect: ${lost} of ${clients} lost to EAGAIN`);
-  assert.ok(lost > 0);
-});
+test(
+  `${clients} clients at once, a backlog of ${backlog}, a busy server → net.connect loses some to EAGAIN`,
+  onLinux,
+  async (t) => {
+    const outcomes = await burst(t, plainConnect);
+    const lost = outcomes.filter((outcome) => outcome === 'EAGAIN').length;
+    t.diagnostic(`net.connect: ${lost} of ${clients} lost to EAGAIN`);
+    assert.ok(lost > 0);
+  },
+);
 
 test(`${clients} clients at once, a backlog of ${backlog}, a busy server → connect loses none`, onLinux, async (t) => {
   const start = performance.now();
   const outcomes = await burst(t, patientConnect);
-  t.diagnostic(`connect: ${outcomes.filter((outcome) => outcome !== '.').length} of ${clients} lost, all in ${Math.round(performance.now() - start)} ms`);
+  t.diagnostic(
+    `connect: ${outcomes.filter((outcome) => outcome !== '.').length} of ${clients} lost, all in ${Math.round(performance.now() - start)} ms`,
+  );
   assert.deepEqual(
     outcomes.filter((outcome) => outcome !== '.'),
     [],

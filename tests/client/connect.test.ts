@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
@@ -11,6 +11,7 @@ import { kernel } from '#dist/kernel/posix.js';
 import { abstractName } from '../support/abstract.js';
 import { openDescriptors, temporaryDirectory } from '../support/directory.js';
 import { asRoot, onLinux, stranger } from '../support/privileges.js';
+import { until } from '../support/waits.js';
 
 /** A server that says back what it hears, and ends after its client. */
 async function echo(t: TestContext, address: string): Promise<void> {
@@ -58,10 +59,17 @@ test('a server listens → the socket is connected when the promise is fulfilled
 test('nobody is there until the deadline → ENOENT, and the message says for how long it was tried', async (t) => {
   const directory = temporaryDirectory(t);
   const path = `${directory}/app.sock`;
-  await assert.rejects(connect(path, { timeout: 30 }), refusal('ENOENT', 'absent', /^Cannot connect to \/.*app\.sock: nobody listens there\..* It was tried for \d+ ms\.$/));
-  await assert.rejects(connect(`${directory}/none/app.sock`, { timeout: 0 }), refusal('ENOENT', 'no-directory', /directory does not exist/));
+  await assert.rejects(
+    connect(path, { timeout: 30 }),
+    refusal('ENOENT', 'absent', /^Cannot connect to \/.*app\.sock: nobody listens there\..* It was tried for \d+ ms\.$/),
+  );
+  await assert.rejects(
+    connect(`${directory}/none/app.sock`, { timeout: 0 }),
+    refusal('ENOENT', 'no-directory', /directory does not exist/),
+  );
   const { address } = abstractName();
-  if (process.platform === 'linux') await assert.rejects(connect(address, { timeout: 0 }), refusal('ECONNREFUSED', 'absent', /nobody listens there/));
+  if (process.platform === 'linux')
+    await assert.rejects(connect(address, { timeout: 0 }), refusal('ECONNREFUSED', 'absent', /nobody listens there/));
 });
 
 test('a timeout of 0 → there is one try, and no waiting', async (t) => {
@@ -129,8 +137,8 @@ test('what waiting does not mend → it is said at once, even without a deadline
   await assert.rejects(connect(`${directory}/file/app.sock`, forever), refusal('ENOTDIR', 'system', /ENOTDIR/));
   await assert.rejects(connect(`${directory}/loop`, forever), refusal('ELOOP', 'system', /ELOOP/));
   await assert.rejects(connect(`${directory}/${'n'.repeat(300)}`, forever), { code: 'ENAMETOOLONG' });
-  const datagram = `import socket, sys; socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).bind(sys.argv[1]); print(); sys.stdin.read()`;
-  const server = (await import('node:child_process')).spawn('python3', ['-u', '-c', datagram.replace('socket.socket(', 's = socket.socket(').replace(').bind', '); s.bind'), `${directory}/datagram`]);
+  const datagram = 's = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind(sys.argv[1]); print(); sys.stdin.read()';
+  const server = spawn('python3', ['-u', '-c', `import socket, sys; ${datagram}`, `${directory}/datagram`]);
   t.after(() => server.kill('SIGKILL'));
   await once(server.stdout, 'data');
   await assert.rejects(connect(`${directory}/datagram`, forever), refusal('EPROTOTYPE', 'not-a-stream', /datagram/));
@@ -189,23 +197,27 @@ test('an abstract name → exactly its bytes, on every Node', onLinux, async (t)
   await assert.rejects(connect(`${name}\0`, { timeout: 0 }), refusal('ECONNREFUSED', 'absent', /\\u0000: nobody/));
 });
 
-test('a path that is longer than a socket address → connected, through a symlink and from the directory too', onLinux, async (t) => {
-  const directory = `${temporaryDirectory(t)}/${'d'.repeat(150)}`;
-  fs.mkdirSync(directory);
-  const path = `${directory}/app.sock`;
-  await echo(t, path);
-  fs.symlinkSync(path, `${directory}/link`);
-  const before = openDescriptors();
-  for (const address of [path, `${directory}/link`]) assert.equal(await ask(await connect(address), 'hello'), 'hello');
-  const home = process.cwd();
-  process.chdir(directory);
-  t.after(() => process.chdir(home));
-  for (const address of ['app.sock', './app.sock', '../'.concat('d'.repeat(150), '/app.sock')]) {
-    assert.equal(await ask(await connect(address), 'hello'), 'hello');
-  }
-  assert.equal(openDescriptors(), before);
-  await assert.rejects(connect(`${path}.none`, { timeout: 0 }), refusal('ENOENT', 'absent', /nobody listens/));
-});
+test(
+  'a path that is longer than a socket address → connected, through a symlink and from the directory too',
+  onLinux,
+  async (t) => {
+    const directory = `${temporaryDirectory(t)}/${'d'.repeat(150)}`;
+    fs.mkdirSync(directory);
+    const path = `${directory}/app.sock`;
+    await echo(t, path);
+    fs.symlinkSync(path, `${directory}/link`);
+    const before = openDescriptors();
+    for (const address of [path, `${directory}/link`]) assert.equal(await ask(await connect(address), 'hello'), 'hello');
+    const home = process.cwd();
+    process.chdir(directory);
+    t.after(() => process.chdir(home));
+    for (const address of ['app.sock', './app.sock', '../'.concat('d'.repeat(150), '/app.sock')]) {
+      assert.equal(await ask(await connect(address), 'hello'), 'hello');
+    }
+    assert.equal(openDescriptors(), before);
+    await assert.rejects(connect(`${path}.none`, { timeout: 0 }), refusal('ENOENT', 'absent', /nobody listens/));
+  },
+);
 
 test('a relative path and a chdir(2) while waiting → the directory is still the one of the call', async (t) => {
   const directory = temporaryDirectory(t);
@@ -234,7 +246,7 @@ test('allowHalfOpen → our half stays open after the server has ended its own',
   await once(socket, 'end');
   socket.end('then I');
   await once(socket, 'close');
-  while (heard === '') await setImmediate();
+  await until(() => heard !== '');
   assert.equal(heard, 'then I');
 });
 

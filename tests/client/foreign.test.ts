@@ -29,16 +29,25 @@ const clients: Readonly<Record<string, (address: string) => readonly string[]>> 
     ...(address.startsWith('@') ? ['--abstract-unix-socket', address.slice(1)] : ['--unix-socket', address]),
     'http://localhost/hello',
   ],
-  socat: (address) => ['socat', '-t9', '-', address.startsWith('@') ? `ABSTRACT-CONNECT:${address.slice(1)}` : `UNIX-CONNECT:${address}`],
+  socat: (address) => [
+    'socat',
+    '-t9',
+    '-',
+    address.startsWith('@') ? `ABSTRACT-CONNECT:${address.slice(1)}` : `UNIX-CONNECT:${address}`,
+  ],
   nc: (address) => ['nc', '-U', address],
   python3: (address) => ['python3', '-c', python, address],
 };
 
 for (const [name, commandLine] of Object.entries(clients)) {
   const missing = spawnSync('sh', ['-c', `command -v ${name}`]).status !== 0;
-  test(`${name} → reaches a pathname and an abstract server`, { skip: missing ? `${name} is not installed` : onLinux.skip }, async (t) => {
-    await reach(t, commandLine);
-  });
+  test(
+    `${name} → reaches a pathname and an abstract server`,
+    { skip: missing ? `${name} is not installed` : onLinux.skip },
+    async (t) => {
+      await reach(t, commandLine);
+    },
+  );
 }
 
 test('a client in C → reaches a pathname and an abstract server', onLinux, async (t) => {
@@ -53,7 +62,10 @@ test('the command reuseaddr connect → reaches a pathname and an abstract serve
   await reach(t, (address) => [process.execPath, program, 'connect', address]);
 });
 
-async function reach(t: Parameters<typeof temporaryDirectory>[0], commandLine: (address: string) => readonly string[]): Promise<void> {
+async function reach(
+  t: Parameters<typeof temporaryDirectory>[0],
+  commandLine: (address: string) => readonly string[],
+): Promise<void> {
   const addresses = [`${temporaryDirectory(t)}/app.sock`, `@reuseaddr-foreign-${process.pid}-${counter++}`];
   for (const address of addresses) {
     const server = http.createServer((asked, answer) => answer.end(`${asked.url} at ${address}`));

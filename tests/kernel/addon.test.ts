@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
 import { test } from 'node:test';
 import { addon, type FileIdentity } from '#dist/kernel/addon.js';
@@ -47,17 +48,24 @@ test('an argument of the wrong type → a TypeError, and no descriptor is touche
 });
 
 test('a wait has ended, and its thread is gone → to call it off changes nothing, and closes nothing', onLinux, async () => {
-  const fd = addon().socket();
-  let callOff: unknown;
-  const result = await new Promise((done) => {
-    callOff = addon().waitPoll(fd, done, 0);
-  });
-  assert.ok(typeof callOff === 'function');
-  const before = openDescriptors();
-  for (let i = 0; i < 3; i++) callOff();
-  assert.equal(openDescriptors(), before);
-  assert.equal(typeof result, 'number');
-  addon().close(fd);
+  const fd = openSync('/dev/null', 'r');
+  const { waitFlock, waitPoll } = addon();
+  const begins = [
+    (done: (result: number) => void) => waitFlock(fd, done),
+    (done: (result: number) => void) => waitPoll(fd, done, 0),
+  ];
+  for (const begin of begins) {
+    let callOff: unknown;
+    const result = await new Promise((done) => {
+      callOff = begin(done);
+    });
+    assert.equal(result, 0);
+    assert.ok(typeof callOff === 'function');
+    const before = openDescriptors();
+    for (let i = 0; i < 3; i++) callOff();
+    assert.equal(openDescriptors(), before);
+  }
+  closeSync(fd);
 });
 
 test('peerGroups: the array is too short → a count or ERANGE, and nothing is written behind it', onLinux, () => {

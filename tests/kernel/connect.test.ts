@@ -57,19 +57,23 @@ test('connect: an abstract name → exactly its length', onLinux, (t) => {
   assert.equal(kernel.connect(`${name}\0`), 'ECONNREFUSED');
 });
 
-test('describeSocket: bound, listening, abstract, without a name, connected → its type, name and whether it listens', onLinux, async (t) => {
-  const dir = temporaryDirectory(t);
-  const type = 'SOCK_STREAM';
-  const abstract = `\0reuseaddr-describe-${process.pid}\0`;
-  assert.deepEqual(describeSocket(socket(t)), { type, listening: false, name: '' });
-  assert.deepEqual(describeSocket(socket(t, `${dir}/é`)), { type, listening: false, name: `${dir}/é` });
-  assert.deepEqual(describeSocket(socket(t, abstract, 1)), { type, listening: true, name: abstract });
-  const longest = `${dir}/`.padEnd(107, 'x');
-  assert.deepEqual(describeSocket(socket(t, longest, 1)), { type, listening: true, name: longest });
-  const { client, server } = await connectedPair(t);
-  assert.deepEqual(describeSocket(client), { type, listening: false, name: '' });
-  assert.match((describeSocket(server) as { readonly name: string }).name, /\/s$/);
-});
+test(
+  'describeSocket: bound, listening, abstract, without a name, connected → its type, name and whether it listens',
+  onLinux,
+  async (t) => {
+    const dir = temporaryDirectory(t);
+    const type = 'SOCK_STREAM';
+    const abstract = `\0reuseaddr-describe-${process.pid}\0`;
+    assert.deepEqual(describeSocket(socket(t)), { type, listening: false, name: '' });
+    assert.deepEqual(describeSocket(socket(t, `${dir}/é`)), { type, listening: false, name: `${dir}/é` });
+    assert.deepEqual(describeSocket(socket(t, abstract, 1)), { type, listening: true, name: abstract });
+    const longest = `${dir}/`.padEnd(107, 'x');
+    assert.deepEqual(describeSocket(socket(t, longest, 1)), { type, listening: true, name: longest });
+    const { client, server } = await connectedPair(t);
+    assert.deepEqual(describeSocket(client), { type, listening: false, name: '' });
+    assert.match((describeSocket(server) as { readonly name: string }).name, /\/s$/);
+  },
+);
 
 test('describeSocket: a TCP socket → EAFNOSUPPORT; a file → ENOTSOCK; nothing → EBADF', async (t) => {
   const server = net.createServer().listen(0, '127.0.0.1');
@@ -93,7 +97,10 @@ test('fcntl: close-on-exec and non-blocking are set and taken back, each alone',
   assert.equal(fcntl(fd, 'F_SETFL', 'O_NONBLOCK'), 0);
   assert.equal(fcntl(fd, 'F_SETFD', 'FD_CLOEXEC'), 0);
   assert.deepEqual(flagsOf(fd), both);
-  assert.deepEqual([fcntl(-1, 'F_SETFD', ''), fcntl(-1, 'F_SETFL', ''), fcntl(-1, 'F_DUPFD_CLOEXEC')], ['EBADF', 'EBADF', 'EBADF']);
+  assert.deepEqual(
+    [fcntl(-1, 'F_SETFD', ''), fcntl(-1, 'F_SETFL', ''), fcntl(-1, 'F_DUPFD_CLOEXEC')],
+    ['EBADF', 'EBADF', 'EBADF'],
+  );
 });
 
 test('fcntl: F_SETFL on a file that appends → it still appends', onLinux, (t) => {
@@ -107,16 +114,20 @@ test('fcntl: F_SETFL on a file that appends → it still appends', onLinux, (t) 
   assert.equal(fs.readFileSync(path, 'utf8'), 'abc');
 });
 
-test('fcntl: a duplicate of a socket → the same socket, which lives on when the first is closed, and no child gets it', onLinux, async (t) => {
-  const path = `${temporaryDirectory(t)}/s`;
-  const fd = kernel.socket() as number;
-  assert.deepEqual([kernel.bind(fd, path), kernel.listen(fd, 1)], [0, 0]);
-  const duplicate = fcntl(fd, 'F_DUPFD_CLOEXEC') as number;
-  assert.equal(kernel.close(fd), 0);
-  assert.equal(kernel.probe(path), 'EPROTOTYPE');
-  const child = spawn('cat', { stdio: ['pipe', 'ignore', 'ignore'] });
-  t.after(() => child.kill('SIGKILL'));
-  await once(child, 'spawn');
-  assert.equal(kernel.close(duplicate), 0);
-  assert.equal(kernel.probe(path), 'ECONNREFUSED');
-});
+test(
+  'fcntl: a duplicate of a socket → the same socket, which lives on when the first is closed, and no child gets it',
+  onLinux,
+  async (t) => {
+    const path = `${temporaryDirectory(t)}/s`;
+    const fd = kernel.socket() as number;
+    assert.deepEqual([kernel.bind(fd, path), kernel.listen(fd, 1)], [0, 0]);
+    const duplicate = fcntl(fd, 'F_DUPFD_CLOEXEC') as number;
+    assert.equal(kernel.close(fd), 0);
+    assert.equal(kernel.probe(path), 'EPROTOTYPE');
+    const child = spawn('cat', { stdio: ['pipe', 'ignore', 'ignore'] });
+    t.after(() => child.kill('SIGKILL'));
+    await once(child, 'spawn');
+    assert.equal(kernel.close(duplicate), 0);
+    assert.equal(kernel.probe(path), 'ECONNREFUSED');
+  },
+);

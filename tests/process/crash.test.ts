@@ -85,7 +85,11 @@ for (const how of ['returns', 'is terminated'] as const) {
     assert.equal(await greeting(address), String(holder.pid));
     const { code, reason, holder: named } = await other.refused('listen', { address });
     assert.deepEqual({ code, reason, pid: named?.pid }, { code: 'EADDRINUSE', reason: 'held', pid: holder.pid });
-    assert.equal((await holder.refused('listen', { address })).reason, 'held', 'also the main thread of the same process is refused');
+    assert.equal(
+      (await holder.refused('listen', { address })).reason,
+      'held',
+      'also the main thread of the same process is refused',
+    );
     await holder.ask('endWorkers', { terminate: how === 'is terminated' });
     await other.ask('listen', { address });
     assert.equal(await greeting(address), String(other.pid));

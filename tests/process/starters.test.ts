@@ -13,7 +13,9 @@ const startersAtOnce = 16;
 /** Started in advance, so that no round waits for a replacement of the last winner. */
 const spares = 4;
 
-type Outcome = { readonly won: true } | { readonly won: false; readonly code: string; readonly reason: string; readonly holder?: number };
+type Outcome =
+  | { readonly won: true }
+  | { readonly won: false; readonly code: string; readonly reason: string; readonly holder?: number };
 
 /** Processes that start on an address when they are let go, all at once. */
 class Starters {
@@ -59,11 +61,7 @@ class Starters {
   #spawn(): void {
     const starter = fork(fixture('starter.mjs'), [this.#gate]);
     this.#t.after(() => starter.kill('SIGKILL'));
-    this.#becoming.push(
-      once(starter, 'message').then(() => {
-        this.#idle.push(starter);
-      }),
-    );
+    this.#becoming.push(once(starter, 'message').then(() => void this.#idle.push(starter)));
   }
 }
 
@@ -88,7 +86,9 @@ async function raceRounds(t: TestContext, rounds: number, address: string, nodeP
     await starters.killAndReplace(winner);
   }
   const losers = Object.entries(told).map(([what, count]) => `${count} were told ${what}`);
-  t.diagnostic(`${rounds} rounds of ${startersAtOnce} starters: ${rounds} winners, each reachable; of the others ${losers.join(', ')}`);
+  t.diagnostic(
+    `${rounds} rounds of ${startersAtOnce} starters: ${rounds} winners, each reachable; of the others ${losers.join(', ')}`,
+  );
 }
 
 test('G1, G3: 16 starters at once on one path, SIGKILL of the winner between 200 rounds → one winner each, reachable', async (t) => {
@@ -102,7 +102,11 @@ test('G1, G3: 16 starters at once on one path, SIGKILL of the winner between 200
   });
 });
 
-test('G1, G3: 16 starters at once on one abstract name, SIGKILL of the winner between 25 rounds → one winner each', onLinux, async (t) => {
-  const { address, nodePath } = abstractName();
-  await raceRounds(t, 25, address, nodePath, () => {});
-});
+test(
+  'G1, G3: 16 starters at once on one abstract name, SIGKILL of the winner between 25 rounds → one winner each',
+  onLinux,
+  async (t) => {
+    const { address, nodePath } = abstractName();
+    await raceRounds(t, 25, address, nodePath, () => {});
+  },
+);

@@ -22,7 +22,7 @@ export async function exerciseKind(name: string, address: string, nodePath: stri
     if (round === 1) server.close();
     else await claim.release();
     await closed;
-    assert.deepEqual([server.listening, server.address()], [false, null]);
+    assert.equal(server.listening, false);
     if (claim.lockPath !== undefined) assert.deepEqual([fs.existsSync(address), fs.existsSync(claim.lockPath)], [false, true]);
   }
 }

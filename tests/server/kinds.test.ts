@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { abstractName } from '../support/abstract.js';
-import { openDescriptors, temporaryDirectory } from '../support/directory.js';
+import { leftOpen, temporaryDirectory } from '../support/directory.js';
 import { onLinux } from '../support/privileges.js';
 import { exerciseKind } from './every-kind.js';
 import { kinds } from './kinds.js';
@@ -22,11 +22,11 @@ for (const kind of Object.keys(kinds)) {
   });
 
   test(`a ${kind} server on a path, in a worker thread → ${rounds}`, async (t) => {
-    const address = `${temporaryDirectory(t)}/app.sock`;
-    const before = openDescriptors();
+    const directory = temporaryDirectory(t);
+    const address = `${directory}/app.sock`;
     const worker = new Worker(new URL('./every-kind.js', import.meta.url), { workerData: { kind, address, nodePath: address } });
-    assert.deepEqual(await once(worker, 'message'), ['done']);
-    await once(worker, 'exit');
-    assert.equal(openDescriptors(), before);
+    const [[said]] = await Promise.all([once(worker, 'message'), once(worker, 'exit')]);
+    assert.equal(said, 'done');
+    assert.deepEqual(leftOpen(directory), []);
   });
 }

@@ -6,14 +6,13 @@ import net from 'node:net';
 import { test } from 'node:test';
 import { claim, Claim, listen } from 'reuseaddr';
 import { abstractName } from '../support/abstract.js';
-import { inodeAt, openDescriptors, temporaryDirectory } from '../support/directory.js';
+import { inodeAt, leftOpen, temporaryDirectory } from '../support/directory.js';
 import { onLinux } from '../support/privileges.js';
 import { greeting, queuedConnections } from '../support/reach.js';
 
 test('await using → the address is free when the block is left, by an exception as well', async (t) => {
   const directory = temporaryDirectory(t);
   const path = `${directory}/app.sock`;
-  const before = openDescriptors();
   const server = net.createServer();
   {
     await using held = await listen(server, path);
@@ -28,7 +27,7 @@ test('await using → the address is free when the block is left, by an exceptio
   };
   await assert.rejects(failing, /from the block/);
   assert.equal(inodeAt(path), undefined);
-  assert.equal(openDescriptors(), before);
+  assert.deepEqual(leftOpen(directory), []);
 });
 
 test('release twice, or release after server.close() → done once; the socket of a successor stays', async (t) => {
@@ -92,7 +91,6 @@ test('a start that is refused → the server can listen on another address, and 
 
 test('two listen calls on one server at once → one listens, the other is refused, and nothing is left behind', async (t) => {
   const directory = temporaryDirectory(t);
-  const before = openDescriptors();
   const server = net.createServer((connection) => connection.end('served'));
   const outcomes = await Promise.allSettled([listen(server, `${directory}/a`), listen(server, `${directory}/b`)]);
   assert.deepEqual(outcomes.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
@@ -100,12 +98,12 @@ test('two listen calls on one server at once → one listens, the other is refus
   assert.equal(await greeting(`${directory}/${'ab'[won]}`), 'served');
   assert.equal(inodeAt(`${directory}/${'ba'[won]}`), undefined);
   await (outcomes[won] as PromiseFulfilledResult<Claim>).value.release();
-  assert.equal(openDescriptors(), before);
+  assert.deepEqual(leftOpen(directory), []);
 });
 
 test('claim, then server.listen({ fd }), the server closed before the release → the path is free, nothing is left open', async (t) => {
-  const path = `${temporaryDirectory(t)}/app.sock`;
-  const before = openDescriptors();
+  const directory = temporaryDirectory(t);
+  const path = `${directory}/app.sock`;
   for (let round = 0; round < 3; round++) {
     const held = await claim(path);
     const server = net.createServer((connection) => connection.end('served'));
@@ -119,7 +117,7 @@ test('claim, then server.listen({ fd }), the server closed before the release �
     fs.closeSync(other);
     assert.equal(inodeAt(path), undefined);
   }
-  assert.equal(openDescriptors(), before);
+  assert.deepEqual(leftOpen(directory), []);
 });
 
 test('claim, the server closed before the release, and a stray has bound the path since → the stray stays', async (t) => {
@@ -145,13 +143,17 @@ test('a claim whose fd nobody has taken → the queue holds the connections, and
 });
 
 for (const backlog of [0, 1, 5]) {
-  test(`listen with a backlog of ${backlog} → the queue takes ${backlog + 1} connections, and the next ones get EAGAIN`, onLinux, async (t) => {
-    const path = `${temporaryDirectory(t)}/app.sock`;
-    const server = net.createServer();
-    await using held = await listen(server, path, { backlog });
-    assert.equal(held.address, path);
-    assert.equal(await queuedConnections(path, 10), backlog + 1);
-  });
+  test(
+    `listen with a backlog of ${backlog} → the queue takes ${backlog + 1} connections, and the next ones get EAGAIN`,
+    onLinux,
+    async (t) => {
+      const path = `${temporaryDirectory(t)}/app.sock`;
+      const server = net.createServer();
+      await using held = await listen(server, path, { backlog });
+      assert.equal(held.address, path);
+      assert.equal(await queuedConnections(path, 10), backlog + 1);
+    },
+  );
 }
 
 test('no backlog is asked for → the system’s maximum, for listen and for claim', onLinux, async (t) => {
@@ -175,23 +177,28 @@ test('no backlog is asked for → the system’s maximum, for listen and for cla
 
 test('a hundred claims of a hundred paths in one process → each is held, and all are released', async (t) => {
   const directory = temporaryDirectory(t);
-  const before = openDescriptors();
   const claims = await Promise.all(Array.from({ length: 100 }, (_, i) => claim(`${directory}/${i}`)));
   await Promise.all(claims.map(({ address }) => assert.rejects(claim(address), { reason: 'held' })));
   await Promise.all(claims.map((held) => held.release()));
   assert.equal(fs.readdirSync(directory).filter((name) => !name.endsWith('.lock')).length, 0);
-  assert.equal(openDescriptors(), before);
+  assert.deepEqual(leftOpen(directory), []);
 });
 
-test('an abstract name is claimed → no file is made; a second claim learns the pid; after release it is free', onLinux, async (t) => {
-  const directory = temporaryDirectory(t);
-  const { address } = abstractName();
-  const held = await claim(address);
-  assert.deepEqual([held.lockPath, held.address], [undefined, address]);
-  const refused = await claim(`\0${address.slice(1)}`).catch((error: unknown) => error as { code: string; holder: { pid: number } });
-  assert.ok('code' in refused);
-  assert.deepEqual([refused.code, refused.holder.pid], ['EADDRINUSE', process.pid]);
-  await held.release();
-  await (await claim(address)).release();
-  assert.deepEqual(fs.readdirSync(directory), []);
-});
+test(
+  'an abstract name is claimed → no file is made; a second claim learns the pid; after release it is free',
+  onLinux,
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    const { address } = abstractName();
+    const held = await claim(address);
+    assert.deepEqual([held.lockPath, held.address], [undefined, address]);
+    const refused = await claim(`\0${address.slice(1)}`).catch(
+      (error: unknown) => error as { code: string; holder: { pid: number } },
+    );
+    assert.ok('code' in refused);
+    assert.deepEqual([refused.code, refused.holder.pid], ['EADDRINUSE', process.pid]);
+    await held.release();
+    await (await claim(address)).release();
+    assert.deepEqual(fs.readdirSync(directory), []);
+  },
+);

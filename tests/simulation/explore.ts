@@ -41,8 +41,8 @@ class Explorer {
   readonly #parents = new IntList();
   readonly #moves: readonly Move[];
   readonly #graph: { edges: IntList; firstEdge: IntList } = { edges: new IntList(), firstEdge: new IntList() };
-  /** Worlds in which a fresh start has been tried: by the number of the world, and by that of the world after all crashed. */
-  readonly #tried: (string | undefined)[] = [];
+  /** The worlds in which a fresh start has been tried. */
+  readonly #tried = new Set<number>();
   /** The moments that have been checked: states with the same world and standings are alike to every guarantee. */
   readonly #checked = new Set<number>();
   readonly #inMoment: readonly Guarantee[];
@@ -51,7 +51,6 @@ class Explorer {
 
   constructor(scenario: Scenario) {
     this.#machine = new Machine(scenario);
-    (globalThis as any).machine = this.#machine;
     this.#store = new StateStore(this.#machine.width);
     this.#moves = scenario.processes.flatMap((_process, process) => [
       { process, crash: false },
@@ -71,8 +70,9 @@ class Explorer {
     steps.push(0);
     for (let id = 0; id < this.#store.count; id++) {
       this.#graph.firstEdge.push(this.#graph.edges.length);
-      for (const [index, move] of this.#moves.entries()) {
-        this.#store.read(id, from);
+      this.#store.read(id, from);
+      for (let index = 0; index < this.#moves.length; index++) {
+        const move = this.#moves[index]!;
         if (!this.#machine.move(from, move, to) || this.#isExcluded(from, move)) continue;
         const found = this.#breachInStep(from, move, to);
         if (found) return this.#report(steps.at(id) + 1, this.#violation(found, id, move));
@@ -122,27 +122,32 @@ class Explorer {
     if (this.#checked.has(key)) return undefined;
     this.#checked.add(key);
     const moment = this.#machine.moment(state);
-    return firstBreach(this.#inMoment, (guarantee) => guarantee.inMoment!(moment)) ?? this.#breachAfterCrash(state);
+    return firstBreach(this.#inMoment, (guarantee) => guarantee.inMoment!(moment)) ?? this.#breachByFreshStart(state);
   }
 
-  /** G3 in this state: if all that use reuseaddr died now, would a fresh start succeed? */
-  #breachAfterCrash(state: State): Found | undefined {
+  /**
+   * G3 in this state. If all that use reuseaddr died now, would a fresh start succeed? And if none of them has a claim or asks for
+   * one, would it, with the others stopped where they are, some of them in the middle of a release?
+   */
+  #breachByFreshStart(state: State): Found | undefined {
     const world = this.#machine.world(state);
+    // A bind(2) that is halfway will soon be over; then is the time to ask.
     if (this.#freshStart.length === 0 || world.binding !== -1) return undefined;
-    const id = state[0]!;
-    if (id in this.#tried) return undefined;
-    this.#tried[id] = '';
-    const { scenario } = this.#machine;
-    let alone = world;
-    for (let process = 0; process < scenario.processes.length; process++) {
-      const { role } = this.#machine.position(state, process).standing;
+    const standings = this.#machine.scenario.processes.map((_process, i) => this.#machine.position(state, i).standing);
+    let emptied = world;
+    for (const [process, { role }] of standings.entries()) {
       // A cleaner that has the lock at this moment will let it go.
-      if (role === 'reuseaddr' || hasLock(world, process)) alone = crash(alone, process);
+      if (role === 'reuseaddr' || hasLock(world, process)) emptied = crash(emptied, process);
     }
-    const aloneId = this.#machine.worlds.id(alone);
-    if (aloneId !== id && aloneId in this.#tried) return undefined;
-    this.#tried[aloneId] = '';
-    const outcome = startAlone(scenario, alone);
+    const busy = standings.some(({ doing }, process) => hasLock(world, process) || ['starting', 'holding', 'dying'].includes(doing));
+    return this.#breachAlone(emptied) ?? (busy ? undefined : this.#breachAlone(world));
+  }
+
+  #breachAlone(world: World): Found | undefined {
+    const id = this.#machine.worlds.id(world);
+    if (this.#tried.has(id)) return undefined;
+    this.#tried.add(id);
+    const outcome = startAlone(this.#machine.scenario, world);
     return firstBreach(this.#freshStart, (guarantee) => guarantee.afterFreshStart!(outcome));
   }
 
@@ -184,7 +189,8 @@ export function startAlone(scenario: Scenario, world: World): FreshStart {
   const process = scenario.processes.length;
   const simulated = simulatedKernel({ ...world, descriptors: [...world.descriptors, []] }, process);
   const outcome = run(simulated.kernel, scenario.freshStart());
-  return { place: scenario.place, after: simulated.world, process, outcome };
+  const outsiders = scenario.processes.flatMap(({ life }, i) => (life.first.role === 'outsider' ? [i] : []));
+  return { place: scenario.place, outsiders, after: simulated.world, process, outcome };
 }
 
 function firstBreach(guarantees: readonly Guarantee[], check: (guarantee: Guarantee) => string | undefined): Found | undefined {

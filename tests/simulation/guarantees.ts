@@ -1,7 +1,7 @@
 import type { Place } from '#dist/claim/locate.js';
 import type { SystemCall } from '#dist/kernel/kernel.js';
 import type { Past, Standing } from './process.js';
-import { description, firstFd, has, socketAt, socketBoundTo, type OpenSocket, type World } from './world.js';
+import { description, firstFd, has, socketAt, socketBoundTo, type World } from './world.js';
 
 /** A state, as the guarantees see it. */
 export interface Moment {
@@ -30,6 +30,8 @@ export interface Guarantee {
 
 export interface FreshStart {
   readonly place: Place;
+  /** Who was left as it was meanwhile: programs that know nothing of the lock. */
+  readonly outsiders: readonly number[];
   readonly after: World;
   readonly process: number;
   readonly outcome: unknown;
@@ -80,8 +82,8 @@ export const noTheft: Guarantee = {
  */
 export const alwaysRestarts: Guarantee = {
   name: 'G3',
-  afterFreshStart({ place, after, process, outcome }) {
-    const foreign = (path: string): boolean => isForeign(after, path, process);
+  afterFreshStart({ place, after, process, outcome, outsiders }) {
+    const foreign = (path: string): boolean => isForeign(after, path, outsiders);
     if (foreign(place.asidePath) && after.names[place.path] === undefined) return 'a file of somebody else stays aside for no reason';
     if (isClaim(outcome)) {
       const socket = socketAt(after, place.path);
@@ -111,6 +113,19 @@ export const nothingLost: Guarantee = {
       if (socket && !has(world, mover, socket)) return `process ${mover} removes ${path}, which has a live socket`;
     }
     return undefined;
+  },
+};
+
+/**
+ * G4, where nobody removes or replaces the name without asking: a stray is not even moved aside for a moment. (Elsewhere it may
+ * be: it took the place of a stale socket just before that was set aside. Then it gets its name back.)
+ */
+export const strayUndisturbed: Guarantee = {
+  name: 'G4',
+  inStep({ world, after, place: { path }, mover, standings }) {
+    const socket = standings[mover]!.role === 'reuseaddr' ? socketAt(world, path) : undefined;
+    const moved = socket !== undefined && !has(world, mover, socket) && world.names[path] !== after.names[path];
+    return moved ? `process ${mover} moves a live socket` : undefined;
   },
 };
 
@@ -181,13 +196,13 @@ function lostNames({ world, after }: Step): (readonly [path: string, ino: number
   );
 }
 
-/** Whether there is something at the path that this process must leave alone. */
-function isForeign(world: World, path: string, process: number): boolean {
+/** Whether there is something at the path that only an outsider may remove: no socket, or a live one of an outsider. */
+function isForeign(world: World, path: string, outsiders: readonly number[]): boolean {
   const ino = world.names[path];
   if (ino === undefined) return false;
   if (world.inodes[ino]!.type !== 'socket') return true;
-  const socket: OpenSocket | undefined = socketBoundTo(world, ino);
-  return socket !== undefined && !has(world, process, socket);
+  const socket = socketBoundTo(world, ino);
+  return socket !== undefined && outsiders.some((process) => has(world, process, socket));
 }
 
 export function isClaim(outcome: unknown): outcome is { lockFd: number; listenFd: number; identity: { dev: bigint; ino: bigint } } {

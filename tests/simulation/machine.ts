@@ -52,6 +52,7 @@ export class Machine {
   readonly #made = new Map<number, number>();
   readonly #answers: number[] = [];
   readonly #next: number[] = [];
+  readonly #isLocal: boolean[] = [];
   readonly #crashed = new Map<number, number>();
   readonly #crashTargets: number[] = [];
   readonly #permuted = new Map<number, number>();
@@ -92,35 +93,38 @@ export class Machine {
 
   /** The pending call of a process and, after it, those that concern nobody else: they need no step of their own. */
   #step(from: State, process: number, to: State): boolean {
-    if (this.position(from, process).callId < 0) return false;
+    const { positions } = this.histories;
+    if (positions[from[process + 1]!]!.callId < 0) return false;
+    let made = this.#make(from[0]!, positions[from[process + 1]!]!, process);
+    if (this.#answers[made] === blocked) return false;
     to.set(from);
-    if (!this.#call(to, process)) return false;
-    // At the start of a phase a process may stay for any time, so it is not entered on the quiet.
-    for (let position = this.position(to, process); position.past.length > 0 && position.call; position = this.position(to, process)) {
-      if (!isLocal(this.world(to), process, position.call.name, position.call.args) || !this.#call(to, process)) break;
+    for (;;) {
+      const position = positions[to[process + 1]!]!;
+      const answer = this.#answers[made]!;
+      this.watch?.({ call: position.call!, answer: answer === half ? halfway : this.histories.answers.values[answer] });
+      to[0] = this.#next[made]!;
+      if (answer === half) return true;
+      to[process + 1] = this.histories.after(position.id, answer);
+      const next = positions[to[process + 1]!]!;
+      // At the start of a phase a process may stay for any time, so it is not entered on the quiet.
+      if (next.callId < 0 || next.past.length === 0) return true;
+      made = this.#make(to[0], next, process);
+      if (!this.#isLocal[made]!) return true;
     }
-    return true;
   }
 
-  #call(state: State, process: number): boolean {
-    const position = state[process + 1]!;
-    const { callId, call } = this.histories.positions[position]!;
-    const worldId = state[0]!;
+  /** Makes a call, or finds what it came to when it was made in this world before. */
+  #make(worldId: number, { callId, call }: Position, process: number): number {
     const key = (worldId * 4096 + callId) * 16 + process;
-    let made = this.#made.get(key);
-    if (made === undefined) {
-      const { answer, world } = systemCall(this.worlds.values[worldId]!, process, call!.name, call!.args);
-      made = this.#answers.length;
-      this.#answers.push(answer === waits ? blocked : answer === halfway ? half : this.histories.answers.id(answer));
-      this.#next.push(answer === waits ? worldId : this.worlds.id(world));
-      this.#made.set(key, made);
-    }
-    const answer = this.#answers[made]!;
-    if (answer === blocked) return false;
-    state[0] = this.#next[made]!;
-    this.watch?.({ call: call!, answer: answer === half ? halfway : this.histories.answers.values[answer] });
-    if (answer !== half) state[process + 1] = this.histories.after(position, answer);
-    return true;
+    const known = this.#made.get(key);
+    if (known !== undefined) return known;
+    const before = this.worlds.values[worldId]!;
+    const { answer, world } = systemCall(before, process, call!.name, call!.args);
+    const made = this.#answers.push(answer === waits ? blocked : answer === halfway ? half : this.histories.answers.id(answer)) - 1;
+    this.#next.push(answer === waits ? worldId : this.worlds.id(world));
+    this.#isLocal.push(isLocal(before, process, call!.name, call!.args));
+    this.#made.set(key, made);
+    return made;
   }
 
   #crash(from: State, process: number, to: State): boolean {
@@ -160,13 +164,15 @@ export class Machine {
     if (alike < 2) return;
     let best: number | undefined;
     let bestOrder = this.#orders[0]!;
-    for (const [index, order] of this.#orders.entries()) {
+    for (let index = 0; index < this.#orders.length; index++) {
+      const order = this.#orders[index]!;
       if (!isSorted(state, order, alike)) continue;
       const world = index === 0 ? state[0]! : this.#permute(state[0]!, index);
       if (best === undefined || world < best) [best, bestOrder] = [world, order];
     }
-    const positions = state.slice(1, alike + 1);
     state[0] = best!;
+    if (bestOrder === this.#orders[0]) return;
+    const positions = state.slice(1, alike + 1);
     for (let i = 0; i < alike; i++) state[i + 1] = positions[bestOrder[i]!]!;
   }
 

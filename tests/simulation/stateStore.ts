@@ -43,9 +43,10 @@ export class StateStore {
     let hash = 0x9e3779b9;
     for (let i = 0; i < this.width; i++) {
       hash = Math.imul(hash ^ words[at + i]!, 0x85ebca6b);
-      hash ^= hash >>> 15;
+      hash ^= hash >>> 13;
     }
-    return hash >>> 0;
+    hash = Math.imul(hash, 0xc2b2ae35);
+    return (hash ^ (hash >>> 16)) >>> 0;
   }
 
   #rehash(): void {

@@ -40,3 +40,19 @@ export function inodeAt(path: string): bigint | undefined {
 export function openDescriptors(): number {
   return fs.readdirSync('/proc/self/fd').length;
 }
+
+/** What this process has open of the files in a directory, and the sockets that anybody listens on there. */
+export function leftOpen(directory: string): readonly string[] {
+  const links = fs.readdirSync('/proc/self/fd').map((fd) => {
+    try {
+      return fs.readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return ''; // That of readdir itself, which is closed by now.
+    }
+  });
+  const sockets = fs.readFileSync('/proc/net/unix', 'utf8').split('\n');
+  return [
+    ...links.filter((link) => link.startsWith(directory)),
+    ...sockets.filter((line) => line.includes(' 00010000 ') && line.includes(` ${directory}/`)),
+  ];
+}

@@ -18,6 +18,8 @@ interface Answer {
 }
 
 export interface StartOptions {
+  /** Another fixture program than `holder.mjs`: see `fixtureBeside`. */
+  readonly program?: string;
   readonly uid?: number;
   readonly gid?: number;
   readonly cwd?: string;
@@ -32,6 +34,12 @@ export function fixture(name: string): string {
   return fileURLToPath(new URL(`../../../tests/support/fixtures/${name}`, import.meta.url));
 }
 
+/** The fixture program beside a test: `from` is the test's `import.meta.url`, somewhere in `build/tests/<folder>`. */
+export function fixtureBeside(from: string, name: string): string {
+  const folder = from.slice(from.indexOf('/build/tests/') + '/build/tests/'.length, from.lastIndexOf('/'));
+  return fileURLToPath(new URL(`../../../tests/${folder}/fixtures/${name}`, import.meta.url));
+}
+
 /** A process that does what it is told by message: `holder.mjs` says what there is. It never outlives its test. */
 export class Program {
   readonly pid: number;
@@ -44,7 +52,8 @@ export class Program {
     this.#child = child;
     this.pid = child.pid ?? 0;
     this.#exit = once(child, 'exit').then(([code, signal]) => {
-      for (const answer of this.#waiting.values()) answer({ failure: { code: 'EXITED', message: `exited with ${code ?? signal}` } });
+      for (const answer of this.#waiting.values())
+        answer({ failure: { code: 'EXITED', message: `exited with ${code ?? signal}` } });
       return (code ?? signal) as number | string;
     });
     child.on('message', (message: Answer & { readonly id: number }) => {
@@ -54,8 +63,8 @@ export class Program {
   }
 
   static async start(t: TestContext, options: StartOptions = {}): Promise<Program> {
-    const { under = [], quiet = false, ...rest } = options;
-    const [command = process.execPath, ...args] = [...under, process.execPath, fixture('holder.mjs')];
+    const { program: file = fixture('holder.mjs'), under = [], quiet = false, ...rest } = options;
+    const [command = process.execPath, ...args] = [...under, process.execPath, file];
     const child = spawn(command, args, { ...rest, stdio: ['ignore', 'inherit', quiet ? 'ignore' : 'inherit', 'ipc'] });
     t.after(() => child.kill('SIGKILL'));
     const program = new Program(child);
@@ -73,7 +82,8 @@ export class Program {
   /** Has the program do something that must fail. */
   async refused(action: string, args: object = {}): Promise<Failure> {
     const { value, failure } = await this.#send(action, args);
-    if (failure === undefined) throw new Error(`${action} ${JSON.stringify(args)} should have failed, it gave ${JSON.stringify(value)}`);
+    if (failure === undefined)
+      throw new Error(`${action} ${JSON.stringify(args)} should have failed, it gave ${JSON.stringify(value)}`);
     return failure;
   }
 

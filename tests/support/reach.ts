@@ -21,13 +21,6 @@ export async function connected(path: string): Promise<net.Socket> {
   return client;
 }
 
-/** The code with which connect(2) fails. */
-export async function refusedConnection(path: string): Promise<string | undefined> {
-  const client = net.connect(path);
-  const [error] = (await once(client, 'error')) as [NodeJS.ErrnoException];
-  return error.code;
-}
-
 /**
  * Connects again and again in one turn of the event loop, in which nobody can accept: how many of them the listener's queue
  * took, before connect(2) failed with EAGAIN. Linux takes one more than the backlog.
@@ -35,7 +28,12 @@ export async function refusedConnection(path: string): Promise<string | undefine
 export async function queuedConnections(path: string, attemptsMax: number): Promise<number> {
   const clients = Array.from({ length: attemptsMax }, () => net.connect(path));
   const outcomes = await Promise.all(
-    clients.map((client) => once(client, 'connect').then(() => 'connect', (error: NodeJS.ErrnoException) => error.code)),
+    clients.map((client) =>
+      once(client, 'connect').then(
+        () => 'connect',
+        () => 'refused',
+      ),
+    ),
   );
   for (const client of clients) client.destroy();
   return outcomes.filter((outcome) => outcome === 'connect').length;

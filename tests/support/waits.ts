@@ -6,7 +6,10 @@ export async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await setImmediate();
 }
 
-/** How many are inside flock(2) and wait for the lock of this file, as the kernel counts them: proc_locks(5). */
+/**
+ * How many are inside flock(2) and wait for the lock of this file, as the kernel counts them: proc_locks(5). While others lock and
+ * unlock, a line may be missing or come twice: so wait `until` it is so many. Only none is sure.
+ */
 export function blockedWaits(path: string): number {
   const { ino } = fs.statSync(path, { bigint: true });
   const locks = fs.readFileSync('/proc/locks', 'utf8').split('\n');

@@ -1,0 +1,113 @@
+import { constants } from 'node:os';
+import { getSystemErrorName } from 'node:util';
+import { SocketAddressError } from '../errors/error.js';
+import { failed } from '../kernel/kernel.js';
+import { kernel } from '../kernel/posix.js';
+import type { Acceptor } from '../server/acceptor.js';
+import { wrapClose } from '../server/adopt.js';
+import { drain, trackSessions } from '../server/drain.js';
+import type { Hold } from '../server/hold.js';
+import type { CreateServerHandle, ListeningHandle, NodeServer } from './node.js';
+
+/**
+ * A handle of Node's for a listening socket, and the claim that ends with it: when the handle is closed, not when the server has
+ * closed, which waits for its last connection. On the handle and not on the server, because node:cluster's primary keeps nothing else.
+ */
+export class ClaimedHandle {
+  readonly handle: ListeningHandle;
+  /** The close as it was. */
+  readonly close: () => void;
+  #hold: Hold | undefined;
+  #closed = false;
+
+  /** @throws {SocketAddressError} Node can't open the descriptor. */
+  constructor(fd: number, address: string, create: CreateServerHandle) {
+    const handle = create(null, null, null, fd);
+    if (typeof handle === 'number') {
+      const code = getSystemErrorName(handle);
+      throw new SocketAddressError(`Node cannot open the listening socket (${code}).`, { code, reason: 'system', address });
+    }
+    this.handle = handle;
+    this.close = wrapClose(handle, (closeHandle) => {
+      this.#closed = true;
+      if (this.#hold === undefined) closeHandle();
+      else this.#hold.surrender(closeHandle);
+    });
+  }
+
+  /** The claim, which may become known only after the handle has come into use. */
+  set hold(hold: Hold) {
+    this.#hold = hold;
+    if (this.#closed) hold.surrender();
+    else if (hold.place?.long === true) chmodByPath(this.handle, hold.place.path);
+  }
+}
+
+/** A server that was told to listen on a path, and does so once the claim is made. */
+export class PreloadedServer implements Acceptor {
+  readonly #server: NodeServer;
+  readonly #id: number;
+  readonly #address: string;
+  readonly #create: CreateServerHandle;
+  /** Has Node listen on the handle that the server has by then. */
+  readonly #listen: () => void;
+  #claimed: ClaimedHandle | undefined;
+
+  constructor(server: NodeServer, address: string, create: CreateServerHandle, listen: () => void) {
+    this.#server = server;
+    this.#id = server._listeningId;
+    this.#address = address;
+    this.#create = create;
+    this.#listen = listen;
+  }
+
+  /** Whether the server was closed, or told to listen elsewhere, in the meantime. */
+  get calledOff(): boolean {
+    return this.#claimed === undefined && this.#server._listeningId !== this.#id;
+  }
+
+  /** @throws {SocketAddressError} It was called off; or Node can't open the descriptor. */
+  start(fd: number): void {
+    if (this.calledOff) throw calledOff(this.#address);
+    this.#claimed = new ClaimedHandle(fd, this.#address, this.#create);
+    this.#server._handle = this.#claimed.handle;
+    if ('updateSettings' in this.#server) trackSessions(this.#server);
+    // With a handle that is there, Node has only to listen.
+    this.#listen();
+  }
+
+  set hold(hold: Hold) {
+    if (this.#claimed !== undefined) this.#claimed.hold = hold;
+  }
+
+  takeBack(): void {
+    this.#claimed?.close();
+    this.#claimed = undefined;
+    this.#server._handle = null;
+  }
+
+  drain(): void {
+    drain(this.#server);
+  }
+}
+
+function calledOff(address: string): SocketAddressError {
+  return new SocketAddressError('The server was closed while it waited.', { code: 'ECANCELED', reason: 'cancelled', address });
+}
+
+/** UV_READABLE and UV_WRITABLE, and the permissions that they stand for. */
+const permissions = [
+  { flag: 1, bits: 0o444 },
+  { flag: 2, bits: 0o222 },
+] as const;
+
+/** libuv looks for the file under the name that was bound. For a long path that was a name in /proc/self/fd, which is gone. */
+function chmodByPath(handle: ListeningHandle, path: string): void {
+  handle.fchmod = (flags) => {
+    const file = kernel.lstat(path);
+    if (failed(file)) return -constants.errno.ENOENT;
+    const added = permissions.filter(({ flag }) => (flags & flag) !== 0);
+    const mode = added.reduce((bits, more) => bits | more.bits, file.mode);
+    return kernel.chmod(path, mode) === 0 ? 0 : -constants.errno.EPERM;
+  };
+}

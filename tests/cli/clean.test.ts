@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import net from 'node:net';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { claim } from 'reuseaddr';
+import { lock } from '#dist/claim/lock.js';
+import { run as perform } from '#dist/kernel/kernel.js';
+import { kernel } from '#dist/kernel/posix.js';
+import { guardedPlace } from '#dist/inspect/guard.js';
+import { removeStale } from '#dist/cli/stale.js';
+import { inodeAt, snapshot, temporaryDirectory } from '../support/directory.js';
+import { asRoot, onLinux, stranger } from '../support/privileges.js';
+import { leaveStale, run } from './support.js';
+
+test('stale, live, held and other files → only the stale sockets go, and their lock files stay', onLinux, async (t) => {
+  const directory = temporaryDirectory(t);
+  const held = await claim(`${directory}/held.sock`);
+  t.after(() => held.release());
+  const other = net.createServer().listen(`${directory}/stray.sock`);
+  await once(other, 'listening');
+  t.after(() => other.close());
+  fs.mkdirSync(`${directory}/below`);
+  leaveStale(`${directory}/stale.sock`);
+  leaveStale(`${directory}/below/stale.sock`);
+  fs.writeFileSync(`${directory}/file.sock`, 'mine');
+  fs.symlinkSync('below/stale.sock', `${directory}/link.sock`);
+  const before = snapshot(directory);
+
+  const dry = await run(['clean', '--dry-run', directory]);
+  assert.deepEqual(dry, {
+    status: 0,
+    stdout: `would remove ${directory}/stale.sock\nwould remove ${directory}/below/stale.sock\n`,
+    stderr: '',
+  });
+  assert.deepEqual(snapshot(directory), before);
+
+  const cleaned = await run(['clean', directory]);
+  assert.deepEqual(cleaned, { status: 0, stdout: dry.stdout.replaceAll('would remove', 'removed'), stderr: '' });
+  const { 'stale.sock': _gone, below: _below, ...rest } = before;
+  const { 'stale.sock.lock': lockFile, below: _left, ...after } = snapshot(directory);
+  assert.deepEqual(after, rest);
+  assert.ok(lockFile);
+  assert.deepEqual(fs.readdirSync(`${directory}/below`), ['stale.sock.lock']);
+  assert.deepEqual(await run(['clean', directory]), { status: 0, stdout: '', stderr: '' });
+});
+
+test('a path that was named itself and is not stale → it is said why it stays', onLinux, async (t) => {
+  const directory = temporaryDirectory(t);
+  const held = await claim(`${directory}/held.sock`);
+  t.after(() => held.release());
+  fs.writeFileSync(`${directory}/file`, '');
+  assert.deepEqual(await run(['clean', held.address]), {
+    status: 3,
+    stdout: '',
+    stderr: `reuseaddr: Kept ${held.address}: a process has it (see reuseaddr inspect).\n`,
+  });
+  const file = await run(['clean', `${directory}/file`]);
+  assert.deepEqual([file.status, file.stderr], [1, `reuseaddr: ${directory}/file: it is not a socket\n`]);
+  assert.deepEqual(await run(['clean', `${directory}/none`]), { status: 0, stdout: '', stderr: '' });
+  const json = JSON.parse((await run(['clean', '--json', held.address])).stdout) as unknown;
+  assert.deepEqual(json, [{ address: held.address, outcome: 'kept', reason: 'live' }]);
+});
+
+test('somebody has the lock and has not bound yet → the stale socket is left to them', onLinux, async (t) => {
+  const directory = temporaryDirectory(t);
+  leaveStale(`${directory}/app.sock`);
+  const place = guardedPlace(directory, 'app.sock');
+  assert.ok(place);
+  const lockFd = perform(kernel, lock(place, false));
+  assert.ok(typeof lockFd === 'number');
+  t.after(() => kernel.close(lockFd));
+  const inode = inodeAt(place.path);
+  const { status, stderr } = await run(['clean', directory]);
+  assert.equal(status, 1);
+  assert.match(stderr, /^reuseaddr: Cannot clean .*app\.sock: .* has locked it but does not listen/);
+  assert.equal(inodeAt(place.path), inode);
+});
+
+test('somebody binds the name between the first look and the lock → it stays', onLinux, async (t) => {
+  const directory = temporaryDirectory(t);
+  const path = `${directory}/app.sock`;
+  leaveStale(path);
+  const place = guardedPlace(directory, 'app.sock');
+  assert.ok(place);
+  // The kernel asks about the lock file after the first look, and before the lock is taken.
+  const { lstat } = kernel;
+  const servers: net.Server[] = [];
+  t.mock.method(kernel, 'lstat', (asked: string) => {
+    if (asked === place.lockPath && servers.length === 0) {
+      fs.unlinkSync(path);
+      servers.push(net.createServer().listen(path));
+    }
+    return lstat(asked);
+  });
+  t.after(() => servers.forEach((server) => server.close()));
+  assert.deepEqual(removeStale(place), { outcome: 'kept', reason: 'live' });
+  assert.equal(servers.length, 1);
+  assert.ok(fs.lstatSync(path).isSocket());
+});
+
+test('a stale hand-over socket, and a name that a crash has set aside → under the lock of their address', onLinux, async (t) => {
+  const directory = temporaryDirectory(t);
+  fs.writeFileSync(`${directory}/app.sock.lock`, '');
+  leaveStale(`${directory}/app.sock.handover`);
+  leaveStale(`${directory}/.app.sock.reuseaddr-aside`);
+  const place = guardedPlace(directory, 'app.sock');
+  assert.ok(place);
+  const lockFd = perform(kernel, lock(place, false));
+  assert.ok(typeof lockFd === 'number');
+  assert.equal((await run(['clean', directory])).status, 1);
+  assert.equal(fs.readdirSync(directory).length, 3);
+  assert.equal(kernel.close(lockFd), 0);
+  assert.equal((await run(['clean', directory])).status, 0);
+  assert.deepEqual(fs.readdirSync(directory), ['app.sock.lock']);
+});
+
+test('a lock file that holds something else, as PostgreSQL’s does → nothing is touched', onLinux, async (t) => {
+  const directory = temporaryDirectory(t);
+  leaveStale(`${directory}/.s.PGSQL.5432`);
+  fs.writeFileSync(`${directory}/.s.PGSQL.5432.lock`, '412\n/var/lib/postgresql\n');
+  const before = snapshot(directory);
+  const { status, stderr } = await run(['clean', directory]);
+  assert.equal(status, 1);
+  assert.match(stderr, /is not a lock file: it holds something else/);
+  assert.deepEqual(snapshot(directory), before);
+});
+
+test('root cleans somebody’s socket → the lock file is theirs, and they can start there', asRoot, async (t) => {
+  const directory = temporaryDirectory(t, 0o1777);
+  const path = `${directory}/app.sock`;
+  leaveStale(path);
+  fs.chownSync(path, stranger.uid, stranger.gid);
+  fs.chmodSync(path, 0o777);
+  assert.deepEqual(await run(['clean', directory]), { status: 0, stdout: `removed ${path}\n`, stderr: '' });
+  const { uid, gid, mode } = fs.statSync(`${path}.lock`);
+  assert.deepEqual([uid, gid, mode & 0o7777], [stranger.uid, stranger.gid, 0o1600]);
+});
+
+test('a user cleans somebody else’s socket → it stays, and no lock file keeps its owner out', asRoot, async (t) => {
+  const directory = temporaryDirectory(t, 0o777);
+  fs.chmodSync(directory, 0o777);
+  leaveStale(`${directory}/app.sock`);
+  fs.chmodSync(`${directory}/app.sock`, 0o777);
+  const { status, stderr } = await run(['clean', directory], stranger);
+  assert.equal(status, 1);
+  assert.match(stderr, /app\.sock: it belongs to user 0: run this as that user, or as root\.$/m);
+  assert.deepEqual(fs.readdirSync(directory), ['app.sock']);
+});
+
+test('a directory that may not be written to → the error of the system call, and the socket stays', asRoot, async (t) => {
+  const directory = temporaryDirectory(t, 0o755);
+  leaveStale(`${directory}/app.sock`);
+  fs.chownSync(`${directory}/app.sock`, stranger.uid, stranger.gid);
+  const { status, stderr } = await run(['clean', directory], stranger);
+  assert.equal(status, 1);
+  assert.match(stderr, /^reuseaddr: Cannot clean .*EACCES/);
+  assert.deepEqual(fs.readdirSync(directory), ['app.sock']);
+});

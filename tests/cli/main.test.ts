@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { commands } from '#dist/cli/commands.js';
+import { readArguments } from '#dist/cli/arguments.js';
+import { UsageError, type Command } from '#dist/cli/command.js';
+import { temporaryDirectory } from '../support/directory.js';
+import { onLinux } from '../support/privileges.js';
+import { leaveStale, reuseaddr, run, runOnTerminal, runProgram } from './support.js';
+
+const isUsage = /^reuseaddr: .*\nUsage: reuseaddr .*\nTry 'reuseaddr.* --help'\.\n$/;
+
+test('it is called wrongly → usage on stderr, nothing on stdout, status 2', async () => {
+  const wrong = [
+    [],
+    ['none'],
+    ['toString'],
+    ['--none'],
+    ['ls', '--none'],
+    ['ls', '-x'],
+    ['ls', '--json=1'],
+    ['inspect'],
+    ['inspect', '/run/a', '/run/b'],
+    ['inspect', '--lock'],
+    ['clean'],
+    ['clean', '@app'],
+    ['connect', '--wait=soon', '/run/a'],
+    ['completion', 'tcsh'],
+  ];
+  for (const args of wrong) {
+    const { status, stdout, stderr } = await run(args);
+    assert.deepEqual({ args, status, stdout }, { args, status: 2, stdout: '' });
+    assert.match(stderr, isUsage);
+  }
+});
+
+test('an address that is none → the error says why, status 2', async () => {
+  for (const args of [
+    ['inspect', ''],
+    ['inspect', '/run/'],
+    ['connect', ''],
+  ]) {
+    const { status, stderr } = await run(args);
+    assert.equal(status, 2);
+    assert.match(stderr, /^reuseaddr: Cannot (inspect|connect to) /);
+  }
+});
+
+test('--help → every command is listed, and has a page with its options, examples and exit statuses', async () => {
+  const overview = await run(['--help']);
+  assert.deepEqual([overview.status, overview.stderr], [0, '']);
+  for (const [name, { load }] of Object.entries(commands)) {
+    assert.match(overview.stdout, new RegExp(`^  ${name} +\\S`, 'm'));
+    const { command } = await load();
+    assert.equal(command.name, name);
+    assert.ok(command.examples.length > 0);
+    const { status, stdout } = await run([name, '--help']);
+    assert.equal(status, 0);
+    assert.ok(stdout.startsWith(`Usage: reuseaddr ${name} `));
+    for (const option of Object.keys(command.options)) assert.ok(stdout.includes(`--${option}`), option);
+    for (const [line] of command.examples) assert.ok(stdout.includes(line));
+    assert.match(stdout, /^Exit status: 0 /m);
+    assert.ok(Math.max(...stdout.split('\n').map((line) => line.length)) <= 100);
+    assert.equal((await run(['help', name])).stdout, stdout);
+  }
+});
+
+test('--version → that of the package', async () => {
+  const { version } = JSON.parse(fs.readFileSync(join(dirname(reuseaddr), '../../package.json'), 'utf8')) as { version: string };
+  for (const option of ['--version', '-V']) assert.equal((await run([option])).stdout, `${version}\n`);
+});
+
+test('the reader of stdout has gone → no crash, and the work is done', onLinux, async (t) => {
+  const directory = temporaryDirectory(t);
+  for (let number = 0; number < 100; number++) leaveStale(`${directory}/${number}.sock`);
+  for (const command of ['ls', 'clean']) {
+    const pipe = `${process.execPath} ${reuseaddr} ${command} ${directory} | true; echo "$\{PIPESTATUS[0]}"`;
+    assert.deepEqual(await runProgram(['bash', '-c', pipe]), { status: 0, stdout: '0\n', stderr: '' });
+  }
+  assert.deepEqual(
+    fs.readdirSync(directory).filter((name) => name.endsWith('.sock')),
+    [],
+  );
+});
+
+test('stdout can take no more → the error is said, status 1', onLinux, async (t) => {
+  leaveStale(`${temporaryDirectory(t)}/app.sock`);
+  const { status, stderr } = await runProgram(['sh', '-c', `exec ${process.execPath} ${reuseaddr} --help >/dev/full`]);
+  assert.equal(status, 1);
+  assert.match(stderr, /^reuseaddr: cannot write: .*ENOSPC/);
+});
+
+test('colour → on a terminal, unless NO_COLOR is set or it is a dumb one; never in a pipe', onLinux, async () => {
+  const escape = String.fromCharCode(27);
+  assert.ok((await runOnTerminal(['--help'], 80)).includes(`${escape}[1mUsage:`));
+  assert.ok(!(await runOnTerminal(['--help'], 80, { NO_COLOR: '1' })).includes(escape));
+  assert.ok(!(await runOnTerminal(['--help'], 80, { TERM: 'dumb' })).includes(escape));
+  assert.ok(!(await run(['--help'])).stdout.includes(escape));
+});
+
+test('the command starts → what it has not been asked for is not loaded', () => {
+  const loaded = new Set(staticImports(reuseaddr));
+  for (const file of loaded) for (const next of staticImports(file)) loaded.add(next);
+  const names = [...loaded].map((file) => file.slice(dirname(reuseaddr).length + 1)).sort();
+  assert.deepEqual(names, ['arguments.js', 'command.js', 'commands.js', 'status.js', 'terminal.js']);
+});
+
+function staticImports(file: string): string[] {
+  const text = fs.readFileSync(file, 'utf8');
+  return [...text.matchAll(/^(?:import|export) .*from '(\..*)';$/gm)].map((match) => join(dirname(file), match[1]!));
+}
+
+test('a command that runs a program → the options after its first operand are the program’s', () => {
+  const command = {
+    ...nothing,
+    operandsMax: Infinity,
+    optionsEndAtOperand: true,
+    options: { mode: { value: 'MODE', summary: '' }, wait: { value: 'S', valueIsOptional: true, summary: '' } },
+  } as const;
+  const read = (...args: string[]) => {
+    const { operands, options } = readArguments(command, args);
+    return { operands, options: { ...options } };
+  };
+  assert.deepEqual(read('--mode', '660', '@a', 'node', '--mode', '-x'), {
+    operands: ['@a', 'node', '--mode', '-x'],
+    options: { mode: '660' },
+  });
+  assert.deepEqual(read('--wait', '@a', '--', 'node', '--', '-x'), {
+    operands: ['@a', 'node', '--', '-x'],
+    options: { wait: '' },
+  });
+  assert.deepEqual(read('--wait=3', '@a'), { operands: ['@a'], options: { wait: '3' } });
+  assert.throws(() => read('--none', '@a', 'node'), UsageError);
+});
+
+const nothing: Command = {
+  name: 'nothing',
+  operands: '',
+  operandsMin: 0,
+  operandsMax: 0,
+  description: '',
+  options: {},
+  examples: [],
+  run: () => Promise.resolve(0),
+};

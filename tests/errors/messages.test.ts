@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import { test } from 'node:test';
+import { claim, SocketAddressError } from 'reuseaddr';
+import type { Refused, Refusal } from '#dist/claim/refusal.js';
+import { explain } from '#dist/errors/explain.js';
+import { temporaryDirectory } from '../support/directory.js';
+import { Program } from '../support/program.js';
+
+async function refusal(address: string): Promise<SocketAddressError> {
+  const error = await claim(address).then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  assert.ok(error instanceof SocketAddressError, String(error));
+  return error;
+}
+
+test('a held address → the message names pid, command, user, and since when; the fields are Node’s own', async (t) => {
+  const address = `${temporaryDirectory(t)}/app.sock`;
+  const holder = await Program.start(t);
+  await holder.ask('listen', { address });
+  const error = await refusal(address);
+  const user = os.userInfo().username;
+  const pattern = new RegExp(
+    `^Cannot listen on ${address}: process ${holder.pid} \\(node .*holder\\.mjs, user ${user}\\) holds it since \\d\\d:\\d\\d\\. Stop it, `,
+  );
+  assert.match(error.message, pattern);
+  assert.deepEqual(
+    [error.name, error.code, error.errno, error.syscall, error.address, error.reason],
+    ['SocketAddressError', 'EADDRINUSE', -os.constants.errno.EADDRINUSE, 'flock', address, 'held'],
+  );
+  const { pid, uid, user: named, command, since, host } = error.holder!;
+  assert.deepEqual([pid, uid, named, host], [holder.pid, process.getuid?.(), user, undefined]);
+  assert.match(command!, /^node .*holder\.mjs$/);
+  assert.ok(since! <= new Date() && since!.getTime() > Date.now() - 3_600_000);
+  assert.ok(error instanceof Error && error.stack?.includes('errors/messages.test'));
+});
+
+test(
+  'a stray → the message names its process, found in /proc',
+  { skip: process.platform !== 'linux' && 'only Linux' },
+  async (t) => {
+    const address = `${temporaryDirectory(t)}/app.sock`;
+    const program = await Program.start(t);
+    await program.ask('stray', { address });
+    const error = await refusal(address);
+    assert.match(
+      error.message,
+      new RegExp(`process ${program.pid} \\(node .*holder\\.mjs.*\\) listens there without holding the lock`),
+    );
+    assert.deepEqual([error.code, error.reason, error.holder?.pid], ['EADDRINUSE', 'stray', program.pid]);
+  },
+);
+
+test('a lock file whose record lies, is torn, or would write on the terminal → the start goes on; no wrong process is named', async (t) => {
+  const address = `${temporaryDirectory(t)}/app.sock`;
+  const server = net.createServer();
+  const held = await claim(address);
+  t.after(() => held.release());
+  for (const record of [
+    '',
+    '{"reuseaddr":1,',
+    '{"reuseaddr":1,"pid":"x","uid":0,"command":"a","sinceMs":1}\n',
+    '{"reuseaddr":1,"pid":-4,"uid":0,"command":"a","sinceMs":1}\n',
+    '{"reuseaddr":1,"pid":0,"uid":0,"command":"a","sinceMs":1}\n',
+    '{"reuseaddr":1,"pid":4,"uid":0,"command":"a","sinceMs":1e300}\n',
+    `{"reuseaddr":1,"pid":4,"uid":0,"command":"${'a'.repeat(5_000)}`,
+    '{"reuseaddr":1,"pid":4,"uid":0,"command":"a\\u001b[2J\\nb\\u202ec","sinceMs":1,"host":"h\\u0007"}\n',
+  ]) {
+    fs.writeFileSync(`${address}.lock`, record);
+    const error = await refusal(address);
+    assert.deepEqual([error.code, error.reason], ['EADDRINUSE', 'held']);
+    assert.doesNotMatch(error.message, /[\p{Cc}\p{Cf}\p{Zl}]/u);
+    assert.ok(error.message.length < 1_200);
+    if (error.holder?.command !== undefined && error.holder.pid !== process.pid) assert.equal(error.holder.command, 'a?[2J?b?c');
+  }
+  server.close();
+});
+
+test('a crashed holder’s record, and somebody else has the lock → the dead one is not named', async (t) => {
+  const directory = temporaryDirectory(t);
+  const address = `${directory}/app.sock`;
+  const holder = await Program.start(t);
+  await holder.ask('listen', { address });
+  const record = fs.readFileSync(`${address}.lock`, 'utf8');
+  await holder.kill();
+  const held = await claim(address);
+  t.after(() => held.release());
+  fs.writeFileSync(`${address}.lock`, record);
+  assert.notEqual((await refusal(address)).holder?.pid, holder.pid);
+});
+
+const everyRefused: Readonly<Record<Refused, true>> = {
+  held: true,
+  starting: true,
+  stray: true,
+  'not-a-socket': true,
+  'aside-occupied': true,
+  'lock-not-a-file': true,
+  'lock-is-symlink': true,
+  'lock-is-address': true,
+  'lock-has-links': true,
+  'lock-foreign-owner': true,
+  'lock-foreign-content': true,
+  'lock-denied': true,
+  'lock-unstable': true,
+  'no-directory': true,
+  'too-long': true,
+  unstable: true,
+  cancelled: true,
+  system: true,
+};
+
+test('every reason to refuse → one line that says what happened and to which address, and ends as a sentence', () => {
+  for (const refused of Object.keys(everyRefused) as Refused[]) {
+    const why: Refusal = { refused, errno: 'EIO', syscall: 'open', path: '/run/a\nb\u001b.sock' };
+    const { message, reason, code, errno, syscall } = explain('/run/\0a\nb\u001b.sock', why);
+    assert.match(message, /^Cannot listen on \/run\/.*sock: \S.*[.]$/, refused);
+    assert.doesNotMatch(message, /[\p{Cc}]|undefined/u, refused);
+    assert.deepEqual([reason, code, errno, syscall], [refused, 'EIO', -5, 'open']);
+  }
+});

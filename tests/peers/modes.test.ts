@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import net from 'node:net';
+import { test, type TestContext } from 'node:test';
+import { inspect, listen } from 'reuseaddr';
+import { isDead } from '#dist/claim/take.js';
+import { failed, perform, type SystemCall } from '#dist/kernel/kernel.js';
+import { kernel } from '#dist/kernel/posix.js';
+import { temporaryDirectory } from '../support/directory.js';
+import { asRoot, secondStranger, stranger } from '../support/privileges.js';
+import { Program } from '../support/program.js';
+import { asUser, nobody, visit, type User } from './clients.js';
+
+const group = 70_123;
+const member: User = { ...nobody, groups: [group] };
+
+/** Who hears the server, by the mode and the group of its socket. */
+const matrix: readonly (readonly [mode: number, who: string, user: User | undefined, heard: string])[] = [
+  [0o600, 'root', undefined, 'in'],
+  [0o600, 'uid 65534', nobody, 'Permission denied'],
+  [0o600, 'uid 65534 in the group', member, 'Permission denied'],
+  [0o660, 'uid 65534', nobody, 'Permission denied'],
+  [0o660, 'uid 65534 in the group', member, 'in'],
+  [0o640, 'uid 65534 in the group, which may only read', member, 'Permission denied'],
+  [0o606, 'uid 65534', nobody, 'in'],
+  [0o606, 'uid 65534 in the group, whose bits come first', member, 'Permission denied'],
+  [0o666, 'uid 65534', nobody, 'in'],
+  [0o000, 'uid 65534 in the group', member, 'Permission denied'],
+];
+
+for (const mask of [0, 0o022, 0o777]) {
+  test(`G6: umask ${mask.toString(8)}, modes 0600, 0660 and 0666 with a group → the kernel lets in just those whom the mode names`, asRoot, async (t) => {
+    const before = process.umask(mask);
+    t.after(() => process.umask(before));
+    const directory = temporaryDirectory(t, 0o755);
+    const status = () => JSON.stringify(fs.statSync(directory), ['mode', 'uid', 'gid', 'ino']);
+    const directoryBefore = status();
+    for (const [mode, who, user, heard] of matrix) {
+      const server = net.createServer((connection) => connection.end('in'));
+      const held = await listen(server, `${directory}/app.sock`, { mode, group });
+      const said = await visit(held.address, user === undefined ? [] : asUser(user));
+      assert.equal(said, heard, `${who}, mode ${mode.toString(8)}`);
+      await held.release();
+      assert.equal(status(), directoryBefore, 'the directory is as it was');
+    }
+    t.diagnostic(`${matrix.length} clients`);
+  });
+}
+
+test('a directory that others may write to → inspect warns of it, unless it is sticky', async (t) => {
+  const directory = temporaryDirectory(t, 0o700);
+  const path = `${directory}/app.sock`;
+  const server = net.createServer();
+  await using _claim = await listen(server, path);
+  for (const [mode, reason] of [
+    [0o700, undefined],
+    [0o755, undefined],
+    [0o775, 'shared-directory'],
+    [0o757, 'shared-directory'],
+    [0o777, 'shared-directory'],
+    [0o1777, undefined],
+    [0o1775, undefined],
+    [0o2755, undefined],
+  ] as const) {
+    fs.chmodSync(directory, mode);
+    const { state, reason: warned } = await inspect(path);
+    assert.deepEqual([state, warned], ['listening', reason], mode.toString(8));
+  }
+});
+
+/** Leaves a socket file of this mode, as a crash between bind(2) and chmod(2) would. */
+async function leave(t: TestContext, path: string, mode: number): Promise<Program> {
+  const crashed = await Program.start(t, stranger);
+  await crashed.ask('umask', { mask: 0 });
+  await crashed.ask('stray', { address: path });
+  fs.chmodSync(path, mode);
+  return crashed;
+}
+
+for (const mode of [0o000, 0o066, 0o400, 0o500]) {
+  test(`G3: a dead socket of one’s own of mode ${mode.toString(8)}, which its owner may not connect to → the next start of that user removes it`, asRoot, async (t) => {
+    const directory = temporaryDirectory(t, 0o777);
+    const path = `${directory}/app.sock`;
+    await (await leave(t, path, mode)).kill();
+    const next = await Program.start(t, stranger);
+    await next.ask('listen', { address: path });
+    assert.equal(await visit(path, asUser(stranger)), String(next.pid));
+    assert.deepEqual(fs.readdirSync(directory).sort(), ['app.sock', 'app.sock.lock']);
+  });
+}
+
+test('G3: a start is killed at every step under umask 0777, and the next one of that user succeeds', asRoot, async (t) => {
+  // In this process, as that user: the protocol one call at a time, and everything dropped in between.
+  const directory = temporaryDirectory(t, 0o777);
+  const worker = await Program.start(t, { ...stranger, under: [], quiet: true });
+  await worker.ask('umask', { mask: 0o777 });
+  let crashes = 0;
+  for (const mode of [0o600, 0, 0o060]) {
+    const address = `${directory}/${mode}.sock`;
+    await worker.ask('listen', { address, options: { mode } });
+    await worker.ask('release', { address });
+  }
+  await worker.kill();
+  for (const mode of [0o600, 0, 0o060]) {
+    const address = `${directory}/${mode}.sock`;
+    for (const left of ['path', 'aside'] as const) {
+      const crashed = await leave(t, left === 'path' ? address : `${directory}/.${mode}.sock.reuseaddr-aside`, 0);
+      await crashed.kill();
+      const next = await Program.start(t, stranger);
+      await next.ask('umask', { mask: 0o777 });
+      await next.ask('listen', { address, options: { mode } });
+      await next.kill();
+      crashes++;
+    }
+    const last = await Program.start(t, stranger);
+    await last.ask('listen', { address });
+    await last.kill();
+  }
+  t.diagnostic(`${crashes} crashes`);
+});
+
+test('G4: a live stray of one’s own of mode 0 → refused as a stray, its mode is as it was, and it goes on', asRoot, async (t) => {
+  const directory = temporaryDirectory(t, 0o777);
+  const path = `${directory}/app.sock`;
+  const stray = await leave(t, path, 0);
+  const { ino } = fs.lstatSync(path);
+  const next = await Program.start(t, stranger);
+  const { code, reason } = await next.refused('listen', { address: path });
+  assert.deepEqual([code, reason], ['EADDRINUSE', 'stray']);
+  const after = fs.lstatSync(path);
+  assert.deepEqual([after.ino, after.mode & 0o7777], [ino, 0]);
+  assert.equal(await visit(path), String(stray.pid), 'root may connect');
+});
+
+test('G4: a dead socket of another user that one may not connect to → EACCES, its mode and owner are as they were', asRoot, async (t) => {
+  const directory = temporaryDirectory(t, 0o777);
+  const path = `${directory}/app.sock`;
+  await (await leave(t, path, 0)).kill();
+  const before = fs.lstatSync(path);
+  const next = await Program.start(t, secondStranger);
+  const { code, reason, syscall } = await next.refused('listen', { address: path });
+  assert.deepEqual([code, reason, syscall], ['EACCES', 'system', 'probe']);
+  const { mode, uid, ino, ctimeMs } = fs.lstatSync(path);
+  assert.deepEqual([mode, uid, ino, ctimeMs], [before.mode, before.uid, before.ino, before.ctimeMs]);
+});
+
+for (const replacement of ['a file', 'another socket', 'a symlink to a file'] as const) {
+  test(`the socket of mode 0 is replaced by ${replacement} while it is being judged → nothing else has its mode changed`, async (t) => {
+    const directory = temporaryDirectory(t);
+    const path = `${directory}/app.sock`;
+    for (const name of ['app.sock', 'other']) {
+      const fd = kernel.socket();
+      assert.ok(!failed(fd));
+      assert.equal(kernel.bind(fd, `${directory}/${name}`), 0);
+      kernel.close(fd);
+      fs.chmodSync(`${directory}/${name}`, 0);
+    }
+    fs.writeFileSync(`${directory}/precious`, 'text', { mode: 0 });
+    fs.symlinkSync(`${directory}/precious`, `${directory}/link`);
+    const status = kernel.lstat(path);
+    assert.ok(!failed(status));
+    const changed: string[] = [];
+    const verdict = isDead(path, status);
+    let step = verdict.next();
+    while (step.done !== true) {
+      const call: SystemCall = step.value;
+      // Between lstat(2) and open(2): the worst moment.
+      if (call.name === 'open') fs.renameSync(`${directory}/${{ 'a file': 'precious', 'another socket': 'other', 'a symlink to a file': 'link' }[replacement]}`, path);
+      if (call.name === 'chmod') changed.push(call.args[0]);
+      const answer = call.name === 'probe' ? 'EACCES' : perform(kernel, call); // As for a user who is not root.
+      step = verdict.next(answer);
+    }
+    assert.deepEqual([step.value, changed], [{ errno: 'EACCES' }, []]);
+  });
+}

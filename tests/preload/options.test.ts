@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { readEnvironment } from '#dist/preload/options.js';
+
+const none = { wait: false, takeover: false, handover: false };
+
+test('REUSEADDR is not set, or empty → the default', () => {
+  assert.deepEqual(readEnvironment({}), none);
+  assert.deepEqual(readEnvironment({ REUSEADDR: '' }), none);
+  assert.deepEqual(readEnvironment({ REUSEADDR: ' ' }), none);
+});
+
+test('REUSEADDR=off → nothing is installed', () => {
+  assert.equal(readEnvironment({ REUSEADDR: 'off' }), undefined);
+});
+
+test('REUSEADDR is a list → each of its words, in any order', () => {
+  assert.deepEqual(readEnvironment({ REUSEADDR: 'wait' }), { ...none, wait: true });
+  assert.deepEqual(readEnvironment({ REUSEADDR: 'takeover,handover' }), { ...none, takeover: true, handover: true });
+  assert.deepEqual(readEnvironment({ REUSEADDR: 'handover, wait,wait' }), { ...none, wait: true, handover: true });
+});
+
+test('REUSEADDR has a word that is none of ours → an error that says which, and what there is', () => {
+  for (const [text, complaint] of [
+    ['on', /"on".*it has no "on".*"off".*"wait", "takeover", "handover"/],
+    ['Wait', /it has no "Wait"/],
+    ['wait,handoff', /it has no "handoff"/],
+    ['wait,', /a word is missing/],
+    ['off,wait', /"off" cannot be combined/],
+    ['0', /it has no "0"/],
+  ] as const) {
+    assert.throws(() => readEnvironment({ REUSEADDR: text }), { code: 'ERR_REUSEADDR_ENVIRONMENT', message: complaint });
+  }
+});

@@ -1,0 +1,55 @@
+import { execFile } from 'node:child_process';
+import fs from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const tests = fileURLToPath(new URL('../../../tests', import.meta.url));
+
+/**
+ * Installs the packages of `tests/<folder>`, which has a package.json and a lock file of its own, unless they are there. Without
+ * their install scripts. Gives the folder.
+ *
+ * They are installed beside their place and then moved there, so that two tests which do this at the same time don't mix.
+ */
+export async function installPackages(folder: string): Promise<string> {
+  const home = join(tests, folder);
+  const lock = fs.readFileSync(join(home, 'package-lock.json'), 'utf8');
+  const installed = join(home, 'node_modules');
+  const mark = join(installed, '.installed-lock.json');
+  if (fs.existsSync(mark) && fs.readFileSync(mark, 'utf8') === lock) return home;
+
+  const workshop = fs.mkdtempSync(join(home, 'node_modules-'));
+  try {
+    for (const file of ['package.json', 'package-lock.json']) fs.copyFileSync(join(home, file), join(workshop, file));
+    // On Windows npm is a .cmd file, which only a shell can start.
+    const shell = process.platform === 'win32';
+    await promisify(execFile)('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: workshop, shell });
+    fs.writeFileSync(join(workshop, 'node_modules/.installed-lock.json'), lock);
+    fs.rmSync(installed, { recursive: true, force: true });
+    fs.renameSync(join(workshop, 'node_modules'), installed);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY') throw error; // Another test was faster.
+  } finally {
+    fs.rmSync(workshop, { recursive: true, force: true });
+  }
+  return home;
+}
+
+/** A Node.js that tests run on. */
+export interface Runtime {
+  readonly name: string;
+  readonly path: string;
+}
+
+/** The Node that runs this test, and the others of 22, 24 and 26 where their packages are made for this machine. */
+export async function runtimes(): Promise<readonly Runtime[]> {
+  const own = { name: `Node ${process.versions.node.split('.', 1)[0]}`, path: process.execPath };
+  if (process.platform !== 'linux' || process.arch !== 'x64') return [own];
+  const home = await installPackages('runtimes');
+  const others = [22, 24, 26].map((major) => ({
+    name: `Node ${major}`,
+    path: join(home, `node_modules/node-${major}/bin/node`),
+  }));
+  return [own, ...others.filter(({ name }) => name !== own.name)];
+}

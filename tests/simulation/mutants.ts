@@ -1,0 +1,175 @@
+import type { Edit } from './mutate.js';
+import type { Guarantee } from './guarantees.js';
+
+/** The protocol without one of its checks, and the guarantee that breaks. `outsiders`: letters, see `cast`. */
+export interface Mutant {
+  readonly name: string;
+  readonly edits: readonly Edit[];
+  readonly caughtBy: Guarantee['name'];
+  readonly outsiders: string;
+}
+
+export const mutants: readonly Mutant[] = [
+  {
+    name: 'the lock is not taken',
+    edits: [{ file: 'lock', from: 'const locked = yield* flock(place, fd, wait);', to: `const locked = 'locked';` }],
+    caughtBy: 'G2',
+    outsiders: '',
+  },
+  {
+    name: 'inodes are not compared after the lock',
+    edits: [{ file: 'lock', from: 'const named = yield* sys.lstat(lockPath);', to: 'const named = opened;' }],
+    caughtBy: 'G2',
+    outsiders: 'L',
+  },
+  {
+    name: 'any failure of flock counts as held',
+    edits: [{ file: 'lock', from: `if (locked !== 'EAGAIN')`, to: 'if (false)' }],
+    caughtBy: 'G2',
+    outsiders: 'E',
+  },
+  {
+    name: 'the type is not looked at before the probe',
+    edits: [{ file: 'take', from: `    if (status.type !== 'socket')\n        return 'not-a-socket';\n    const`, to: '    const' }],
+    caughtBy: 'G4',
+    outsiders: 'R',
+  },
+  {
+    name: 'a live socket counts as dead',
+    edits: [{ file: 'take', from: `    if (liveness === 'live')\n        return 'live';`, to: `    if (liveness === 'live')\n        return 'proved';` }],
+    caughtBy: 'G4',
+    outsiders: 'S',
+  },
+  {
+    name: 'the probe is a connection of a stream socket',
+    edits: [
+      {
+        file: 'probe',
+        from: '(name) => sys.probe(name)',
+        to: `function* (name) { const fd = yield* sys.connect(name); if (failed(fd)) return fd; yield* sys.close(fd); return 'EPROTOTYPE'; }`,
+      },
+    ],
+    caughtBy: 'G4',
+    outsiders: '',
+  },
+  {
+    name: 'the stale socket is looked for before bind',
+    edits: [{ file: 'bind', from: 'const bound = yield* bindName(place, fd);', to: 'yield* take(place, isDead);\nconst bound = yield* bindName(place, fd);' }],
+    caughtBy: 'G4',
+    outsiders: 'S',
+  },
+  {
+    name: 'the stale socket is unlinked without being set aside',
+    edits: [
+      {
+        file: 'bind',
+        from: 'const taken = yield* take(place, isDead);',
+        to: `const there = yield* sys.lstat(place.path);
+        const verdict = failed(there) ? 'gone' : yield* isDead(place.path, there);
+        const taken = verdict === 'proved' ? { outcome: 'removed', done: yield* sys.unlink(place.path) } : verdict === 'gone' ? { outcome: 'gone' } : { outcome: 'kept', why: verdict };`,
+      },
+    ],
+    caughtBy: 'G4',
+    outsiders: 'T',
+  },
+  {
+    name: 'a release unlinks without setting aside',
+    edits: [
+      {
+        file: 'release',
+        from: 'return take(place, isInode(identity));',
+        to: `return (function* () {
+        const there = yield* sys.lstat(place.path);
+        const ours = typeof there !== 'string' && (yield* isInode(identity)(place.path, there)) === 'proved';
+        return ours ? { outcome: 'removed', done: yield* sys.unlink(place.path) } : { outcome: 'kept', why: 'another-inode' };
+    })();`,
+      },
+    ],
+    caughtBy: 'G4',
+    outsiders: 'T',
+  },
+  {
+    name: 'what was set aside is not proved again',
+    edits: [{ file: 'take', from: 'const second = failed(aside) ? { errno: aside } : yield* proof(asidePath, aside);', to: `const second = 'proved';` }],
+    caughtBy: 'G4',
+    outsiders: 'T',
+  },
+  {
+    name: 'setting aside replaces what is aside',
+    edits: [{ file: 'take', from: `sys.rename(path, asidePath, 'RENAME_NOREPLACE')`, to: `sys.rename(path, asidePath, '')` }],
+    caughtBy: 'G4',
+    outsiders: 'RT',
+  },
+  {
+    name: 'putting back replaces what has the name now',
+    edits: [{ file: 'take', from: `sys.rename(asidePath, path, 'RENAME_NOREPLACE')`, to: `sys.rename(asidePath, path, '')` }],
+    caughtBy: 'G4',
+    outsiders: 'TS',
+  },
+  {
+    name: 'what a crash left aside is forgotten',
+    edits: [{ file: 'bind', from: 'const refused = yield* recoverAside(place);', to: 'const refused = undefined;' }],
+    caughtBy: 'G3',
+    outsiders: '',
+  },
+  {
+    name: 'what a crash left aside is unlinked unseen',
+    edits: [{ file: 'bind', from: `const verdict = yield* isDead(asidePath, aside);`, to: `const verdict = 'proved';` }],
+    caughtBy: 'G4',
+    outsiders: 'T',
+  },
+  {
+    name: 'what a crash left aside is not put back',
+    edits: [{ file: 'bind', from: 'yield* putBack(asidePath, path);', to: 'undefined;' }],
+    caughtBy: 'G3',
+    outsiders: 'T',
+  },
+  {
+    name: 'the bound inode is not asked of the kernel',
+    edits: [{ file: 'bind', from: 'if (comparable && bound.ino', to: 'if (false && bound.ino' }],
+    caughtBy: 'G2',
+    outsiders: 'T',
+  },
+  {
+    name: 'a release does not compare the inode',
+    edits: [{ file: 'take', from: `status.ino === ours.ino && status.dev === ours.dev ? 'proved' : 'another-inode'`, to: `'proved'` }],
+    caughtBy: 'G4',
+    outsiders: 'T',
+  },
+  {
+    name: 'a release closes the socket before it unlinks',
+    edits: [
+      {
+        file: 'release',
+        from: `    const taken = yield* removeSocketFile(place, claim);\n    yield* sys.close(claim.listenFd);`,
+        to: `    yield* sys.close(claim.listenFd);\n    const taken = yield* removeSocketFile(place, claim);`,
+      },
+    ],
+    caughtBy: 'G4',
+    outsiders: 'T',
+  },
+  {
+    name: 'a release closes the lock first',
+    edits: [
+      {
+        file: 'release',
+        from: `    const taken = yield* removeSocketFile(place, claim);\n    yield* sys.close(claim.listenFd);\n    yield* releaseLock(claim);`,
+        to: `    yield* releaseLock(claim);\n    const taken = yield* removeSocketFile(place, claim);\n    yield* sys.close(claim.listenFd);`,
+      },
+    ],
+    caughtBy: 'G5',
+    outsiders: '',
+  },
+  {
+    name: 'the mode is set after bind',
+    edits: [{ file: 'bind', from: 'yield* sys.fchmod(fd, withSticky(place, modeBefore));', to: ';' }],
+    caughtBy: 'G6',
+    outsiders: '',
+  },
+  {
+    name: 'a refused start keeps its lock',
+    edits: [{ file: 'acquire', from: `        yield* sys.close(lockFd);\n        return bound;`, to: '        return bound;' }],
+    caughtBy: 'G8',
+    outsiders: 'S',
+  },
+];

@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict';
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import type * as acquiring from '#dist/claim/acquire.js';
+import type * as releasing from '#dist/claim/release.js';
+import { terms } from './scenarios.js';
+import type { Scheme } from './lives.js';
+
+/** A change to the compiled protocol: the text `from` in `dist/claim/<file>.js`, which must be there exactly once. */
+export interface Edit {
+  readonly file: 'acquire' | 'bind' | 'lock' | 'probe' | 'release' | 'take';
+  readonly from: string;
+  readonly to: string;
+}
+
+const root = new URL('../../../', import.meta.url);
+
+/** Loads the production code with some lines changed. A line that isn't there any more is an error: no mutant dies unnoticed. */
+export async function mutate(name: string, edits: readonly Edit[]): Promise<Scheme> {
+  const folder = new URL(`build/mutants/${encodeURIComponent(name)}/`, root);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  for (const layer of ['claim', 'kernel', 'address']) {
+    cpSync(fileURLToPath(new URL(`dist/${layer}`, root)), fileURLToPath(new URL(layer, folder)), { recursive: true });
+  }
+  for (const { file, from, to } of edits) {
+    const path = new URL(`claim/${file}.js`, folder);
+    const text = readFileSync(path, 'utf8');
+    assert.equal(text.split(from).length - 1, 1, `"${from}" must be in ${file}.js exactly once, or this mutant changes nothing`);
+    writeFileSync(path, text.replace(from, () => to));
+  }
+  const load = (file: string): Promise<unknown> => import(pathToFileURL(fileURLToPath(new URL(`claim/${file}.js`, folder))).href);
+  const { acquire } = (await load('acquire')) as typeof acquiring;
+  const { release } = (await load('release')) as typeof releasing;
+  return { start: (place) => acquire(place, terms), release };
+}

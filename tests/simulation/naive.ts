@@ -1,0 +1,151 @@
+import { refuse } from '#dist/claim/refusal.js';
+import { failed, sys, type Errno, type Operation, type SystemCall } from '#dist/kernel/kernel.js';
+import type { Guarantee } from './guarantees.js';
+import type { Scheme } from './lives.js';
+import type { Claim } from './process.js';
+
+/** A scheme that is in common use, and the guarantee that it breaks. */
+export interface NaiveScheme extends Scheme {
+  readonly name: string;
+  /** Who does so (design, section 2). */
+  readonly usedBy: string;
+  readonly caughtBy: Guarantee['name'];
+}
+
+const open = 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC';
+const create = 'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC';
+
+/** socket(2), bind(2), listen(2). A claim without a lock, or the errno of bind(2). */
+function* plainListen(path: string, lockFd = -1): Operation<Claim | Errno> {
+  const listenFd = (yield* sys.socket()) as number;
+  yield* sys.fchmod(listenFd, 0o600);
+  const bound = yield* sys.bind(listenFd, path);
+  if (failed(bound)) {
+    yield* sys.close(listenFd);
+    return bound;
+  }
+  const named = yield* sys.sock_diag(listenFd);
+  yield* sys.listen(listenFd, 1);
+  return { lockFd, listenFd, identity: failed(named) ? { dev: 0n, ino: 0n } : named };
+}
+
+function* listenOrRefuse(path: string, lockFd?: number): Operation<unknown> {
+  const listening = yield* plainListen(path, lockFd);
+  return failed(listening) ? refuse('stray', listening, 'bind', path) : listening;
+}
+
+function* closeSocket({ listenFd }: Claim): Operation<void> {
+  yield* sys.close(listenFd);
+}
+
+const unlinkFirst: NaiveScheme = {
+  name: 'unlink first',
+  usedBy: 'Redis, gunicorn, uvicorn, asyncio, gRPC, node-ipc',
+  caughtBy: 'G2',
+  *start({ path }) {
+    yield* sys.unlink(path);
+    return yield* listenOrRefuse(path);
+  },
+  release: (_place, claim) => closeSocket(claim),
+};
+
+const unlinkAtExit: NaiveScheme = {
+  name: 'unlink at exit',
+  usedBy: 'libuv, so every plain server.listen(path) of Node',
+  caughtBy: 'G3',
+  start: ({ path }) => listenOrRefuse(path),
+  *release({ path }, { listenFd }) {
+    yield* sys.close(listenFd);
+    yield* sys.unlink(path);
+  },
+};
+
+const connectProbe: NaiveScheme = {
+  name: 'connect-probe, then unlink',
+  usedBy: 'VS Code, most forum answers',
+  caughtBy: 'G2',
+  *start({ path }) {
+    const first = yield* plainListen(path);
+    if (first !== 'EADDRINUSE') return first;
+    const connection = yield* sys.connect(path);
+    if (!failed(connection)) {
+      yield* sys.close(connection);
+      return refuse('stray', 'EADDRINUSE', 'bind', path);
+    }
+    if (connection === 'ECONNREFUSED') yield* sys.unlink(path);
+    return yield* listenOrRefuse(path);
+  },
+  release: unlinkAtExit.release,
+};
+
+/** The pid file is written and then renamed into place, so that it is never torn, and no pid is ever given again. */
+const pidFile: NaiveScheme = {
+  name: 'pid file',
+  usedBy: 'init scripts, and daemons of every kind',
+  caughtBy: 'G2',
+  *start({ path, directory }) {
+    const pidPath = `${directory}/app.pid`;
+    const pid = yield* otherCall<number>('getpid');
+    const draftPath = `${pidPath}.${pid}`;
+    yield* sys.unlink(draftPath);
+    const draft = yield* sys.open(draftPath, create, 0o600);
+    if (failed(draft)) return refuse('system', draft, 'open');
+    yield* sys.pwrite(draft, String(pid));
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const linked = yield* sys.link(draftPath, pidPath);
+      if (linked === 0) {
+        yield* sys.unlink(path);
+        return yield* listenOrRefuse(path, draft);
+      }
+      const holder = yield* readPid(pidPath);
+      if (holder !== undefined && holder !== pid && (yield* otherCall<0 | Errno>('kill', holder)) === 0) break;
+      yield* sys.unlink(pidPath);
+    }
+    yield* sys.close(draft);
+    return refuse('held', 'EADDRINUSE', 'link');
+  },
+  *release({ path, directory }, { listenFd, lockFd }) {
+    yield* sys.close(listenFd);
+    yield* sys.unlink(path);
+    yield* sys.unlink(`${directory}/app.pid`);
+    yield* sys.close(lockFd);
+  },
+};
+
+function* readPid(pidPath: string): Operation<number | undefined> {
+  const fd = yield* sys.open(pidPath, open, 0);
+  if (failed(fd)) return undefined;
+  const content = yield* sys.pread(fd, 20);
+  yield* sys.close(fd);
+  return failed(content) || content.text === '' ? undefined : Number(content.text);
+}
+
+const lockFileUnlinked: NaiveScheme = {
+  name: 'lock file that is unlinked at release',
+  usedBy: 'libwayland, tmux',
+  caughtBy: 'G2',
+  *start({ path, lockPath }) {
+    let lock = yield* sys.open(lockPath, open, 0);
+    if (lock === 'ENOENT') lock = yield* sys.open(lockPath, create, 0o600);
+    if (failed(lock)) return refuse('system', lock, 'open');
+    const locked = yield* sys.flock(lock, 'LOCK_EX|LOCK_NB');
+    if (failed(locked)) {
+      yield* sys.close(lock);
+      return refuse('held', 'EADDRINUSE', 'flock');
+    }
+    yield* sys.unlink(path);
+    return yield* listenOrRefuse(path, lock);
+  },
+  *release({ path, lockPath }, { lockFd, listenFd }) {
+    yield* sys.close(listenFd);
+    yield* sys.unlink(path);
+    yield* sys.unlink(lockPath);
+    yield* sys.close(lockFd);
+  },
+};
+
+export const naiveSchemes: readonly NaiveScheme[] = [unlinkFirst, unlinkAtExit, connectProbe, pidFile, lockFileUnlinked];
+
+function* otherCall<Answer>(name: 'getpid' | 'kill', ...args: number[]): Operation<Answer> {
+  return (yield { name, args } as unknown as SystemCall) as Answer;
+}
