@@ -51,7 +51,7 @@ export function parseAddress(text: string, platform: string, lockPath?: string):
 function parseAbstract(name: string, platform: string, lockPath: string | undefined): AbstractName | BadAddress {
   if (platform !== 'linux') return { bad: 'abstract-unsupported' };
   if (name === '') return { bad: 'empty' };
-  if (byteLength(name) > abstractBytesMax) return { bad: 'abstract-too-long' };
+  if (!fits(name, abstractBytesMax)) return { bad: 'abstract-too-long' };
   if (lockPath !== undefined) return { bad: 'lock-path' };
   return { kind: 'abstract', name };
 }
@@ -59,6 +59,11 @@ function parseAbstract(name: string, platform: string, lockPath: string | undefi
 /** `/run/`, `.` and `/run/..` can only be directories. */
 function isDirectoryName(path: string): boolean {
   return /(^|\/)\.{0,2}$/.test(path);
+}
+
+/** Whether a text has at most so many bytes. Most are so short that nothing has to be encoded to know. */
+export function fits(text: string, bytesMax: number): boolean {
+  return text.length <= bytesMax && (text.length * 3 <= bytesMax || byteLength(text) <= bytesMax);
 }
 
 /** The length in UTF-8, the encoding that Node gives path names. */

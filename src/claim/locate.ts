@@ -1,4 +1,4 @@
-import { byteLength, pathBytesMax, type Pathname } from '../address/address.js';
+import { fits, pathBytesMax, type Pathname } from '../address/address.js';
 import { failed, sys, type Operation } from '../kernel/kernel.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
 
@@ -41,8 +41,8 @@ export function placeOf(directory: string, name: string, lockPath: string | unde
   const path = join(directory, name);
   const bytesMax = platform === 'linux' ? pathBytesMax.linux : pathBytesMax.other;
   const nameBytesMax = platform === 'linux' ? pathBytesMax.linux - descriptorPathBytesMax : 0;
-  const long = byteLength(path) > bytesMax;
-  if (long && byteLength(name) > nameBytesMax) return refuse('too-long', 'ENAMETOOLONG', 'bind', path);
+  const long = !fits(path, bytesMax);
+  if (long && !fits(name, nameBytesMax)) return refuse('too-long', 'ENAMETOOLONG', 'bind', path);
   return { path, directory, lockPath: lockPath ?? `${path}.lock`, asidePath: join(directory, `.${name}.reuseaddr-aside`), long };
 }
 

@@ -1,4 +1,4 @@
-import { byteLength, pathBytesMax } from '../address/address.js';
+import { fits, pathBytesMax } from '../address/address.js';
 import { failed, sys, type Errno, type Operation } from '../kernel/kernel.js';
 
 /** Whether a process is bound to a socket file, or the errno that kept us from knowing. */
@@ -31,7 +31,7 @@ export function* throughSocketFile<Result>(
   path: string,
   call: (name: string) => Operation<Result | Errno>,
 ): Operation<Result | Errno> {
-  if (path.length * 3 <= pathBytesMax.other || byteLength(path) <= pathBytesMax.other) return yield* call(path);
+  if (fits(path, pathBytesMax.other)) return yield* call(path);
   const file = yield* sys.open(path, 'O_PATH|O_NOFOLLOW|O_CLOEXEC', 0);
   if (file === 'ENOSYS') return yield* call(path);
   if (failed(file)) return file;

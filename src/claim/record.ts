@@ -26,10 +26,19 @@ const prefix = '{"reuseaddr":1,';
 const commandCharactersMax = 300;
 const hostCharactersMax = 64;
 
-export function formatRecord(record: HolderRecord): string {
-  const { command, host, ...rest } = record;
-  const text = { ...rest, command: command.slice(0, commandCharactersMax), host: host?.slice(0, hostCharactersMax) };
-  return `${prefix}${JSON.stringify(text).slice(1)}\n`;
+export function formatRecord({ sinceMs, ...process }: HolderRecord): string {
+  return recordOf(formatProcess(process), sinceMs);
+}
+
+/** What a record says of the process, which is the same in all of its records. */
+export function formatProcess({ command, host, ...rest }: Omit<HolderRecord, 'sinceMs'>): string {
+  const shortened = { ...rest, command: command.slice(0, commandCharactersMax), host: host?.slice(0, hostCharactersMax) };
+  return JSON.stringify(shortened).slice(1);
+}
+
+/** A record from what `formatProcess` gave. */
+export function recordOf(process: string, sinceMs: number): string {
+  return `${prefix}"sinceMs":${sinceMs},${process}\n`;
 }
 
 /** Whether a file with this content can be a lock file: a record, one torn short, or what a power cut leaves (NULs). */

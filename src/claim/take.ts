@@ -34,6 +34,7 @@ export function* take(place: Place, proof: Proof): Operation<Taken> {
   if (there === 'ENOENT') return { outcome: 'gone' };
   if (failed(there)) return { outcome: 'failed', errno: there, syscall: 'lstat', path };
   const first = yield* proof(path, there);
+  if (isGone(first)) return { outcome: 'gone' };
   if (first !== 'proved') return { outcome: 'kept', why: first };
 
   const moved = yield* setAside(path, asidePath);
@@ -43,6 +44,7 @@ export function* take(place: Place, proof: Proof): Operation<Taken> {
   const aside = yield* sys.lstat(asidePath);
   if (aside === 'ENOENT') return { outcome: 'gone' };
   const second = failed(aside) ? { errno: aside } : yield* proof(asidePath, aside);
+  if (isGone(second)) return { outcome: 'gone' };
   if (second === 'proved') {
     const removed = yield* sys.unlink(asidePath);
     if (failed(removed) && removed !== 'ENOENT') return { outcome: 'failed', errno: removed, syscall: 'unlink', path: asidePath };
@@ -50,6 +52,11 @@ export function* take(place: Place, proof: Proof): Operation<Taken> {
   }
   const back = yield* putBack(asidePath, path);
   return { outcome: back === 'EEXIST' ? 'left-aside' : 'kept', why: second };
+}
+
+/** Somebody has removed the file while it was being judged: a program without locks that stops, and unlinks its socket. */
+function isGone(verdict: 'proved' | Unproved): boolean {
+  return typeof verdict === 'object' && verdict.errno === 'ENOENT';
 }
 
 /** It is a socket, and no process is bound to it. */

@@ -1,4 +1,4 @@
-import { byteLength, pathBytesMax } from '../address/address.js';
+import { fits, pathBytesMax } from '../address/address.js';
 import { probe, throughSocketFile } from '../claim/probe.js';
 import type { FailedConnect } from '../errors/explain.js';
 import type { Unreachable } from '../errors/error.js';
@@ -28,7 +28,7 @@ function* connectOnce(destination: string): Operation<number | FailedConnect> {
 
 /** A path that doesn't fit sun_path goes through a descriptor of the socket file, which no symlink may lead to. */
 function* connectToFile(path: string): Operation<number | Errno> {
-  if (byteLength(path) <= pathBytesMax.other) return yield* sys.connect(path);
+  if (fits(path, pathBytesMax.other)) return yield* sys.connect(path);
   const real = yield* sys.realpath(path);
   if (failed(real)) return real;
   return yield* throughSocketFile(real.path, (name) => sys.connect(name));

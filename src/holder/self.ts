@@ -1,16 +1,15 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename } from 'node:path';
-import { formatRecord, type HolderRecord } from '../claim/record.js';
+import { formatProcess, recordOf, type HolderRecord } from '../claim/record.js';
 
 type Self = Omit<HolderRecord, 'sinceMs'>;
 
-let self: Self | undefined;
+let self: string | undefined;
 
 /** What this process says of itself in its lock files. */
 export function ownRecord(): string {
-  self ??= describeSelf();
-  return formatRecord({ ...self, sinceMs: Date.now() });
+  return recordOf((self ??= formatProcess(describeSelf())), Date.now());
 }
 
 export function hostName(): string {

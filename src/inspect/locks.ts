@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { FileStatus } from '../kernel/kernel.js';
 
 /** Files that somebody has flock(2)ed, by `lockKey`. */
-export type LockedFiles = ReadonlySet<string>;
+type LockedFiles = ReadonlySet<string>;
 
 /**
  * The files that somebody has flock(2)ed, without touching any: to try a lock could make a starter fail.

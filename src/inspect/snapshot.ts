@@ -2,15 +2,19 @@ import { describeProcess, findProcesses } from '../holder/find.js';
 import type { Holder } from '../holder/holder.js';
 import { failed, type FileStatus } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
-import { fileKey, unixSockets, type UnixSocket } from '../kernel/sockets.js';
-import { lockKey, readLocks, type LockedFiles } from './locks.js';
+import { fileKey, isAddress, unixSockets, type UnixSocket } from '../kernel/sockets.js';
+import { lockKey, readLocks } from './locks.js';
+
+/** How often the table of locks is read for one snapshot. */
+const lockReadingsMax = 3;
 
 /**
- * What the kernel says of all sockets and all locks, each asked once and when it is first needed. So ten thousand sockets cost as few
- * questions as one, and nobody is connected to.
+ * What the kernel says of all sockets and all locks, asked when it is first needed. So ten thousand sockets cost as few questions as
+ * one, and nobody is connected to.
  */
 export class Snapshot {
-  #locks: LockedFiles | 'untold' | undefined;
+  readonly #locks = new Set<string>();
+  #lockReadings = 0;
   #sockets: readonly UnixSocket[] | undefined;
   #byFile: ReadonlyMap<string, UnixSocket> | undefined;
   #byName: ReadonlyMap<string, UnixSocket> | undefined;
@@ -18,10 +22,19 @@ export class Snapshot {
   readonly #holders = new Map<number, Holder>();
   readonly #shared = new Map<string, boolean>();
 
-  /** Whether somebody has this file flock(2)ed. Undefined: this system doesn't tell. */
+  /**
+   * Whether somebody has this file flock(2)ed. Undefined: this system doesn't tell. The table is read in pieces, and a lock that is
+   * given up in between can make the reader miss another: "no" is believed only after it was read again.
+   */
   isLocked(file: Pick<FileStatus, 'dev' | 'ino'>): boolean | undefined {
-    this.#locks ??= readLocks() ?? 'untold';
-    return this.#locks === 'untold' ? undefined : this.#locks.has(lockKey(file));
+    const key = lockKey(file);
+    while (!this.#locks.has(key) && this.#lockReadings < lockReadingsMax) {
+      const locks = readLocks();
+      if (locks === undefined) return undefined;
+      this.#lockReadings++;
+      for (const locked of locks) this.#locks.add(locked);
+    }
+    return this.#locks.has(key);
   }
 
   /** The sockets that have a name, without those that are connections: an accepted one has the name of its listener. */
@@ -71,10 +84,6 @@ export class Snapshot {
     }
     return shared;
   }
-}
-
-function isAddress({ name, type, state }: UnixSocket): boolean {
-  return name !== undefined && (type === 'datagram' || state !== 'connected');
 }
 
 /** Whether the kernel says that the socket's file is on the same device as this one: then their numbers can be compared. */

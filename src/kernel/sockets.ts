@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { endianness } from 'node:os';
-import { addon } from './addon.js';
+import { addon, type FileIdentity } from './addon.js';
 import type { Errno, FileStatus } from './kernel.js';
 import { errnoName } from './posix.js';
 
@@ -24,12 +24,41 @@ export interface UnixSocket {
  * files and queues). Nobody is connected to. On other systems than Linux `ENOSYS`.
  */
 export function unixSockets(): readonly UnixSocket[] | Errno {
+  const first = dump();
+  const second = typeof first === 'number' ? first : dump();
+  if (typeof first === 'number' || typeof second === 'number') return readTable() ?? errnoName(Number(second));
+  // The kernel counts its place in a list that changes meanwhile: when a socket closes, another may be left out, or come twice. Two
+  // lists seldom lack the same one, and of what only the first one has the kernel says whether it is still there. It looks through all
+  // of its list for that, so it is asked about addresses alone: connections come and go by the thousand.
+  const sockets = new Map(second.map((socket) => [socket.inode, socket]));
+  for (const socket of first)
+    if (isAddress(socket) && !sockets.has(socket.inode) && exists(socket)) sockets.set(socket.inode, socket);
+  return [...sockets.values()];
+}
+
+/** Whether it has a name that others can use: an accepted connection has that of its listener. */
+export function isAddress({ name, type, state }: UnixSocket): boolean {
+  return name !== undefined && (type === 'datagram' || state !== 'connected');
+}
+
+function dump(): readonly UnixSocket[] | number {
   const messages = addon().sockDiagDump(anyState, showName | showFile | showQueue);
-  if (typeof messages !== 'number') return parseDump(messages);
+  return typeof messages === 'number' ? messages : parseDump(messages);
+}
+
+const unusedAnswer = new Uint32Array(2) as FileIdentity;
+
+function exists({ inode }: UnixSocket): boolean {
+  const result = addon().sockDiag(inode, unusedAnswer);
+  // It is there, and bound to no file.
+  return result === 0 || errnoName(result) === 'ENOENT';
+}
+
+function readTable(): readonly UnixSocket[] | undefined {
   try {
     return parseTable(readFileSync('/proc/net/unix', 'utf8'));
   } catch {
-    return errnoName(messages);
+    return undefined;
   }
 }
 

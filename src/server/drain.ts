@@ -35,8 +35,10 @@ export function drain(server: Server): void {
 }
 
 /**
- * First the client is told to make no more requests, and to no harm for those that are on their way: with a close at once they would
- * be refused. RFC 9113, section 6.8.
+ * First the client is told to make no more requests, without harm to those that are on their way: with a close at once they would be
+ * refused. RFC 9113, section 6.8.
+ *
+ * A client may have a request that it has not sent yet. It takes that back by itself, as REFUSED_STREAM, and may make it again.
  */
 function closeGracefully(session: Http2Session): void {
   if (session.closed) return;

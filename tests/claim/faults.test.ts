@@ -312,6 +312,9 @@ function runWithFault(scenario: Scenario, directory: string, nth: number, errno:
   } else {
     assert.equal(openDescriptors(), open, `${said()}: a descriptor was left open`);
   }
+  if (calls[nth]?.name === 'flock' && errno !== 'EAGAIN') {
+    assert.ok(isRefusal(outcome) && outcome.refused === 'system', `${said()}: only EAGAIN means that it is held`);
+  }
   // What was put aside and couldn't be put back may have the other one of its two names, but it is there.
   const survivors = new Set([...(world.kept ?? []), place.path, place.asidePath].map(inodeAt));
   for (const inode of files ?? []) assert.ok(inode === undefined || survivors.has(inode), `${said()}: a file was removed`);

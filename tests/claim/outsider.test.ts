@@ -31,6 +31,10 @@ interface Deed {
 interface Outsider {
   readonly name: string;
   readonly act: (place: Place) => Deed;
+  /** What he leaves at the path is a socket. */
+  readonly leavesSocket?: true;
+  /** He removes what is at the path, whoever's it is. */
+  readonly replaces?: true;
 }
 
 function removeFile(path: string): void {
@@ -70,6 +74,7 @@ const outsiders: readonly Outsider[] = [
   },
   {
     name: 'unlinks the socket file',
+    replaces: true,
     act({ path }) {
       removeFile(path);
       return {};
@@ -77,6 +82,8 @@ const outsiders: readonly Outsider[] = [
   },
   {
     name: 'unlinks the socket file and binds the path',
+    leavesSocket: true,
+    replaces: true,
     act({ path }) {
       removeFile(path);
       return his(path, bindSocket(path));
@@ -84,6 +91,7 @@ const outsiders: readonly Outsider[] = [
   },
   {
     name: 'binds the path if it is free',
+    leavesSocket: true,
     act({ path }) {
       if (fs.existsSync(path)) return {};
       return his(path, bindSocket(path));
@@ -91,6 +99,8 @@ const outsiders: readonly Outsider[] = [
   },
   {
     name: 'renames his live socket over the path',
+    leavesSocket: true,
+    replaces: true,
     act({ path }) {
       const end = bindSocket(`${path}.his`);
       fs.chmodSync(`${path}.his`, 0o604);
@@ -100,6 +110,7 @@ const outsiders: readonly Outsider[] = [
   },
   {
     name: 'renames a regular file over the path',
+    replaces: true,
     act({ path }) {
       fs.writeFileSync(`${path}.his`, 'text', { mode: 0o604 });
       fs.renameSync(`${path}.his`, path);
@@ -108,6 +119,7 @@ const outsiders: readonly Outsider[] = [
   },
   {
     name: 'replaces the socket file by a symlink to a file of his',
+    replaces: true,
     act({ path }) {
       fs.writeFileSync(`${path}.his`, 'text', { mode: 0o604 });
       fs.symlinkSync(`${path}.his`, `${path}.link`);
@@ -120,20 +132,28 @@ const outsiders: readonly Outsider[] = [
   },
 ];
 
+/** What was there before: the claim that is released, or a file of somebody else. */
+interface Before {
+  readonly claim?: PathnameClaim;
+  readonly other?: Deed;
+}
+
 interface Scenario {
   readonly name: string;
-  readonly set: (place: Place) => PathnameClaim | undefined;
-  readonly operation: (place: Place, claim: PathnameClaim | undefined) => Operation<unknown>;
+  readonly set: (place: Place) => Before;
+  readonly operation: (place: Place, before: Before) => Operation<unknown>;
+  /** The kernel doesn't tell which inode a socket is bound to. Then only the type tells a file of somebody else from our socket. */
+  readonly withoutSockDiag?: true;
 }
 
 const scenarios: readonly Scenario[] = [
-  { name: 'a first start', set: () => undefined, operation: (place) => acquire(place, terms) },
+  { name: 'a first start', set: () => ({}), operation: (place) => acquire(place, terms) },
   {
     name: 'a start over a stale socket, with a mode that the umask narrows',
     set({ path, lockPath }) {
       fs.writeFileSync(lockPath, '', { mode: 0o600 });
       bindSocket(path)();
-      return undefined;
+      return {};
     },
     operation: (place) => acquire(place, { ...terms, mode: 0o666 }),
   },
@@ -142,69 +162,133 @@ const scenarios: readonly Scenario[] = [
     set(place) {
       const claim = run(kernel, acquire(place, terms));
       assert.ok(!isRefusal(claim));
-      return claim;
+      return { claim };
     },
-    operation: (place, claim) => release(place, claim!),
+    operation: (place, { claim }) => release(place, claim!),
+  },
+  {
+    name: 'a first start without sock_diag(7)',
+    set: () => ({}),
+    operation: (place) => acquire(place, terms),
+    withoutSockDiag: true,
+  },
+  {
+    name: 'a start after a crash that left a live socket aside',
+    set: ({ asidePath }) => ({ other: his(asidePath, bindSocket(asidePath)) }),
+    operation: (place) => acquire(place, terms),
   },
 ];
 
 /** The real kernel, with something that happens just before its `nth` call. */
-function interrupted(nth: number, act: () => void, calls: string[]): Kernel {
+function interrupted(nth: number, act: () => void, calls: string[], withoutSockDiag: boolean): Kernel {
   const answer = (call: SystemCall): unknown => {
     if (calls.push(call.name) - 1 === nth) act();
-    return call.name === 'nanosleep' ? 0 : perform(kernel, call);
+    if (call.name === 'nanosleep') return 0;
+    return withoutSockDiag && call.name === 'sock_diag' ? 'ENOSYS' : perform(kernel, call);
   };
-  return new Proxy(kernel, { get: (_, name) => (...args: unknown[]) => answer({ name, args } as unknown as SystemCall) });
+  return new Proxy(kernel, {
+    get:
+      (_, name) =>
+      (...args: unknown[]) =>
+        answer({ name, args } as unknown as SystemCall),
+  });
 }
 
 /** Runs one schedule. Gives the calls that were made. */
 function runSchedule(scenario: Scenario, outsider: Outsider, directory: string, nth: number): readonly string[] {
   fs.mkdirSync(directory);
-  const before = openDescriptors();
+  const open = openDescriptors();
   const place = run(kernel, locate({ kind: 'pathname', path: `${directory}/app.sock` }, process.platform));
   assert.ok(!isRefusal(place));
-  const claim = scenario.set(place);
+  const before = scenario.set(place);
   const calls: string[] = [];
   let deed: Deed = {};
   const outcome = run(
-    interrupted(nth, () => (deed = outsider.act(place)), calls),
-    scenario.operation(place, claim),
+    interrupted(nth, () => (deed = outsider.act(place)), calls, scenario.withoutSockDiag === true),
+    scenario.operation(place, before),
   );
   const schedule = `${scenario.name}; before call ${nth}, ${calls[nth]}, somebody ${outsider.name}; ${inspect(outcome)}`;
 
-  if (deed.inode !== undefined) {
-    const files = [place.path, place.asidePath].map((path) => fs.lstatSync(path, { bigint: true, throwIfNoEntry: false }));
-    const survivor = files.find((file) => file?.ino === deed.inode);
+  const foreign: readonly Deed[] = [deed, before.other ?? {}];
+  for (const { inode, mode } of foreign) {
+    // A file of somebody else that the outsider replaced himself is none of our business.
+    if (inode === undefined || (inode === before.other?.inode && outsider.replaces === true)) continue;
+    const files: readonly (fs.BigIntStats | undefined)[] = [place.path, place.asidePath].map((path) =>
+      fs.lstatSync(path, { bigint: true, throwIfNoEntry: false }),
+    );
+    const survivor = files.find((file) => file?.ino === inode);
     assert.ok(survivor !== undefined, `his file is gone: ${schedule}`);
-    assert.equal(survivor.mode, deed.mode, `his file was changed: ${schedule}`);
+    assert.equal(survivor.mode, mode, `his file was changed: ${schedule}`);
   }
   const won = typeof outcome === 'object' && outcome !== null && 'lockFd' in outcome;
   // From the comparison of the inodes on, nothing helps against it: docs/guarantees.md.
   const compared = calls.indexOf('lstat', calls.indexOf('flock'));
   if (deed.holds && nth <= compared) assert.ok(!won, `two have the claim: ${schedule}`);
+  if (won && nth <= compared && deed.inode === undefined && outsider.replaces === undefined) {
+    const second = run(kernel, acquire(place, terms));
+    assert.ok(isRefusal(second) && second.refused === 'held', `the lock is not at its path, ${inspect(second)}: ${schedule}`);
+  }
   if (won) run(kernel, release(place, outcome as PathnameClaim));
   deed.end?.();
+  before.other?.end?.();
   const next = run(kernel, acquire(place, terms));
   assert.ok(!isRefusal(next), `the next start is refused, ${inspect(next)}: ${schedule}`);
   run(kernel, release(place, next));
-  assert.equal(openDescriptors(), before, `a descriptor was left open: ${schedule}`);
+  assert.equal(openDescriptors(), open, `a descriptor was left open: ${schedule}`);
   fs.rmSync(directory, { recursive: true });
   return calls;
 }
 
 for (const scenario of scenarios) {
-  for (const outsider of outsiders) {
-    test(`G1, G4, G5: ${scenario.name}, and before each of its calls somebody ${outsider.name} → what is his stays`, onLinux, (t) => {
-      const umask = process.umask(0o022);
-      t.after(() => process.umask(umask));
-      const directory = temporaryDirectory(t);
-      let schedules = 0;
-      for (let nth = 0; ; nth++) {
-        const calls = runSchedule(scenario, outsider, `${directory}/${nth}`, nth);
-        if (nth >= calls.length) break;
-        schedules++;
-      }
-      t.diagnostic(`${schedules} schedules`);
-    });
+  for (const outsider of outsiders.filter(({ leavesSocket }) => !(scenario.withoutSockDiag && leavesSocket))) {
+    test(
+      `G1, G4, G5: ${scenario.name}, and before each of its calls somebody ${outsider.name} → what is his stays`,
+      onLinux,
+      (t) => {
+        const umask = process.umask(0o022);
+        t.after(() => process.umask(umask));
+        const directory = temporaryDirectory(t);
+        let schedules = 0;
+        for (let nth = 0; ; nth++) {
+          const calls = runSchedule(scenario, outsider, `${directory}/${nth}`, nth);
+          if (nth >= calls.length) break;
+          schedules++;
+        }
+        t.diagnostic(`${schedules} schedules`);
+      },
+    );
   }
+}
+
+/** The real kernel, with something that happens while the protocol rests for the `nth` time, from 0. */
+function whileResting(nth: number, act: () => void): Kernel {
+  let rests = 0;
+  const nanosleep = (): 0 => {
+    if (rests++ === nth) act();
+    return 0;
+  };
+  return new Proxy(kernel, { get: (real, name: keyof Kernel) => (name === 'nanosleep' ? nanosleep : real[name]) });
+}
+
+for (const rest of [0, 4]) {
+  test(`G3: the holder is being killed and has closed its lock, its socket only at our rest ${rest} → the start waits for that`, (t) => {
+    const place = run(kernel, locate({ kind: 'pathname', path: `${temporaryDirectory(t)}/app.sock` }, process.platform));
+    assert.ok(!isRefusal(place));
+    const claim = run(whileResting(rest, bindSocket(place.path)), acquire(place, terms));
+    assert.ok(!isRefusal(claim), inspect(claim));
+    run(kernel, release(place, claim));
+  });
+
+  test(`G3: a cleaner has the lock file locked while it looks at its age, until our rest ${rest} → the start succeeds`, (t) => {
+    const place = run(kernel, locate({ kind: 'pathname', path: `${temporaryDirectory(t)}/app.sock` }, process.platform));
+    assert.ok(!isRefusal(place));
+    const cleaner = run(kernel, lock(place, false));
+    assert.ok(typeof cleaner === 'number');
+    const claim = run(
+      whileResting(rest, () => kernel.close(cleaner)),
+      acquire(place, terms),
+    );
+    assert.ok(!isRefusal(claim), inspect(claim));
+    run(kernel, release(place, claim));
+  });
 }

@@ -35,6 +35,7 @@ test('the newcomer is killed before each of its system calls → the holder goes
     await holder.ask('listen', { address, options: both });
     await newcomer.ask('signalBeforeStep', { step: steps, signal: 'SIGKILL' });
     survived = await newcomer.ask('listen', { address, options: both }).then(() => true, ({ code }) => assert.equal(code, 'EXITED') ?? false);
+    await holder.ask('settled');
     if (survived) await assertHolds(newcomer, address, third);
     else if ((await holder.ask<string[]>('events', { address })).includes('handover')) {
       // It had said that it is ready, the holder believed it, and then it died. This can't be told from an ordinary crash.

@@ -45,6 +45,17 @@ test('release twice, or release after server.close() → done once; the socket o
   assert.equal(inodeAt(path), undefined);
 });
 
+test('release twice, and somebody has been given the numbers of our descriptors meanwhile → his stay open', async (t) => {
+  const directory = temporaryDirectory(t);
+  for (const make of [claim, (path: string) => listen(net.createServer(), path)]) {
+    const held = await make(`${directory}/app.sock`);
+    await held.release();
+    const others = Array.from({ length: 8 }, () => fs.openSync('/dev/null', 'r'));
+    await held.release();
+    for (const fd of others) fs.closeSync(fd); // It throws where somebody has closed it.
+  }
+});
+
 test('a server that listens elsewhere by now → release of its former claim does not close it', async (t) => {
   const directory = temporaryDirectory(t);
   const server = net.createServer((connection) => connection.end('here'));

@@ -15,6 +15,8 @@ export interface Exploration {
   /** The longest of the shortest ways to a state. */
   readonly steps: number;
   readonly violation?: Violation;
+  /** All worlds that were met. */
+  readonly worlds: readonly World[];
 }
 
 export interface Violation {
@@ -71,9 +73,12 @@ class Explorer {
     for (let id = 0; id < this.#store.count; id++) {
       this.#graph.firstEdge.push(this.#graph.edges.length);
       this.#store.read(id, from);
+      let stuck = true;
       for (let index = 0; index < this.#moves.length; index++) {
         const move = this.#moves[index]!;
-        if (!this.#machine.move(from, move, to) || this.#isExcluded(from, move)) continue;
+        if (!this.#machine.move(from, move, to)) continue;
+        stuck = false;
+        if (this.#isExcluded(from, move)) continue;
         const found = this.#breachInStep(from, move, to);
         if (found) return this.#report(steps.at(id) + 1, this.#violation(found, id, move));
         this.#machine.canonicalize(to);
@@ -86,13 +91,21 @@ class Explorer {
         if (wrong) return this.#report(steps.at(next), this.#violation(wrong, id, move));
         if (next >= statesMax) throw new Error(`${this.#machine.scenario.name}: more than ${statesMax} states`);
       }
+      const waiting = stuck ? this.#waiting(from) : undefined;
+      if (waiting) return this.#report(steps.at(id), this.#violation(waiting, id));
     }
     this.#graph.firstEdge.push(this.#graph.edges.length);
     return { ...this.#report(steps.at(this.#store.count - 1)), schedules: countSchedules(this.#graph as Graph) };
   }
 
+  /** Nobody can move: has everybody come to his end? */
+  #waiting(state: State): Found | undefined {
+    const process = this.#machine.scenario.processes.findIndex((_process, i) => this.#machine.position(state, i).callId >= 0);
+    return process < 0 ? undefined : { guarantee: 'G3', what: `process ${process} waits for ever` };
+  }
+
   #report(steps: number, violation?: Violation): Exploration {
-    const counts = { states: this.#store.count, transitions: this.#graph.edges.length, steps };
+    const counts = { states: this.#store.count, transitions: this.#graph.edges.length, steps, worlds: this.#machine.worlds.values };
     return violation ? { ...counts, violation } : counts;
   }
 
@@ -151,10 +164,11 @@ class Explorer {
     return firstBreach(this.#freshStart, (guarantee) => guarantee.afterFreshStart!(outcome));
   }
 
-  #violation({ guarantee, what }: Found, parent: number, last: Move): Violation {
+  #violation({ guarantee, what }: Found, parent: number, last?: Move): Violation {
     const ids = [];
     for (let id = parent; id !== 0; id = Math.floor(this.#parents.at(id) / this.#moves.length)) ids.unshift(id);
     const targets = ids.map((id) => this.#read(id));
+    if (!last) return { guarantee, what, moves: this.#concrete(targets) };
     const end = this.#read(parent);
     this.#machine.move(this.#read(parent), last, end);
     this.#machine.canonicalize(end);

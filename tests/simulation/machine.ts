@@ -18,6 +18,8 @@ export interface Scenario {
   readonly guarantees: readonly Guarantee[];
   /** A start of one more process, alone, for G3. */
   readonly freshStart: () => Operation<unknown>;
+  /** False: positions are told apart by all that led to them. For the check that this makes no difference. */
+  readonly forgets?: boolean;
   /** Moves after which nothing is promised; they are not explored. */
   readonly excludes?: (moment: Moment, mover: number, call: SystemCall) => boolean;
 }
@@ -46,7 +48,7 @@ const half = -2;
 export class Machine {
   readonly scenario: Scenario;
   readonly worlds: Numbers<World> = new Numbers();
-  readonly histories: Histories = new Histories();
+  readonly histories: Histories;
   /** Is told each call that a move consists of. */
   watch: ((past: Past) => void) | undefined;
   readonly #made = new Map<number, number>();
@@ -60,6 +62,7 @@ export class Machine {
 
   constructor(scenario: Scenario) {
     this.scenario = scenario;
+    this.histories = new Histories(scenario.forgets);
     this.#orders = permutations(scenario.alike).map((order) => scenario.processes.map((_process, i) => order[i] ?? i));
   }
 

@@ -1,12 +1,16 @@
 import type { Edit } from './mutate.js';
 import type { Guarantee } from './guarantees.js';
 
-/** The protocol without one of its checks, and the guarantee that breaks. `outsiders`: letters, see `cast`. */
+/** The protocol without one of its checks, the guarantee that breaks, and the scenario in which it does. */
 export interface Mutant {
   readonly name: string;
   readonly edits: readonly Edit[];
   readonly caughtBy: Guarantee['name'];
-  readonly outsiders: string;
+  /** 1 unless said. */
+  readonly processes?: number;
+  /** The letters of the outsiders (`outsiders.ts`). */
+  readonly with: string;
+  readonly flockErrno?: 'ENOLCK';
 }
 
 export const mutants: readonly Mutant[] = [
@@ -14,31 +18,34 @@ export const mutants: readonly Mutant[] = [
     name: 'the lock is not taken',
     edits: [{ file: 'lock', from: 'const locked = yield* flock(place, fd, wait);', to: `const locked = 'locked';` }],
     caughtBy: 'G2',
-    outsiders: '',
+    processes: 2,
+    with: '',
   },
   {
     name: 'inodes are not compared after the lock',
     edits: [{ file: 'lock', from: 'const named = yield* sys.lstat(lockPath);', to: 'const named = opened;' }],
     caughtBy: 'G2',
-    outsiders: 'L',
+    processes: 2,
+    with: 'L',
   },
   {
     name: 'any failure of flock counts as held',
     edits: [{ file: 'lock', from: `if (locked !== 'EAGAIN')`, to: 'if (false)' }],
     caughtBy: 'G2',
-    outsiders: 'E',
+    with: '',
+    flockErrno: 'ENOLCK',
   },
   {
     name: 'the type is not looked at before the probe',
     edits: [{ file: 'take', from: `    if (status.type !== 'socket')\n        return 'not-a-socket';\n    const`, to: '    const' }],
     caughtBy: 'G4',
-    outsiders: 'R',
+    with: 'R',
   },
   {
     name: 'a live socket counts as dead',
     edits: [{ file: 'take', from: `    if (liveness === 'live')\n        return 'live';`, to: `    if (liveness === 'live')\n        return 'proved';` }],
     caughtBy: 'G4',
-    outsiders: 'S',
+    with: 'S',
   },
   {
     name: 'the probe is a connection of a stream socket',
@@ -50,13 +57,14 @@ export const mutants: readonly Mutant[] = [
       },
     ],
     caughtBy: 'G4',
-    outsiders: '',
+    processes: 2,
+    with: '',
   },
   {
     name: 'the stale socket is looked for before bind',
     edits: [{ file: 'bind', from: 'const bound = yield* bindName(place, fd);', to: 'yield* take(place, isDead);\nconst bound = yield* bindName(place, fd);' }],
     caughtBy: 'G4',
-    outsiders: 'S',
+    with: 'S',
   },
   {
     name: 'the stale socket is unlinked without being set aside',
@@ -70,7 +78,7 @@ export const mutants: readonly Mutant[] = [
       },
     ],
     caughtBy: 'G4',
-    outsiders: 'T',
+    with: 'T',
   },
   {
     name: 'a release unlinks without setting aside',
@@ -86,55 +94,55 @@ export const mutants: readonly Mutant[] = [
       },
     ],
     caughtBy: 'G4',
-    outsiders: 'T',
+    with: 'T',
   },
   {
     name: 'what was set aside is not proved again',
     edits: [{ file: 'take', from: 'const second = failed(aside) ? { errno: aside } : yield* proof(asidePath, aside);', to: `const second = 'proved';` }],
     caughtBy: 'G4',
-    outsiders: 'T',
+    with: 'T',
   },
   {
     name: 'setting aside replaces what is aside',
     edits: [{ file: 'take', from: `sys.rename(path, asidePath, 'RENAME_NOREPLACE')`, to: `sys.rename(path, asidePath, '')` }],
     caughtBy: 'G4',
-    outsiders: 'RT',
+    with: 'RT',
   },
   {
     name: 'putting back replaces what has the name now',
     edits: [{ file: 'take', from: `sys.rename(asidePath, path, 'RENAME_NOREPLACE')`, to: `sys.rename(asidePath, path, '')` }],
     caughtBy: 'G4',
-    outsiders: 'TS',
+    with: 'TS',
   },
   {
     name: 'what a crash left aside is forgotten',
     edits: [{ file: 'bind', from: 'const refused = yield* recoverAside(place);', to: 'const refused = undefined;' }],
     caughtBy: 'G3',
-    outsiders: '',
+    with: '',
   },
   {
     name: 'what a crash left aside is unlinked unseen',
     edits: [{ file: 'bind', from: `const verdict = yield* isDead(asidePath, aside);`, to: `const verdict = 'proved';` }],
     caughtBy: 'G4',
-    outsiders: 'T',
+    with: 'T',
   },
   {
     name: 'what a crash left aside is not put back',
     edits: [{ file: 'bind', from: 'yield* putBack(asidePath, path);', to: 'undefined;' }],
     caughtBy: 'G3',
-    outsiders: 'T',
+    with: 'T',
   },
   {
     name: 'the bound inode is not asked of the kernel',
     edits: [{ file: 'bind', from: 'if (comparable && bound.ino', to: 'if (false && bound.ino' }],
     caughtBy: 'G2',
-    outsiders: 'T',
+    with: 'T',
   },
   {
     name: 'a release does not compare the inode',
     edits: [{ file: 'take', from: `status.ino === ours.ino && status.dev === ours.dev ? 'proved' : 'another-inode'`, to: `'proved'` }],
     caughtBy: 'G4',
-    outsiders: 'T',
+    with: 'T',
   },
   {
     name: 'a release closes the socket before it unlinks',
@@ -146,7 +154,7 @@ export const mutants: readonly Mutant[] = [
       },
     ],
     caughtBy: 'G4',
-    outsiders: 'T',
+    with: 'T',
   },
   {
     name: 'a release closes the lock first',
@@ -157,19 +165,19 @@ export const mutants: readonly Mutant[] = [
         to: `    yield* releaseLock(claim);\n    const taken = yield* removeSocketFile(place, claim);\n    yield* sys.close(claim.listenFd);`,
       },
     ],
-    caughtBy: 'G5',
-    outsiders: '',
+    caughtBy: 'G3',
+    with: '',
   },
   {
     name: 'the mode is set after bind',
     edits: [{ file: 'bind', from: 'yield* sys.fchmod(fd, withSticky(place, modeBefore));', to: ';' }],
     caughtBy: 'G6',
-    outsiders: '',
+    with: '',
   },
   {
     name: 'a refused start keeps its lock',
     edits: [{ file: 'acquire', from: `        yield* sys.close(lockFd);\n        return bound;`, to: '        return bound;' }],
     caughtBy: 'G8',
-    outsiders: 'S',
+    with: 'S',
   },
 ];

@@ -3,6 +3,7 @@ import { failed, sys, type Errno, type Operation, type SystemCall } from '#dist/
 import type { Guarantee } from './guarantees.js';
 import type { Scheme } from './lives.js';
 import type { Claim } from './process.js';
+import type { World } from './world.js';
 
 /** A scheme that is in common use, and the guarantee that it breaks. */
 export interface NaiveScheme extends Scheme {
@@ -10,6 +11,8 @@ export interface NaiveScheme extends Scheme {
   /** Who does so (design, section 2). */
   readonly usedBy: string;
   readonly caughtBy: Guarantee['name'];
+  /** What is there before, where it is not a stale socket. */
+  readonly before?: (world: World) => World;
 }
 
 const open = 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC';
@@ -53,6 +56,7 @@ const unlinkAtExit: NaiveScheme = {
   name: 'unlink at exit',
   usedBy: 'libuv, so every plain server.listen(path) of Node',
   caughtBy: 'G3',
+  before: (empty) => empty,
   start: ({ path }) => listenOrRefuse(path),
   *release({ path }, { listenFd }) {
     yield* sys.close(listenFd);

@@ -1,9 +1,27 @@
 import type { Place } from '#dist/claim/locate.js';
 import { failed, sys, type Operation } from '#dist/kernel/kernel.js';
+import type { Member } from './machine.js';
 import type { Phase, Standing } from './process.js';
 
+/** Where the renamer's file is before. */
+export const otherPath = '/run/other';
+
+/** The outsiders of these letters, in their order. */
+export function outsiders(place: Place, letters: string): Member[] {
+  const lives: Readonly<Record<string, Phase>> = {
+    K: cleaner(place),
+    L: unlinker(place.lockPath),
+    M: unlinker(place.lockPath),
+    R: renamer(otherPath, place.path),
+    S: stranger(place, false),
+    T: stranger(place, true),
+    U: unlinker(place.path),
+  };
+  return [...letters].map((letter) => ({ letter, life: lives[letter]! }));
+}
+
 /** A program that knows nothing of the lock: it does its few calls, at any moments, and stays. It may die at any moment. */
-export function outsider(name: string, calls: () => Operation<unknown>, dies = false): Phase {
+function outsider(name: string, calls: () => Operation<unknown>, dies = false): Phase {
   const standing = (doing: Standing['doing']): Standing => ({ role: 'outsider', doing });
   const over: Phase = { key: `${name} over`, first: standing('done'), then: standing('done') };
   const dead = dies && { crash: { phase: () => over, closesAll: true } };
@@ -11,18 +29,18 @@ export function outsider(name: string, calls: () => Operation<unknown>, dies = f
   return { key: name, first: standing('idle'), then: standing('meddling'), begin: calls, next: () => ({ phase: stays }), ...dead };
 }
 
-/** Somebody who removes a file. */
-export function unlinker(path: string): Phase {
+/** L, M, U: somebody who removes a file. */
+function unlinker(path: string): Phase {
   return outsider(`unlink ${path}`, () => sys.unlink(path));
 }
 
-/** Somebody who renames a regular file over the path. */
-export function renamer(from: string, to: string): Phase {
+/** R: somebody who renames a regular file over the path. */
+function renamer(from: string, to: string): Phase {
   return outsider(`rename ${from}`, () => sys.rename(from, to, ''));
 }
 
-/** A program that binds the path as most do; `unlinksFirst` as many do. */
-export function stranger({ path }: Place, unlinksFirst: boolean): Phase {
+/** S, T: a program that binds the path without the lock, and may die; T unlinks it first, as many do. */
+function stranger({ path }: Place, unlinksFirst: boolean): Phase {
   return outsider(
     `stranger ${unlinksFirst}`,
     function* () {
@@ -36,8 +54,8 @@ export function stranger({ path }: Place, unlinksFirst: boolean): Phase {
   );
 }
 
-/** systemd-tmpfiles(8): locks a file for a moment while it looks at its age. */
-export function cleaner({ lockPath }: Place): Phase {
+/** K: systemd-tmpfiles(8): locks a file for a moment while it looks at its age. */
+function cleaner({ lockPath }: Place): Phase {
   return outsider('cleaner', function* () {
     const fd = yield* sys.open(lockPath, 'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
     if (failed(fd)) return;

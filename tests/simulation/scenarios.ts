@@ -5,7 +5,8 @@ import { release } from '#dist/claim/release.js';
 import type { SystemCall } from '#dist/kernel/kernel.js';
 import { allGuarantees, askedMode, type Moment } from './guarantees.js';
 import { life, type LifeOptions, type Scheme } from './lives.js';
-import type { Member, Scenario } from './machine.js';
+import type { Scenario } from './machine.js';
+import { otherPath, outsiders } from './outsiders.js';
 import { emptyWorld, hasLock, putFile, type World } from './world.js';
 
 export const place: Place = {
@@ -16,15 +17,24 @@ export const place: Place = {
   long: false,
 };
 
+/** No record: it is for people, no decision rests on it, and each state would come twice. */
 export const terms: Terms = { mode: askedMode, backlog: 1, record: '' };
 
 export const production: Scheme = { start: () => acquire(place, terms), release };
 
+/** The same with a record in the lock file, to see that this is so. */
+export const productionWithRecord: Scheme = { start: () => acquire(place, { ...terms, record: '{"reuseaddr":1,"pid":1}\n' }), release };
+
+/** The same, but a start waits for a lock that is taken. */
+export const standby: Scheme = { start: () => acquire(place, terms, true), release };
+
 export interface Cast extends LifeOptions {
+  /** How many processes use the scheme: A, B, C. */
   readonly processes: number;
-  readonly outsiders?: readonly Member[];
+  /** The letters of the outsiders that take part. */
+  readonly with?: string;
   readonly scheme?: Scheme;
-  /** What is there before: a socket file that a server left when it crashed, by default. */
+  /** What is there before. By default a socket file that a server left when it crashed. */
   readonly before?: (world: World) => World;
 }
 
@@ -32,8 +42,8 @@ export interface Cast extends LifeOptions {
 export function scenario(name: string, cast: Cast, more: Partial<Scenario> = {}): Scenario {
   const scheme = cast.scheme ?? production;
   const first = life(scheme, place, cast);
-  const own = Array.from({ length: cast.processes }, (_, i) => ({ letter: 'ABCDEF'[i]!, life: first }));
-  const processes = [...own, ...(cast.outsiders ?? [])];
+  const own = Array.from({ length: cast.processes }, (_, i) => ({ letter: 'ABC'[i]!, life: first }));
+  const processes = [...own, ...outsiders(place, cast.with ?? '')];
   const before = cast.before ?? staleSocket;
   return {
     name,
@@ -47,8 +57,9 @@ export function scenario(name: string, cast: Cast, more: Partial<Scenario> = {})
   };
 }
 
+/** A stale socket at the path, and a regular file that somebody may rename over it. */
 export function staleSocket(world: World): World {
-  return putFile(world, place.path, 'socket');
+  return putFile(putFile(world, place.path, 'socket'), otherPath, 'file', 'precious');
 }
 
 /**

@@ -203,6 +203,7 @@ const table: Table = {
     return 0;
   },
   probe(caller, name) {
+    if (name.startsWith('\0')) return 'ENOTSUP'; // Datagram and stream sockets have abstract names apart.
     const socket = socketNamed(caller, name);
     return typeof socket === 'string' ? socket : 'EPROTOTYPE';
   },

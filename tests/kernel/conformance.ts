@@ -1,0 +1,249 @@
+import { sys, type FileStatus, type FileType, type Operation, type OpenFlags } from '#dist/kernel/kernel.js';
+
+/** A little scenario whose answers must be the same from every kernel that the protocol runs on. */
+export interface Conformance {
+  readonly name: string;
+  /** Files that are there before: name, type, and content or target. */
+  readonly files?: readonly (readonly [name: string, type: FileType, text: string])[];
+  /** `d` is an empty directory. Gives all that there is to compare. */
+  readonly run: (d: string) => Operation<unknown>;
+}
+
+const rdwr = 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC';
+const create = 'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC';
+const rdonly = 'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC';
+const path = 'O_PATH|O_NOFOLLOW|O_CLOEXEC';
+const flags: readonly OpenFlags[] = [rdwr, create, rdonly, path];
+
+export const conformance: readonly Conformance[] = [
+  {
+    name: 'a name is bound twice → EADDRINUSE, and the first socket keeps it',
+    *run(d) {
+      const [a, b] = [yield* opened(sys.socket()), yield* opened(sys.socket())];
+      const answers = [yield* sys.bind(a, `${d}/s`), yield* sys.bind(b, `${d}/s`), yield* sys.probe(`${d}/s`)];
+      return [...answers, yield* sys.bind(a, `${d}/other`), yield* sys.lstat(`${d}/other`), yield* closed(a, b)];
+    },
+  },
+  {
+    name: 'bind on anything that has the name, or without a directory → refused',
+    files: [['file', 'file', 'x'], ['directory', 'directory', ''], ['dangling', 'symlink', 'nowhere']],
+    *run(d) {
+      const fd = yield* opened(sys.socket());
+      const answers = [];
+      for (const name of ['file', 'directory', 'dangling', 'missing/s']) answers.push(yield* sys.bind(fd, `${d}/${name}`));
+      return [...answers, yield* sys.bind(fd, `${d}/s`), yield* closed(fd)];
+    },
+  },
+  {
+    name: 'the mode of a socket file → what fchmod said before bind, less the umask; after bind it says nothing',
+    *run(d) {
+      const [a, b] = [yield* opened(sys.socket()), yield* opened(sys.socket())];
+      const answers = [yield* sys.fchmod(a, 0o622), yield* sys.bind(a, `${d}/a`), yield* sys.bind(b, `${d}/b`)];
+      const before = [yield* sys.lstat(`${d}/a`), yield* sys.lstat(`${d}/b`)];
+      yield* sys.fchmod(a, 0o600);
+      const after = [yield* sys.lstat(`${d}/a`), yield* sys.chmod(`${d}/a`, 0o640), yield* sys.lstat(`${d}/a`)];
+      return [answers, before, after, yield* closed(a, b)];
+    },
+  },
+  {
+    name: 'probe → live while bound, listening or not; dead after; a file looks dead; a symlink is followed',
+    files: [['file', 'file', 'x'], ['directory', 'directory', ''], ['dangling', 'symlink', 'nowhere'], ['link', 'symlink', 's']],
+    *run(d) {
+      const fd = yield* opened(sys.socket());
+      yield* sys.bind(fd, `${d}/s`);
+      const answers: unknown[] = [yield* sys.probe(`${d}/s`), yield* sys.probe(`${d}/link`)];
+      answers.push(yield* sys.listen(fd, 1), yield* sys.probe(`${d}/s`), yield* sys.close(fd));
+      for (const name of ['s', 'link', 'file', 'directory', 'dangling', 'missing']) answers.push(yield* sys.probe(`${d}/${name}`));
+      return answers;
+    },
+  },
+  {
+    name: 'connect → only to a listening socket',
+    files: [['file', 'file', 'x']],
+    *run(d) {
+      const fd = yield* opened(sys.socket());
+      const answers: unknown[] = [yield* sys.connect(`${d}/s`), yield* sys.connect(`${d}/file`)];
+      yield* sys.bind(fd, `${d}/s`);
+      answers.push(yield* sys.connect(`${d}/s`), yield* sys.listen(fd, 1));
+      const connection = yield* opened(sys.connect(`${d}/s`));
+      return [answers, connection >= 0, yield* closed(connection, fd), yield* sys.connect(`${d}/s`)];
+    },
+  },
+  {
+    name: 'listen on a socket that is not bound → EINVAL',
+    *run() {
+      const fd = yield* opened(sys.socket());
+      return [yield* sys.listen(fd, 1), yield* closed(fd)];
+    },
+  },
+  {
+    name: 'rename → NOREPLACE replaces nothing, a plain one does; the socket goes with its file',
+    files: [['file', 'file', 'x']],
+    *run(d) {
+      const fd = yield* opened(sys.socket());
+      yield* sys.bind(fd, `${d}/s`);
+      const answers = [yield* sys.rename(`${d}/s`, `${d}/file`, 'RENAME_NOREPLACE'), yield* sys.rename(`${d}/s`, `${d}/t`, 'RENAME_NOREPLACE')];
+      const probes = [yield* sys.probe(`${d}/s`), yield* sys.probe(`${d}/t`), yield* sys.rename(`${d}/s`, `${d}/u`, 'RENAME_NOREPLACE')];
+      const plain = [yield* sys.rename(`${d}/file`, `${d}/t`, ''), yield* sys.rename(`${d}/file`, `${d}/t`, ''), yield* sys.lstat(`${d}/t`)];
+      return [answers, probes, plain, yield* closed(fd)];
+    },
+  },
+  {
+    name: 'two names of one inode → two links; a rename of one over the other changes nothing',
+    files: [['file', 'file', 'x'], ['other', 'file', 'y']],
+    *run(d) {
+      const answers = [yield* sys.link(`${d}/file`, `${d}/second`), yield* sys.link(`${d}/file`, `${d}/other`), yield* sys.link(`${d}/missing`, `${d}/third`)];
+      const stats = [yield* sys.lstat(`${d}/file`), yield* sys.lstat(`${d}/second`)];
+      const renames = [yield* sys.rename(`${d}/file`, `${d}/second`, 'RENAME_NOREPLACE'), yield* sys.rename(`${d}/file`, `${d}/second`, '')];
+      return [answers, stats, renames, yield* sys.unlink(`${d}/file`), yield* sys.lstat(`${d}/second`)];
+    },
+  },
+  {
+    name: 'unlink → a symlink itself, never a directory; an open file lives on with no link',
+    files: [['file', 'file', 'x'], ['directory', 'directory', ''], ['link', 'symlink', 'file']],
+    *run(d) {
+      const fd = yield* opened(sys.open(`${d}/file`, rdwr, 0));
+      const answers = [yield* sys.lstat(`${d}/link`)].map((status) => (status as FileStatus).type);
+      for (const name of ['link', 'file', 'directory', 'missing']) answers.push((yield* sys.unlink(`${d}/${name}`)) as FileType);
+      return [answers, yield* sys.fstat(fd), yield* sys.lstat(`${d}/file`), yield* closed(fd)];
+    },
+  },
+  {
+    name: 'open → each kind of file, with each combination of flags',
+    files: [['file', 'file', 'x'], ['directory', 'directory', ''], ['dangling', 'symlink', 'nowhere'], ['fifo', 'fifo', '']],
+    *run(d) {
+      const socket = yield* opened(sys.socket());
+      yield* sys.bind(socket, `${d}/s`);
+      const answers = [];
+      for (const name of ['file', 'directory', 'dangling', 'fifo', 's', 'missing', 'missing/file']) {
+        for (const flag of flags.filter((each) => each !== create || name !== 'missing')) {
+          const fd = yield* sys.open(`${d}/${name}`, flag, 0o600);
+          answers.push([name, flag, typeof fd === 'number' ? ((yield* sys.fstat(fd)) as FileStatus).type : fd]);
+          if (typeof fd === 'number') yield* sys.close(fd);
+        }
+      }
+      const made = yield* opened(sys.open(`${d}/missing`, create, 0o1666));
+      return [answers, yield* sys.fstat(made), yield* closed(made, socket)];
+    },
+  },
+  {
+    name: 'flock → one description at a time; it is free again when that is closed',
+    files: [['file', 'file', 'x']],
+    *run(d) {
+      const [a, b] = [yield* opened(sys.open(`${d}/file`, rdwr, 0)), yield* opened(sys.open(`${d}/file`, rdonly, 0))];
+      const answers = [yield* sys.flock(a, 'LOCK_EX|LOCK_NB'), yield* sys.flock(a, 'LOCK_EX|LOCK_NB'), yield* sys.flock(b, 'LOCK_EX|LOCK_NB')];
+      return [...answers, yield* sys.close(a), yield* sys.flock(b, 'LOCK_EX|LOCK_NB'), yield* closed(b), yield* sys.flock(b, 'LOCK_EX|LOCK_NB')];
+    },
+  },
+  {
+    name: 'a locked file is unlinked and made anew → the new one can be locked as well, and is another inode',
+    *run(d) {
+      const a = yield* opened(sys.open(`${d}/lock`, create, 0o600));
+      yield* sys.flock(a, 'LOCK_EX|LOCK_NB');
+      yield* sys.unlink(`${d}/lock`);
+      const b = yield* opened(sys.open(`${d}/lock`, create, 0o600));
+      return [yield* sys.flock(b, 'LOCK_EX|LOCK_NB'), yield* sys.fstat(a), yield* sys.fstat(b), yield* sys.lstat(`${d}/lock`), yield* closed(a, b)];
+    },
+  },
+  {
+    name: 'pwrite, pread and ftruncate → from the start of the file',
+    *run(d) {
+      const fd = yield* opened(sys.open(`${d}/file`, create, 0o600));
+      const answers: unknown[] = [yield* sys.pread(fd, 10), yield* sys.pwrite(fd, 'abcdef'), yield* sys.pwrite(fd, 'xy'), yield* sys.pread(fd, 4)];
+      answers.push(yield* sys.ftruncate(fd, 3), yield* sys.pread(fd, 10), yield* sys.fstat(fd), yield* sys.ftruncate(fd, 4), yield* sys.pread(fd, 10));
+      return [answers, yield* closed(fd), yield* sys.pread(fd, 1), yield* sys.pwrite(fd, 'x'), yield* sys.fstat(fd)];
+    },
+  },
+  {
+    name: 'sock_diag → the inode of the bound file, wherever that is',
+    files: [['file', 'file', 'x']],
+    *run(d) {
+      const fd = yield* opened(sys.socket());
+      const unbound = yield* sys.sock_diag(fd);
+      yield* sys.bind(fd, `${d}/s`);
+      const [first, status] = [yield* sys.sock_diag(fd), yield* sys.lstat(`${d}/s`)];
+      yield* sys.rename(`${d}/s`, `${d}/t`, 'RENAME_NOREPLACE');
+      const renamed = yield* sys.sock_diag(fd);
+      yield* sys.unlink(`${d}/t`);
+      return [typeof unbound, first, status, renamed, yield* sys.sock_diag(fd), yield* closed(fd)];
+    },
+  },
+  {
+    name: 'an open socket pins its inode → no later file has its number',
+    *run(d) {
+      const numbers = [];
+      const first = yield* opened(sys.socket());
+      yield* sys.bind(first, `${d}/s`);
+      numbers.push(yield* sys.lstat(`${d}/s`), yield* sys.unlink(`${d}/s`));
+      for (let i = 0; i < 3; i++) {
+        const next = yield* opened(sys.socket());
+        yield* sys.bind(next, `${d}/s`);
+        numbers.push(yield* sys.lstat(`${d}/s`), yield* sys.unlink(`${d}/s`));
+        numbers.push((((yield* sys.sock_diag(next)) as FileStatus).ino === ((yield* sys.sock_diag(first)) as FileStatus).ino));
+        yield* sys.close(next);
+      }
+      // The later ones may have each other's number, or not: only the first one's is compared.
+      const [pinned, ...others] = numbers.filter((number) => typeof number === 'object') as FileStatus[];
+      return [others.map(({ ino }) => ino === pinned!.ino), numbers.filter((number) => typeof number !== 'object'), yield* closed(first)];
+    },
+  },
+  {
+    name: 'an abstract name → one socket at a time; nothing of it is left',
+    *run(d) {
+      const name = `\0${d}/abstract`;
+      const [a, b] = [yield* opened(sys.socket()), yield* opened(sys.socket())];
+      const answers = [yield* sys.probe(name), yield* sys.bind(a, name), yield* sys.bind(b, name), yield* sys.probe(name), yield* sys.listen(a, 1)];
+      return [...answers, yield* sys.close(a), yield* sys.probe(name), yield* sys.bind(b, name), yield* closed(b)];
+    },
+  },
+  {
+    name: 'a path through /proc/self/fd → the very file of the descriptor, whatever has the name now',
+    *run(d) {
+      const fd = yield* opened(sys.socket());
+      yield* sys.bind(fd, `${d}/s`);
+      const file = yield* opened(sys.open(`${d}/s`, path, 0));
+      yield* sys.rename(`${d}/s`, `${d}/t`, 'RENAME_NOREPLACE');
+      const answers = [yield* sys.chmod(`/proc/self/fd/${file}`, 0o640), yield* sys.probe(`/proc/self/fd/${file}`), yield* sys.lstat(`${d}/t`)];
+      return [answers, yield* closed(file, fd)];
+    },
+  },
+  {
+    name: 'realpath → of a directory, or ENOENT',
+    files: [['directory', 'directory', '']],
+    *run(d) {
+      return [yield* sys.realpath(`${d}/directory`), yield* sys.realpath(`${d}/directory/`), yield* sys.realpath(`${d}/missing`)];
+    },
+  },
+];
+
+/** What a call gave, which must be a descriptor for the scenario to make sense. */
+function* opened(call: Operation<number | string>): Operation<number> {
+  const fd = yield* call;
+  if (typeof fd !== 'number') throw new Error(`this was to succeed: ${fd}`);
+  return fd;
+}
+
+function* closed(...fds: readonly number[]): Operation<unknown> {
+  const answers = [];
+  for (const fd of fds) answers.push(yield* sys.close(fd));
+  return answers;
+}
+
+/**
+ * What two kernels must agree on: of a file its type, mode, links and size, and which of the files are one; of a path what is
+ * below the directory. Device, owner and the inode's very number are each kernel's own.
+ */
+export function comparable(answers: unknown, d: string): unknown {
+  const known: bigint[] = [];
+  const visit = (value: unknown): unknown => {
+    if (typeof value === 'string') return value.replace(d, 'd');
+    if (Array.isArray(value)) return value.map(visit);
+    if (typeof value !== 'object' || value === null) return value;
+    if (!('ino' in value)) return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, visit(part)]));
+    const { ino, type, mode, nlink, size } = value as Partial<FileStatus>;
+    if (!known.includes(BigInt.asUintN(32, ino!))) known.push(BigInt.asUintN(32, ino!));
+    const which = known.indexOf(BigInt.asUintN(32, ino!));
+    return type === undefined ? { which } : { which, type, mode, nlink, size: type === 'file' ? size : 0 };
+  };
+  return visit(answers);
+}
