@@ -1,7 +1,9 @@
 /**
- * Builds native/*.c into prebuilt/<platform>-<arch>/reuseaddr.node, with the system's C compiler or $CC.
+ * Builds native/*.c into prebuilt/<platform>-<arch>/reuseaddr.node.
  *
- *     node scripts/build-native.mjs [--force] [--arch arm64]      CC='zig cc -target aarch64-linux-gnu' for another arch
+ *     node scripts/build-native.mjs [--force] [--arch arm64] [--output FILE]
+ *
+ * The compiler is $CC, or cc. For another processor than this machine's it is $CC_CROSS, or the one that Debian has.
  *
  * The same source gives the same bytes wherever it lies. What is newer than its sources is left as it is.
  */
@@ -30,6 +32,14 @@ const compileFlags = [
   '-ffile-prefix-map=' + root + '=.',
 ];
 
+const archFlags = {
+  // Debian's compiler calls libgcc for each atomic operation, to choose the instruction at run time. Nothing is linked here.
+  arm64: ['-mno-outline-atomics'],
+};
+
+/** What Debian calls the cross compilers (gcc-aarch64-linux-gnu). */
+const crossCompilers = { 'linux-arm64': 'aarch64-linux-gnu-gcc', 'linux-x64': 'x86_64-linux-gnu-gcc' };
+
 const linkFlags = {
   // Nothing in DT_NEEDED: the libc is the one that Node has loaded, glibc or musl. nodelete: a thread may still be in here
   // when a worker's end would unmap us. now: a missing symbol shows when the addon is loaded, not in the middle of a claim.
@@ -49,22 +59,26 @@ const linkFlags = {
 };
 
 /** @returns {string | undefined} the file that was built, or was new enough; undefined on Windows, which needs none */
-export function buildNative({ platform = process.platform, arch = process.arch, force = false } = {}) {
+export function buildNative({ platform = process.platform, arch = process.arch, force = false, output: elsewhere } = {}) {
   if (platform === 'win32') return undefined;
-  const output = join(root, 'prebuilt', `${platform}-${arch}`, 'reuseaddr.node');
+  const output = elsewhere ?? join(root, 'prebuilt', `${platform}-${arch}`, 'reuseaddr.node');
   const sources = readdirSync(sourceFolder)
     .sort()
     .map((file) => join(sourceFolder, file));
   const newest = Math.max(...[...sources, fileURLToPath(import.meta.url)].map(modified));
   if (!force && modified(output) > newest) return output;
 
-  const [compiler, ...compilerFlags] = (process.env.CC || 'cc').trim().split(/\s+/);
+  const own = platform === process.platform && arch === process.arch;
+  const usual = own ? 'cc' : (crossCompilers[`${platform}-${arch}`] ?? 'cc');
+  // $CC is for this machine where it builds for several.
+  const [compiler, ...compilerFlags] = ((own ? process.env.CC : process.env.CC_CROSS) || usual).trim().split(/\s+/);
   mkdirSync(dirname(output), { recursive: true });
   // Under another name first: a process that loads the addon now must find the old one or the new one, not half of it.
   const unfinished = `${output}.${process.pid}`;
   const flags = [
     ...compilerFlags,
     ...compileFlags,
+    ...(platform === 'linux' ? (archFlags[arch] ?? []) : []),
     '-I',
     join(root, 'node_modules/node-api-headers/include'),
     ...sources.filter((file) => file.endsWith('.c')),
@@ -79,8 +93,9 @@ export function buildNative({ platform = process.platform, arch = process.arch, 
     throw new Error(
       `Cannot build ${relative(root, output)}: ` +
         (noCompiler
-          ? `there is no C compiler "${compiler}". Install one (Debian: gcc libc6-dev; Alpine: gcc musl-dev linux-headers; ` +
-            'macOS: xcode-select --install), or name yours in CC.'
+          ? `there is no C compiler "${compiler}". Install one (Debian: gcc libc6-dev, for the other processor ` +
+            'gcc-aarch64-linux-gnu libc6-dev-arm64-cross; Alpine: gcc musl-dev linux-headers; macOS: xcode-select --install), ' +
+            `or name yours in ${own ? 'CC' : 'CC_CROSS'}.`
           : `${compiler} failed${compiled.signal ? ` with ${compiled.signal}` : ''}.\n${compiled.error?.message ?? compiled.stderr}`),
     );
   }
@@ -93,9 +108,11 @@ function modified(path) {
 }
 
 if (process.argv[1] && fileURLToPath(import.meta.url) === realpathSync(process.argv[1])) {
-  const { values } = parseArgs({ options: { force: { type: 'boolean' }, arch: { type: 'string' } } });
+  const { values } = parseArgs({
+    options: { force: { type: 'boolean' }, arch: { type: 'string' }, output: { type: 'string' } },
+  });
   try {
-    const output = buildNative({ force: values.force ?? false, ...(values.arch && { arch: values.arch }) });
+    const output = buildNative(values);
     console.log(output ? relative(process.cwd(), output) : 'nothing to build on this platform');
   } catch (error) {
     console.error(error.message);

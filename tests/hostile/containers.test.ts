@@ -139,7 +139,7 @@ test('a container that shares the directory as another user → may neither conn
   const holder = await Program.start(t);
   await holder.ask('listen', { address });
   const before = inodeAt(address);
-  const inUserNamespace = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', 'unshare', '--user', '--map-root-user', '--pid', '--fork'];
+  const inUserNamespace = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', 'unshare', '--user', '--map-root-user', '--pid', '--fork', '--kill-child=SIGKILL'];
   if (spawnSync(inUserNamespace[0]!, [...inUserNamespace.slice(1), 'true']).status !== 0) return t.skip('no user namespaces for users');
   const container = await Program.start(t, { under: inUserNamespace });
   const failure = await container.refused('listen', { address });

@@ -26,7 +26,11 @@ export const conformance: readonly Conformance[] = [
   },
   {
     name: 'bind on anything that has the name, or without a directory → refused',
-    files: [['file', 'file', 'x'], ['directory', 'directory', ''], ['dangling', 'symlink', 'nowhere']],
+    files: [
+      ['file', 'file', 'x'],
+      ['directory', 'directory', ''],
+      ['dangling', 'symlink', 'nowhere'],
+    ],
     *run(d) {
       const fd = yield* opened(sys.socket());
       const answers = [];
@@ -47,13 +51,19 @@ export const conformance: readonly Conformance[] = [
   },
   {
     name: 'probe → live while bound, listening or not; dead after; a file looks dead; a symlink is followed',
-    files: [['file', 'file', 'x'], ['directory', 'directory', ''], ['dangling', 'symlink', 'nowhere'], ['link', 'symlink', 's']],
+    files: [
+      ['file', 'file', 'x'],
+      ['directory', 'directory', ''],
+      ['dangling', 'symlink', 'nowhere'],
+      ['link', 'symlink', 's'],
+    ],
     *run(d) {
       const fd = yield* opened(sys.socket());
       yield* sys.bind(fd, `${d}/s`);
       const answers: unknown[] = [yield* sys.probe(`${d}/s`), yield* sys.probe(`${d}/link`)];
       answers.push(yield* sys.listen(fd, 1), yield* sys.probe(`${d}/s`), yield* sys.close(fd));
-      for (const name of ['s', 'link', 'file', 'directory', 'dangling', 'missing']) answers.push(yield* sys.probe(`${d}/${name}`));
+      for (const name of ['s', 'link', 'file', 'directory', 'dangling', 'missing'])
+        answers.push(yield* sys.probe(`${d}/${name}`));
       return answers;
     },
   },
@@ -82,25 +92,50 @@ export const conformance: readonly Conformance[] = [
     *run(d) {
       const fd = yield* opened(sys.socket());
       yield* sys.bind(fd, `${d}/s`);
-      const answers = [yield* sys.rename(`${d}/s`, `${d}/file`, 'RENAME_NOREPLACE'), yield* sys.rename(`${d}/s`, `${d}/t`, 'RENAME_NOREPLACE')];
-      const probes = [yield* sys.probe(`${d}/s`), yield* sys.probe(`${d}/t`), yield* sys.rename(`${d}/s`, `${d}/u`, 'RENAME_NOREPLACE')];
-      const plain = [yield* sys.rename(`${d}/file`, `${d}/t`, ''), yield* sys.rename(`${d}/file`, `${d}/t`, ''), yield* sys.lstat(`${d}/t`)];
+      const answers = [
+        yield* sys.rename(`${d}/s`, `${d}/file`, 'RENAME_NOREPLACE'),
+        yield* sys.rename(`${d}/s`, `${d}/t`, 'RENAME_NOREPLACE'),
+      ];
+      const probes = [
+        yield* sys.probe(`${d}/s`),
+        yield* sys.probe(`${d}/t`),
+        yield* sys.rename(`${d}/s`, `${d}/u`, 'RENAME_NOREPLACE'),
+      ];
+      const plain = [
+        yield* sys.rename(`${d}/file`, `${d}/t`, ''),
+        yield* sys.rename(`${d}/file`, `${d}/t`, ''),
+        yield* sys.lstat(`${d}/t`),
+      ];
       return [answers, probes, plain, yield* closed(fd)];
     },
   },
   {
     name: 'two names of one inode → two links; a rename of one over the other changes nothing',
-    files: [['file', 'file', 'x'], ['other', 'file', 'y']],
+    files: [
+      ['file', 'file', 'x'],
+      ['other', 'file', 'y'],
+    ],
     *run(d) {
-      const answers = [yield* sys.link(`${d}/file`, `${d}/second`), yield* sys.link(`${d}/file`, `${d}/other`), yield* sys.link(`${d}/missing`, `${d}/third`)];
+      const answers = [
+        yield* sys.link(`${d}/file`, `${d}/second`),
+        yield* sys.link(`${d}/file`, `${d}/other`),
+        yield* sys.link(`${d}/missing`, `${d}/third`),
+      ];
       const stats = [yield* sys.lstat(`${d}/file`), yield* sys.lstat(`${d}/second`)];
-      const renames = [yield* sys.rename(`${d}/file`, `${d}/second`, 'RENAME_NOREPLACE'), yield* sys.rename(`${d}/file`, `${d}/second`, '')];
+      const renames = [
+        yield* sys.rename(`${d}/file`, `${d}/second`, 'RENAME_NOREPLACE'),
+        yield* sys.rename(`${d}/file`, `${d}/second`, ''),
+      ];
       return [answers, stats, renames, yield* sys.unlink(`${d}/file`), yield* sys.lstat(`${d}/second`)];
     },
   },
   {
     name: 'unlink → a symlink itself, never a directory; an open file lives on with no link',
-    files: [['file', 'file', 'x'], ['directory', 'directory', ''], ['link', 'symlink', 'file']],
+    files: [
+      ['file', 'file', 'x'],
+      ['directory', 'directory', ''],
+      ['link', 'symlink', 'file'],
+    ],
     *run(d) {
       const fd = yield* opened(sys.open(`${d}/file`, rdwr, 0));
       const answers = [yield* sys.lstat(`${d}/link`)].map((status) => (status as FileStatus).type);
@@ -110,7 +145,12 @@ export const conformance: readonly Conformance[] = [
   },
   {
     name: 'open → each kind of file, with each combination of flags',
-    files: [['file', 'file', 'x'], ['directory', 'directory', ''], ['dangling', 'symlink', 'nowhere'], ['fifo', 'fifo', '']],
+    files: [
+      ['file', 'file', 'x'],
+      ['directory', 'directory', ''],
+      ['dangling', 'symlink', 'nowhere'],
+      ['fifo', 'fifo', ''],
+    ],
     *run(d) {
       const socket = yield* opened(sys.socket());
       yield* sys.bind(socket, `${d}/s`);
@@ -131,8 +171,18 @@ export const conformance: readonly Conformance[] = [
     files: [['file', 'file', 'x']],
     *run(d) {
       const [a, b] = [yield* opened(sys.open(`${d}/file`, rdwr, 0)), yield* opened(sys.open(`${d}/file`, rdonly, 0))];
-      const answers = [yield* sys.flock(a, 'LOCK_EX|LOCK_NB'), yield* sys.flock(a, 'LOCK_EX|LOCK_NB'), yield* sys.flock(b, 'LOCK_EX|LOCK_NB')];
-      return [...answers, yield* sys.close(a), yield* sys.flock(b, 'LOCK_EX|LOCK_NB'), yield* closed(b), yield* sys.flock(b, 'LOCK_EX|LOCK_NB')];
+      const answers = [
+        yield* sys.flock(a, 'LOCK_EX|LOCK_NB'),
+        yield* sys.flock(a, 'LOCK_EX|LOCK_NB'),
+        yield* sys.flock(b, 'LOCK_EX|LOCK_NB'),
+      ];
+      return [
+        ...answers,
+        yield* sys.close(a),
+        yield* sys.flock(b, 'LOCK_EX|LOCK_NB'),
+        yield* closed(b),
+        yield* sys.flock(b, 'LOCK_EX|LOCK_NB'),
+      ];
     },
   },
   {
@@ -142,15 +192,32 @@ export const conformance: readonly Conformance[] = [
       yield* sys.flock(a, 'LOCK_EX|LOCK_NB');
       yield* sys.unlink(`${d}/lock`);
       const b = yield* opened(sys.open(`${d}/lock`, create, 0o600));
-      return [yield* sys.flock(b, 'LOCK_EX|LOCK_NB'), yield* sys.fstat(a), yield* sys.fstat(b), yield* sys.lstat(`${d}/lock`), yield* closed(a, b)];
+      return [
+        yield* sys.flock(b, 'LOCK_EX|LOCK_NB'),
+        yield* sys.fstat(a),
+        yield* sys.fstat(b),
+        yield* sys.lstat(`${d}/lock`),
+        yield* closed(a, b),
+      ];
     },
   },
   {
     name: 'pwrite, pread and ftruncate → from the start of the file',
     *run(d) {
       const fd = yield* opened(sys.open(`${d}/file`, create, 0o600));
-      const answers: unknown[] = [yield* sys.pread(fd, 10), yield* sys.pwrite(fd, 'abcdef'), yield* sys.pwrite(fd, 'xy'), yield* sys.pread(fd, 4)];
-      answers.push(yield* sys.ftruncate(fd, 3), yield* sys.pread(fd, 10), yield* sys.fstat(fd), yield* sys.ftruncate(fd, 4), yield* sys.pread(fd, 10));
+      const answers: unknown[] = [
+        yield* sys.pread(fd, 10),
+        yield* sys.pwrite(fd, 'abcdef'),
+        yield* sys.pwrite(fd, 'xy'),
+        yield* sys.pread(fd, 4),
+      ];
+      answers.push(
+        yield* sys.ftruncate(fd, 3),
+        yield* sys.pread(fd, 10),
+        yield* sys.fstat(fd),
+        yield* sys.ftruncate(fd, 4),
+        yield* sys.pread(fd, 10),
+      );
       return [answers, yield* closed(fd), yield* sys.pread(fd, 1), yield* sys.pwrite(fd, 'x'), yield* sys.fstat(fd)];
     },
   },
@@ -179,12 +246,16 @@ export const conformance: readonly Conformance[] = [
         const next = yield* opened(sys.socket());
         yield* sys.bind(next, `${d}/s`);
         numbers.push(yield* sys.lstat(`${d}/s`), yield* sys.unlink(`${d}/s`));
-        numbers.push((((yield* sys.sock_diag(next)) as FileStatus).ino === ((yield* sys.sock_diag(first)) as FileStatus).ino));
+        numbers.push(((yield* sys.sock_diag(next)) as FileStatus).ino === ((yield* sys.sock_diag(first)) as FileStatus).ino);
         yield* sys.close(next);
       }
       // The later ones may have each other's number, or not: only the first one's is compared.
-      const [pinned, ...others] = numbers.filter((number) => typeof number === 'object') as FileStatus[];
-      return [others.map(({ ino }) => ino === pinned!.ino), numbers.filter((number) => typeof number !== 'object'), yield* closed(first)];
+      const [pinned, ...others] = numbers.filter((number) => typeof number === 'object');
+      return [
+        others.map(({ ino }) => ino === pinned!.ino),
+        numbers.filter((number) => typeof number !== 'object'),
+        yield* closed(first),
+      ];
     },
   },
   {
@@ -192,7 +263,13 @@ export const conformance: readonly Conformance[] = [
     *run(d) {
       const name = `\0${d}/abstract`;
       const [a, b] = [yield* opened(sys.socket()), yield* opened(sys.socket())];
-      const answers = [yield* sys.probe(name), yield* sys.bind(a, name), yield* sys.bind(b, name), yield* sys.probe(name), yield* sys.listen(a, 1)];
+      const answers = [
+        yield* sys.probe(name),
+        yield* sys.bind(a, name),
+        yield* sys.bind(b, name),
+        yield* sys.probe(name),
+        yield* sys.listen(a, 1),
+      ];
       return [...answers, yield* sys.close(a), yield* sys.probe(name), yield* sys.bind(b, name), yield* closed(b)];
     },
   },
@@ -203,7 +280,11 @@ export const conformance: readonly Conformance[] = [
       yield* sys.bind(fd, `${d}/s`);
       const file = yield* opened(sys.open(`${d}/s`, path, 0));
       yield* sys.rename(`${d}/s`, `${d}/t`, 'RENAME_NOREPLACE');
-      const answers = [yield* sys.chmod(`/proc/self/fd/${file}`, 0o640), yield* sys.probe(`/proc/self/fd/${file}`), yield* sys.lstat(`${d}/t`)];
+      const answers = [
+        yield* sys.chmod(`/proc/self/fd/${file}`, 0o640),
+        yield* sys.probe(`/proc/self/fd/${file}`),
+        yield* sys.lstat(`${d}/t`),
+      ];
       return [answers, yield* closed(file, fd)];
     },
   },
@@ -227,23 +308,4 @@ function* closed(...fds: readonly number[]): Operation<unknown> {
   const answers = [];
   for (const fd of fds) answers.push(yield* sys.close(fd));
   return answers;
-}
-
-/**
- * What two kernels must agree on: of a file its type, mode, links and size, and which of the files are one; of a path what is
- * below the directory. Device, owner and the inode's very number are each kernel's own.
- */
-export function comparable(answers: unknown, d: string): unknown {
-  const known: bigint[] = [];
-  const visit = (value: unknown): unknown => {
-    if (typeof value === 'string') return value.replace(d, 'd');
-    if (Array.isArray(value)) return value.map(visit);
-    if (typeof value !== 'object' || value === null) return value;
-    if (!('ino' in value)) return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, visit(part)]));
-    const { ino, type, mode, nlink, size } = value as Partial<FileStatus>;
-    if (!known.includes(BigInt.asUintN(32, ino!))) known.push(BigInt.asUintN(32, ino!));
-    const which = known.indexOf(BigInt.asUintN(32, ino!));
-    return type === undefined ? { which } : { which, type, mode, nlink, size: type === 'file' ? size : 0 };
-  };
-  return visit(answers);
 }

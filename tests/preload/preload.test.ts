@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { listen } from 'reuseaddr';
@@ -75,6 +75,13 @@ async function whoAnswers(socketPath: string): Promise<number> {
   let text = '';
   for await (const part of response) text += String(part);
   return Number(text);
+}
+
+/** Runs a few statements under the preload. */
+function script(statements: string, REUSEADDR = 'wait'): { readonly status: number | null; readonly stdout: string } {
+  const env = { ...process.env, NODE_OPTIONS: '', REUSEADDR };
+  const { status, stdout } = spawnSync(process.execPath, ['--import', register, '-e', statements], { env, encoding: 'utf8' });
+  return { status, stdout };
 }
 
 test('an address in use → an error of Node that a program knows, with who has it and what to do', async (t) => {
@@ -208,6 +215,37 @@ test('REUSEADDR=wait: the standby listens elsewhere while it waits → it stays 
   assert.equal(await whoAnswers(path), next.pid);
   assert.equal(await whoAnswers(elsewhere), standby.pid);
   assert.deepEqual(standby.unasked, [], 'no error');
+});
+
+test('REUSEADDR=wait: nothing keeps a program alive that closed its server while it waited', async (t) => {
+  const path = join(temporaryDirectory(t), 'socket');
+  const holder = new Preloaded(t, path);
+  await holder.says('listening');
+  const { status } = script(
+    `const server = require('node:net').createServer().listen(${JSON.stringify(path)}); setImmediate(() => server.close());`,
+  );
+  assert.equal(status, 0);
+  assert.equal(await whoAnswers(path), holder.pid);
+});
+
+test('REUSEADDR=wait: the server is closed by its own listening listener → the claim is released', (t) => {
+  const path = join(temporaryDirectory(t), 'socket');
+  const { stdout } = script(`const server = require('node:net').createServer();
+    server.listen(${JSON.stringify(path)}, () => server.close());
+    server.on('close', () => setImmediate(() => console.log(require('node:fs').existsSync(${JSON.stringify(path)}))));`);
+  assert.equal(stdout, 'false\n');
+});
+
+test('readableAll and writableAll on a path that does not fit a socket address → that file has them', (t) => {
+  const path = join(temporaryDirectory(t), 'd'.repeat(80), 'x'.repeat(40));
+  fs.mkdirSync(dirname(path));
+  const { stdout } = script(
+    `process.umask(0o077); const server = require('node:net').createServer();
+    server.listen({ path: ${JSON.stringify(path)}, readableAll: true, writableAll: true });
+    console.log((require('node:fs').statSync(${JSON.stringify(path)}).mode & 0o777).toString(8)); server.close();`,
+    '',
+  );
+  assert.equal(stdout, '766\n');
 });
 
 test('REUSEADDR=handover and REUSEADDR=takeover,handover → the address goes from one to the next, and back to a third', async (t) => {

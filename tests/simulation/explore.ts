@@ -1,7 +1,7 @@
 import { run } from '#dist/kernel/kernel.js';
 import type { FreshStart, Guarantee, Step } from './guarantees.js';
 import { Machine, type Move, type Scenario, type State } from './machine.js';
-import { countSchedules, type Graph } from './countSchedules.js';
+import { countSchedules } from './countSchedules.js';
 import { simulatedKernel } from './simulatedKernel.js';
 import { IntList, StateStore } from './stateStore.js';
 import { crash, hasLock, type World } from './world.js';
@@ -30,6 +30,8 @@ interface Found {
   readonly guarantee: Guarantee['name'];
   readonly what: string;
 }
+
+const standingsMax = 128;
 
 /** Visits every state that a scenario can come to, the nearest first, until one breaks a guarantee. */
 export function explore(scenario: Scenario, statesMax: number = 30_000_000): Exploration {
@@ -95,7 +97,7 @@ class Explorer {
       if (waiting) return this.#report(steps.at(id), this.#violation(waiting, id));
     }
     this.#graph.firstEdge.push(this.#graph.edges.length);
-    return { ...this.#report(steps.at(this.#store.count - 1)), schedules: countSchedules(this.#graph as Graph) };
+    return { ...this.#report(steps.at(this.#store.count - 1)), schedules: countSchedules(this.#graph) };
   }
 
   /** Nobody can move: has everybody come to his end? */
@@ -105,14 +107,24 @@ class Explorer {
   }
 
   #report(steps: number, violation?: Violation): Exploration {
-    const counts = { states: this.#store.count, transitions: this.#graph.edges.length, steps, worlds: this.#machine.worlds.values };
+    const counts = {
+      states: this.#store.count,
+      transitions: this.#graph.edges.length,
+      steps,
+      worlds: this.#machine.worlds.values,
+    };
     return violation ? { ...counts, violation } : counts;
   }
 
   #isExcluded(from: State, { process, crash: crashes }: Move): boolean {
     const { excludes } = this.#machine.scenario;
     const { call, standing } = this.#machine.position(from, process);
-    return !crashes && call !== undefined && standing.role === 'outsider' && (excludes?.(this.#machine.moment(from), process, call) ?? false);
+    return (
+      !crashes &&
+      call !== undefined &&
+      standing.role === 'outsider' &&
+      (excludes?.(this.#machine.moment(from), process, call) ?? false)
+    );
   }
 
   #breachInStep(from: State, { process, crash: crashes }: Move, to: State): Found | undefined {
@@ -130,7 +142,9 @@ class Explorer {
     for (let process = 0; process < scenario.processes.length; process++) {
       const { wrong, standingId } = this.#machine.position(state, process);
       if (wrong !== undefined) return { guarantee: 'G2', what: wrong };
-      key = key * 128 + standingId;
+      key = key * standingsMax + standingId;
+      if (standingId >= standingsMax || !Number.isSafeInteger(key))
+        throw new Error('too many different standings for one number');
     }
     if (this.#checked.has(key)) return undefined;
     this.#checked.add(key);
@@ -152,7 +166,9 @@ class Explorer {
       // A cleaner that has the lock at this moment will let it go.
       if (role === 'reuseaddr' || hasLock(world, process)) emptied = crash(emptied, process);
     }
-    const busy = standings.some(({ doing }, process) => hasLock(world, process) || ['starting', 'holding', 'dying'].includes(doing));
+    const busy = standings.some(
+      ({ doing }, process) => hasLock(world, process) || ['starting', 'holding', 'dying'].includes(doing),
+    );
     return this.#breachAlone(emptied) ?? (busy ? undefined : this.#breachAlone(world));
   }
 

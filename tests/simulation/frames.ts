@@ -14,7 +14,7 @@ export interface Progress {
   readonly key: string;
 }
 
-const generators = Object.getPrototypeOf((function* () {}).prototype as object) as { next: Next };
+const generators = Object.getPrototypeOf(function* () {}.prototype as object) as { next: Next };
 type Next = (this: unknown, value?: unknown) => IteratorResult<unknown, unknown>;
 
 /**

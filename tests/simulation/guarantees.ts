@@ -1,7 +1,7 @@
 import type { Place } from '#dist/claim/locate.js';
 import type { SystemCall } from '#dist/kernel/kernel.js';
 import type { Past, Standing } from './process.js';
-import { description, firstFd, has, socketAt, socketBoundTo, type World } from './world.js';
+import { openAt, firstFd, has, socketAt, socketBoundTo, type World } from './world.js';
 
 /** A state, as the guarantees see it. */
 export interface Moment {
@@ -59,7 +59,7 @@ export const noTheft: Guarantee = {
     const alone = moment.standings.every(({ role }) => role === 'reuseaddr');
     for (const [process, { doing, claim }] of moment.standings.entries()) {
       if (doing !== 'holding' || claim === undefined) continue;
-      const socket = description(moment.world, process, claim.listenFd);
+      const socket = openAt(moment.world, process, claim.listenFd);
       if (socket?.ino !== Number(claim.identity.ino)) return `process ${process} takes another file for its own`;
       if (isReachable(moment, process)) continue;
       if (alone) return `process ${process} holds the claim and is not reachable`;
@@ -84,7 +84,8 @@ export const alwaysRestarts: Guarantee = {
   name: 'G3',
   afterFreshStart({ place, after, process, outcome, outsiders }) {
     const foreign = (path: string): boolean => isForeign(after, path, outsiders);
-    if (foreign(place.asidePath) && after.names[place.path] === undefined) return 'a file of somebody else stays aside for no reason';
+    if (foreign(place.asidePath) && after.names[place.path] === undefined)
+      return 'a file of somebody else stays aside for no reason';
     if (isClaim(outcome)) {
       const socket = socketAt(after, place.path);
       const reached = socket !== undefined && socket.listening && has(after, process, socket);
@@ -137,9 +138,9 @@ export const cleanRelease: Guarantee = {
     const { claim, doing } = standings[mover]!;
     if (claim === undefined || (doing !== 'holding' && doing !== 'releasing')) return undefined;
     for (const [path, ino] of lostNames(step)) {
-      const lock = description(world, mover, claim.lockFd);
+      const lock = openAt(world, mover, claim.lockFd);
       if (lock?.kind !== 'file' || !lock.locked) return `process ${mover} removes ${path} without the lock`;
-      if (description(world, mover, claim.listenFd)?.ino !== ino) return `process ${mover} removes ${path}, which is not its own`;
+      if (openAt(world, mover, claim.listenFd)?.ino !== ino) return `process ${mover} removes ${path}, which is not its own`;
     }
     return undefined;
   },
@@ -149,7 +150,9 @@ export const cleanRelease: Guarantee = {
 export const neverWider: Guarantee = {
   name: 'G6',
   inMoment({ world, standings }) {
-    const wide = world.open.find((open) => open.kind === 'socket' && open.ino !== 0 && (world.inodes[open.ino]!.mode & 0o777 & ~askedMode) !== 0);
+    const wide = world.open.find(
+      (open) => open.kind === 'socket' && open.ino !== 0 && (world.inodes[open.ino]!.mode & 0o777 & ~askedMode) !== 0,
+    );
     if (!wide) return undefined;
     const owner = standings.findIndex(({ role }, process) => role === 'reuseaddr' && has(world, process, wide));
     return owner < 0 ? undefined : `the socket of process ${owner} has mode ${world.inodes[wide.ino]!.mode.toString(8)}`;
@@ -164,14 +167,21 @@ export const nothingLeftOpen: Guarantee = {
       const open = world.descriptors[process]!.flatMap((index, i) => (index < 0 ? [] : [i + firstFd]));
       const known = doing === 'holding' && claim ? [claim.lockFd, claim.listenFd] : [];
       const settled = role === 'reuseaddr' && (doing === 'idle' || doing === 'done' || doing === 'holding');
-      if (settled && open.some((fd) => !known.includes(fd))) return `process ${process} is ${doing} with descriptors ${open.join(', ')}`;
+      if (settled && open.some((fd) => !known.includes(fd)))
+        return `process ${process} is ${doing} with descriptors ${open.join(', ')}`;
     }
     return undefined;
   },
 };
 
 export const allGuarantees: readonly Guarantee[] = [
-  oneHolder, noTheft, alwaysRestarts, nothingLost, cleanRelease, neverWider, nothingLeftOpen,
+  oneHolder,
+  noTheft,
+  alwaysRestarts,
+  nothingLost,
+  cleanRelease,
+  neverWider,
+  nothingLeftOpen,
 ];
 
 /** Whether a client that connects to the path reaches this process. */
@@ -185,7 +195,7 @@ function canTell({ world, place, standings }: Moment, process: number): boolean 
   const { lockFd, identity } = standings[process]!.claim!;
   const named = world.names[place.path];
   if (named === undefined || named !== Number(identity.ino) || world.inodes[named]!.type !== 'socket') return true;
-  return lockFd >= 0 && description(world, process, lockFd)?.ino !== world.names[place.lockPath];
+  return lockFd >= 0 && openAt(world, process, lockFd)?.ino !== world.names[place.lockPath];
 }
 
 /** The names by which inodes lose a link in this step. A rename loses none, unless it replaces something. */
@@ -205,6 +215,8 @@ function isForeign(world: World, path: string, outsiders: readonly number[]): bo
   return socket !== undefined && outsiders.some((process) => has(world, process, socket));
 }
 
-export function isClaim(outcome: unknown): outcome is { lockFd: number; listenFd: number; identity: { dev: bigint; ino: bigint } } {
+export function isClaim(
+  outcome: unknown,
+): outcome is { lockFd: number; listenFd: number; identity: { dev: bigint; ino: bigint } } {
   return typeof outcome === 'object' && outcome !== null && 'listenFd' in outcome;
 }

@@ -62,7 +62,7 @@ export class Histories {
 
   /** Runs the phase up to the end of `past`. When it is over there, gives the position where what follows begins. */
   #follow(phase: Phase, past: readonly Past[]): number {
-    const standing = past.length === 0 ? phase.first : phase.then;
+    const standing = past.length === 0 ? phase.first : phase.later;
     if (!phase.begin) return this.#add({ phase, callId: -1, standing, past });
     const answers = past.map(({ answer }) => answer);
     const { step, key } = advance(phase.begin, answers);

@@ -24,7 +24,7 @@ export function life(scheme: Scheme, place: Place, options: LifeOptions): Phase 
   return starting(scheme, place, options);
 }
 
-const over: Phase = { key: 'over', first: { role: 'reuseaddr', doing: 'done' }, then: { role: 'reuseaddr', doing: 'done' } };
+const over: Phase = { key: 'over', first: { role: 'reuseaddr', doing: 'done' }, later: { role: 'reuseaddr', doing: 'done' } };
 
 function starting(scheme: Scheme, place: Place, options: LifeOptions): Phase {
   if (options.starts === 0) return over;
@@ -32,7 +32,7 @@ function starting(scheme: Scheme, place: Place, options: LifeOptions): Phase {
   return {
     key: `start ${options.starts}`,
     first: { role: 'reuseaddr', doing: 'idle' },
-    then: { role: 'reuseaddr', doing: 'starting' },
+    later: { role: 'reuseaddr', doing: 'starting' },
     begin: () => scheme.start(place),
     next(outcome, history) {
       if (isClaim(outcome)) return { phase: holding(scheme, place, again, claimOf(outcome)) };
@@ -50,7 +50,7 @@ function holding(scheme: Scheme, place: Place, again: LifeOptions, claim: Claim)
   return {
     key: `hold ${again.starts} ${keyOf(claim)}`,
     first: holds,
-    then: { ...standing, doing: 'releasing' },
+    later: { ...standing, doing: 'releasing' },
     ...(again.releases && { begin: () => scheme.release(place, claim), next: () => ({ phase: starting(scheme, place, again) }) }),
     ...crash(() => starting(scheme, place, again), again),
   };
@@ -68,7 +68,7 @@ function dying(after: Phase): Phase {
   return {
     key: `die, then ${after.key}`,
     first: standing,
-    then: standing,
+    later: standing,
     *begin() {
       for (const fd of [3, 4, 5]) yield* sys.close(fd);
     },

@@ -38,6 +38,10 @@ export interface Move {
   readonly crash: boolean;
 }
 
+/** So many of each fit into the keys below, beside ten million worlds. */
+const callsMax = 4096;
+const processesMax = 16;
+
 const blocked = -1;
 const half = -2;
 
@@ -91,7 +95,12 @@ export class Machine {
   moment(state: State): Moment {
     const { place, processes } = this.scenario;
     const positions = processes.map((_process, i) => this.position(state, i));
-    return { world: this.world(state), place, standings: positions.map(({ standing }) => standing), pasts: positions.map(({ past }) => past) };
+    return {
+      world: this.world(state),
+      place,
+      standings: positions.map(({ standing }) => standing),
+      pasts: positions.map(({ past }) => past),
+    };
   }
 
   /** The pending call of a process and, after it, those that concern nobody else: they need no step of their own. */
@@ -118,12 +127,14 @@ export class Machine {
 
   /** Makes a call, or finds what it came to when it was made in this world before. */
   #make(worldId: number, { callId, call }: Position, process: number): number {
-    const key = (worldId * 4096 + callId) * 16 + process;
+    const key = (worldId * callsMax + callId) * processesMax + process;
     const known = this.#made.get(key);
     if (known !== undefined) return known;
     const before = this.worlds.values[worldId]!;
     const { answer, world } = systemCall(before, process, call!.name, call!.args);
-    const made = this.#answers.push(answer === waits ? blocked : answer === halfway ? half : this.histories.answers.id(answer)) - 1;
+    if (callId >= callsMax || process >= processesMax) throw new Error('too many different calls or processes for one number');
+    const made =
+      this.#answers.push(answer === waits ? blocked : answer === halfway ? half : this.histories.answers.id(answer)) - 1;
     this.#next.push(answer === waits ? worldId : this.worlds.id(world));
     this.#isLocal.push(isLocal(before, process, call!.name, call!.args));
     this.#made.set(key, made);
@@ -134,7 +145,7 @@ export class Machine {
     const target = this.#crashTarget(from[process + 1]!);
     if (target < 0) return false;
     const worldId = from[0]!;
-    const key = worldId * 16 + process;
+    const key = worldId * processesMax + process;
     let next = this.#crashed.get(key);
     if (next === undefined) {
       const world = this.worlds.values[worldId]!;
@@ -198,5 +209,8 @@ function isSorted(state: State, order: readonly number[], count: number): boolea
 /** The first of them changes nothing. */
 function permutations(count: number): number[][] {
   if (count <= 1) return [Array.from({ length: count }, (_, i) => i)];
-  return permutations(count - 1).flatMap((rest) => [[...rest, count - 1], ...rest.map((_, i) => rest.toSpliced(i, 0, count - 1))]);
+  return permutations(count - 1).flatMap((rest) => [
+    [...rest, count - 1],
+    ...rest.map((_, i) => rest.toSpliced(i, 0, count - 1)),
+  ]);
 }

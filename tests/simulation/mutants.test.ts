@@ -7,10 +7,16 @@ import { scenario, staleSocket } from './scenarios.js';
 
 for (const { name, edits, caughtBy, processes, with: letters, flockErrno } of mutants) {
   test(`mutant: ${name} → ${caughtBy} breaks`, async (t) => {
-    const scheme = await mutate(name, edits);
+    const scheme = await mutate(edits);
     const cast = { processes: processes ?? 1, starts: 2, releases: true, crashes: true, scheme, with: letters };
-    const guarantees = [...allGuarantees, ...(letters === 'S' ? [strayUndisturbed] : [])].filter((guarantee) => guarantee.name === caughtBy);
-    const world = scenario(name, { ...cast, before: (empty) => ({ ...staleSocket(empty), ...(flockErrno && { flockErrno }) }) }, { guarantees });
+    const guarantees = [...allGuarantees, ...(letters === 'S' ? [strayUndisturbed] : [])].filter(
+      (guarantee) => guarantee.name === caughtBy,
+    );
+    const world = scenario(
+      name,
+      { ...cast, before: (empty) => ({ ...staleSocket(empty), ...(flockErrno && { flockErrno }) }) },
+      { guarantees },
+    );
     expectToBreak(t, world, caughtBy);
   });
 }

@@ -37,13 +37,21 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'the type is not looked at before the probe',
-    edits: [{ file: 'take', from: `    if (status.type !== 'socket')\n        return 'not-a-socket';\n    const`, to: '    const' }],
+    edits: [
+      { file: 'take', from: `    if (status.type !== 'socket')\n        return 'not-a-socket';\n    const`, to: '    const' },
+    ],
     caughtBy: 'G4',
     with: 'R',
   },
   {
     name: 'a live socket counts as dead',
-    edits: [{ file: 'take', from: `    if (liveness === 'live')\n        return 'live';`, to: `    if (liveness === 'live')\n        return 'proved';` }],
+    edits: [
+      {
+        file: 'take',
+        from: `    if (liveness === 'live')\n        return 'live';`,
+        to: `    if (liveness === 'live')\n        return 'proved';`,
+      },
+    ],
     caughtBy: 'G4',
     with: 'S',
   },
@@ -62,7 +70,13 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'the stale socket is looked for before bind',
-    edits: [{ file: 'bind', from: 'const bound = yield* bindName(place, fd);', to: 'yield* take(place, isDead);\nconst bound = yield* bindName(place, fd);' }],
+    edits: [
+      {
+        file: 'bind',
+        from: 'const bound = yield* bindName(place, fd);',
+        to: 'yield* take(place, isDead);\nconst bound = yield* bindName(place, fd);',
+      },
+    ],
     caughtBy: 'G4',
     with: 'S',
   },
@@ -98,7 +112,13 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'what was set aside is not proved again',
-    edits: [{ file: 'take', from: 'const second = failed(aside) ? { errno: aside } : yield* proof(asidePath, aside);', to: `const second = 'proved';` }],
+    edits: [
+      {
+        file: 'take',
+        from: 'const second = failed(aside) ? { errno: aside } : yield* proof(asidePath, aside);',
+        to: `const second = 'proved';`,
+      },
+    ],
     caughtBy: 'G4',
     with: 'T',
   },
@@ -140,7 +160,9 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'a release does not compare the inode',
-    edits: [{ file: 'take', from: `status.ino === ours.ino && status.dev === ours.dev ? 'proved' : 'another-inode'`, to: `'proved'` }],
+    edits: [
+      { file: 'take', from: `status.ino === ours.ino && status.dev === ours.dev ? 'proved' : 'another-inode'`, to: `'proved'` },
+    ],
     caughtBy: 'G4',
     with: 'T',
   },

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type * as acquiring from '#dist/claim/acquire.js';
 import type * as releasing from '#dist/claim/release.js';
@@ -16,21 +17,25 @@ export interface Edit {
 const root = new URL('../../../', import.meta.url);
 
 /** Loads the production code with some lines changed. A line that isn't there any more is an error: no mutant dies unnoticed. */
-export async function mutate(name: string, edits: readonly Edit[]): Promise<Scheme> {
-  const folder = new URL(`build/mutants/${encodeURIComponent(name)}/`, root);
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
+export async function mutate(edits: readonly Edit[]): Promise<Scheme> {
+  // Below the package, whose package.json says that these are ES modules; in a folder of its own, since test files run side by side.
+  mkdirSync(new URL('build/mutants/', root), { recursive: true });
+  const folder = mkdtempSync(fileURLToPath(new URL('build/mutants/', root)));
   for (const layer of ['claim', 'kernel', 'address']) {
-    cpSync(fileURLToPath(new URL(`dist/${layer}`, root)), fileURLToPath(new URL(layer, folder)), { recursive: true });
+    cpSync(fileURLToPath(new URL(`dist/${layer}`, root)), join(folder, layer), { recursive: true });
   }
   for (const { file, from, to } of edits) {
-    const path = new URL(`claim/${file}.js`, folder);
+    const path = join(folder, `claim/${file}.js`);
     const text = readFileSync(path, 'utf8');
     assert.equal(text.split(from).length - 1, 1, `"${from}" must be in ${file}.js exactly once, or this mutant changes nothing`);
-    writeFileSync(path, text.replace(from, () => to));
+    writeFileSync(
+      path,
+      text.replace(from, () => to),
+    );
   }
-  const load = (file: string): Promise<unknown> => import(pathToFileURL(fileURLToPath(new URL(`claim/${file}.js`, folder))).href);
+  const load = (file: string): Promise<unknown> => import(pathToFileURL(join(folder, `claim/${file}.js`)).href);
   const { acquire } = (await load('acquire')) as typeof acquiring;
   const { release } = (await load('release')) as typeof releasing;
+  rmSync(folder, { recursive: true });
   return { start: (place) => acquire(place, terms), release };
 }

@@ -17,16 +17,23 @@ export function outsiders(place: Place, letters: string): Member[] {
     T: stranger(place, true),
     U: unlinker(place.path),
   };
-  return [...letters].map((letter) => ({ letter, life: lives[letter]! }));
+  return Array.from(letters, (letter) => ({ letter, life: lives[letter]! }));
 }
 
 /** A program that knows nothing of the lock: it does its few calls, at any moments, and stays. It may die at any moment. */
 function outsider(name: string, calls: () => Operation<unknown>, dies = false): Phase {
   const standing = (doing: Standing['doing']): Standing => ({ role: 'outsider', doing });
-  const over: Phase = { key: `${name} over`, first: standing('done'), then: standing('done') };
+  const over: Phase = { key: `${name} over`, first: standing('done'), later: standing('done') };
   const dead = dies && { crash: { phase: () => over, closesAll: true } };
-  const stays: Phase = { key: `${name} stays`, first: standing('meddling'), then: standing('meddling'), ...dead };
-  return { key: name, first: standing('idle'), then: standing('meddling'), begin: calls, next: () => ({ phase: stays }), ...dead };
+  const stays: Phase = { key: `${name} stays`, first: standing('meddling'), later: standing('meddling'), ...dead };
+  return {
+    key: name,
+    first: standing('idle'),
+    later: standing('meddling'),
+    begin: calls,
+    next: () => ({ phase: stays }),
+    ...dead,
+  };
 }
 
 /** L, M, U: somebody who removes a file. */

@@ -23,7 +23,7 @@ export interface Phase {
   /** Before the first call. */
   readonly first: Standing;
   /** From the first call to the end. */
-  readonly then: Standing;
+  readonly later: Standing;
   /** Undefined: the process does nothing any more. */
   readonly begin?: () => Operation<unknown>;
   /** What follows on the outcome; `wrong` says what is wrong with an outcome in itself. */

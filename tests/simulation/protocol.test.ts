@@ -3,7 +3,13 @@ import { test } from 'node:test';
 import { expectToHold } from './expect.js';
 import { impatient } from './impatient.js';
 import { keyOf } from './numbers.js';
-import { productionWithRecord, scenario } from './scenarios.js';
+import { productionWithRecord, scenario, standby, unlinksLockUnderStarter } from './scenarios.js';
+
+// What is explored without a gap: every order of the system calls of two or three processes, each a step of its own (but for
+// those that concern nobody else, `isLocal`), with a crash before and after each of them; bind(2) in two halves; inode numbers
+// given again at once. What is bounded: how many lives a process has, what the outsiders do (`outsiders.ts`), and in the larger
+// scenarios the rests (`impatient.ts`). What is not simulated: permissions, long paths, other file systems' ways with inode
+// numbers, hand-over.
 
 const crashes = true;
 const releases = true;
@@ -34,6 +40,12 @@ test('3 processes start, release, crash anywhere and start again → they hold',
   expectToHold(t, scenario('3 processes, 2 lives', { processes: 3, starts: 2, releases, crashes, scheme }));
 });
 
+test('standbys wait for the lock of holders that release and crash → they hold, and nobody waits for ever', (t) => {
+  expectToHold(t, scenario('3 standbys, 2 lives', { processes: 3, starts: 2, releases, crashes, scheme: standby }));
+  const more = { excludes: unlinksLockUnderStarter };
+  expectToHold(t, scenario('2 standbys and L', { processes: 2, starts: 2, releases, crashes, scheme: standby, with: 'L' }, more));
+});
+
 test('finished sub-operations are told apart by all their calls → the same worlds and as many schedules, in more states', (t) => {
   const cast = { processes: 2, starts: 1, releases, crashes } as const;
   const forgetful = expectToHold(t, scenario('known by outcome', cast));
@@ -41,4 +53,12 @@ test('finished sub-operations are told apart by all their calls → the same wor
   assert.equal(thorough.schedules, forgetful.schedules);
   assert.ok(thorough.states > forgetful.states);
   assert.deepEqual(new Set(thorough.worlds.map(keyOf)), new Set(forgetful.worlds.map(keyOf)));
+});
+
+test('a start rests once instead of five times → the same worlds, in fewer states', async (t) => {
+  const cast = { processes: 2, starts: 2, releases, crashes, with: 'S' } as const;
+  const patient = expectToHold(t, scenario('five rests', cast));
+  const hasty = expectToHold(t, scenario('one rest', { ...cast, scheme: await impatient() }));
+  assert.ok(hasty.states < patient.states);
+  assert.deepEqual(new Set(hasty.worlds.map(keyOf)), new Set(patient.worlds.map(keyOf)));
 });

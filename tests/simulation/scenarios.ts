@@ -23,7 +23,10 @@ export const terms: Terms = { mode: askedMode, backlog: 1, record: '' };
 export const production: Scheme = { start: () => acquire(place, terms), release };
 
 /** The same with a record in the lock file, to see that this is so. */
-export const productionWithRecord: Scheme = { start: () => acquire(place, { ...terms, record: '{"reuseaddr":1,"pid":1}\n' }), release };
+export const productionWithRecord: Scheme = {
+  start: () => acquire(place, { ...terms, record: '{"reuseaddr":1,"pid":1}\n' }),
+  release,
+};
 
 /** The same, but a start waits for a lock that is taken. */
 export const standby: Scheme = { start: () => acquire(place, terms, true), release };
@@ -67,12 +70,15 @@ export function staleSocket(world: World): World {
  * the inodes is on its way to its bind(2). Another start then locks a new file, and both are inside.
  */
 export function unlinksLockUnderStarter(moment: Moment, _mover: number, call: SystemCall): boolean {
-  return unlinksLock(moment, call) && moment.pasts.some((past, process) => {
-    const { role, doing } = moment.standings[process]!;
-    if (role !== 'reuseaddr' || doing !== 'starting') return false;
-    const locked = past.findLastIndex(({ call: { name }, answer }) => name === 'flock' && answer === 0);
-    return locked >= 0 && past.slice(locked).some(({ call: { name } }) => name === 'lstat');
-  });
+  return (
+    unlinksLock(moment, call) &&
+    moment.pasts.some((past, process) => {
+      const { role, doing } = moment.standings[process]!;
+      if (role !== 'reuseaddr' || doing !== 'starting') return false;
+      const locked = past.findLastIndex(({ call: { name }, answer }) => name === 'flock' && answer === 0);
+      return locked >= 0 && past.slice(locked).some(({ call: { name } }) => name === 'lstat');
+    })
+  );
 }
 
 /**
@@ -80,7 +86,10 @@ export function unlinksLockUnderStarter(moment: Moment, _mover: number, call: Sy
  * and its rename, by a start that locked a new file and bound the path that was free.
  */
 export function unlinksLockedFile(moment: Moment, _mover: number, call: SystemCall): boolean {
-  return unlinksLock(moment, call) && moment.standings.some(({ role }, process) => role === 'reuseaddr' && hasLock(moment.world, process));
+  return (
+    unlinksLock(moment, call) &&
+    moment.standings.some(({ role }, process) => role === 'reuseaddr' && hasLock(moment.world, process))
+  );
 }
 
 function unlinksLock({ place: { lockPath } }: Moment, { name, args }: SystemCall): boolean {

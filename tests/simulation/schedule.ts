@@ -19,12 +19,15 @@ export function formatSchedule(scenario: Scenario, moves: readonly Move[]): stri
 }
 
 export function parseSchedule(scenario: Scenario, text: string): Move[] {
-  return text.split(/\s+/).filter(Boolean).flatMap((word) => {
-    const [, crash, letter, count] = /^(!?)([A-Z])(\d*)$/.exec(word) ?? [];
-    const process = scenario.processes.findIndex((member) => member.letter === letter);
-    if (process < 0) throw new Error(`"${word}" is no move of ${scenario.name}`);
-    return Array.from({ length: crash ? 1 : Number(count || 1) }, () => ({ process, crash: crash === '!' }));
-  });
+  return text
+    .split(/\s+/)
+    .filter(Boolean)
+    .flatMap((word) => {
+      const [, crash, letter, count] = /^(!?)([A-Z])(\d*)$/.exec(word) ?? [];
+      const process = scenario.processes.findIndex((member) => member.letter === letter);
+      if (process < 0) throw new Error(`"${word}" is no move of ${scenario.name}`);
+      return Array.from({ length: crash ? 1 : Number(count || 1) }, () => ({ process, crash: crash === '!' }));
+    });
 }
 
 /** Runs a schedule again and tells it, a line for each system call: who, which call, which answer. */

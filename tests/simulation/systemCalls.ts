@@ -1,7 +1,7 @@
 import type { Errno, FileStatus, Kernel } from '#dist/kernel/kernel.js';
 import {
   copyWorld,
-  description,
+  openAt,
   firstFd,
   newInode,
   settle,
@@ -60,7 +60,7 @@ export function systemCall(
 export function isLocal(world: World, process: number, name: string, args: readonly unknown[]): boolean {
   if (name === 'socket' || name === 'geteuid' || name === 'nanosleep' || name === 'getpid') return true;
   if (name !== 'fchmod' && name !== 'sock_diag') return false;
-  const socket = description(world, process, args[0] as number);
+  const socket = openAt(world, process, args[0] as number);
   // A bound socket pins its inode, so what sock_diag(7) says of it never changes.
   return socket?.kind === 'socket' && (name === 'sock_diag' || socket.ino === 0);
 }
@@ -85,12 +85,12 @@ const table: Table = {
     return newDescriptor(caller, { kind: 'file', ino, path, locked: false });
   },
   close({ world, process }, fd) {
-    if (!description(world, process, fd)) return 'EBADF';
+    if (!openAt(world, process, fd)) return 'EBADF';
     world.descriptors[process]![fd - firstFd] = -1;
     return 0;
   },
   fstat({ world, process }, fd) {
-    const opened = description(world, process, fd);
+    const opened = openAt(world, process, fd);
     return opened ? status(world, opened.ino) : 'EBADF';
   },
   lstat(caller, path) {
@@ -102,7 +102,7 @@ const table: Table = {
     return lookup(caller, plain) === undefined ? 'ENOENT' : { path: plain };
   },
   flock({ world, process }, fd, operation) {
-    const opened = description(world, process, fd);
+    const opened = openAt(world, process, fd);
     if (opened?.kind !== 'file') return 'EBADF';
     if (world.flockErrno) return world.flockErrno;
     const taken = world.open.some(
@@ -114,18 +114,18 @@ const table: Table = {
     return world.names[opened.path] === opened.ino ? waits : 'ESTALE';
   },
   pread({ world, process }, fd, bytesMax) {
-    const opened = description(world, process, fd);
+    const opened = openAt(world, process, fd);
     return opened?.kind === 'file' ? { text: world.inodes[opened.ino]!.text.slice(0, bytesMax) } : 'EBADF';
   },
   pwrite({ world, process }, fd, text) {
-    const opened = description(world, process, fd);
+    const opened = openAt(world, process, fd);
     if (opened?.kind !== 'file') return 'EBADF';
     const inode = world.inodes[opened.ino]!;
     inode.text = text + inode.text.slice(text.length);
     return text.length;
   },
   ftruncate({ world, process }, fd, length) {
-    const opened = description(world, process, fd);
+    const opened = openAt(world, process, fd);
     if (opened?.kind !== 'file') return 'EBADF';
     const inode = world.inodes[opened.ino]!;
     inode.text = inode.text.slice(0, length).padEnd(length, '\0');
@@ -160,7 +160,7 @@ const table: Table = {
   },
   socket: (caller) => newDescriptor(caller, { kind: 'socket', ino: 0, name: '', mode: 0o777, listening: false, visited: false }),
   fchmod({ world, process }, fd, mode) {
-    const opened = description(world, process, fd);
+    const opened = openAt(world, process, fd);
     if (!opened) return 'EBADF';
     if (opened.kind === 'file') world.inodes[opened.ino]!.mode = mode;
     else opened.mode = mode; // Only the mode that bind(2) will give: after it, the file has its own.
@@ -179,7 +179,7 @@ const table: Table = {
    */
   bind(caller, fd, name) {
     const { world, process } = caller;
-    const socket = description(world, process, fd);
+    const socket = openAt(world, process, fd);
     if (socket?.kind !== 'socket') return 'EBADF';
     if (name.startsWith('\0')) return bindAbstract(world, socket, name);
     if (world.binding === process) {
@@ -196,7 +196,7 @@ const table: Table = {
     return halfway;
   },
   listen({ world, process }, fd) {
-    const socket = description(world, process, fd);
+    const socket = openAt(world, process, fd);
     if (socket?.kind !== 'socket') return 'EBADF';
     if (socket.ino === 0 && socket.name === '') return 'EINVAL';
     socket.listening = true;
@@ -215,7 +215,7 @@ const table: Table = {
     return table.socket(caller);
   },
   sock_diag({ world, process }, fd) {
-    const socket = description(world, process, fd);
+    const socket = openAt(world, process, fd);
     if (socket?.kind !== 'socket' || socket.ino === 0) return 'ENOENT';
     return { dev: device, ino: BigInt(socket.ino) };
   },
@@ -243,7 +243,7 @@ function socketNamed(caller: Caller, name: string): OpenSocket | Errno {
 /** The inode that a path names; a symlink itself, but what is behind `/proc/self/fd/…`. */
 function lookup({ world, process }: Caller, path: string): number | undefined {
   const through = /^\/proc\/self\/fd\/(\d+)$/.exec(path);
-  return through ? description(world, process, Number(through[1]))?.ino : world.names[path];
+  return through ? openAt(world, process, Number(through[1]))?.ino : world.names[path];
 }
 
 function followed(caller: Caller, path: string): number | undefined {

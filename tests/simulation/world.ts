@@ -129,7 +129,7 @@ export function socketBoundTo(world: World, ino: number): OpenSocket | undefined
   return world.open.find((description) => description.kind === 'socket' && description.ino === ino) as OpenSocket | undefined;
 }
 
-export function description(world: World, process: number, fd: number): OpenFile | OpenSocket | undefined {
+export function openAt(world: World, process: number, fd: number): OpenFile | OpenSocket | undefined {
   return world.open[world.descriptors[process]![fd - firstFd] ?? -1];
 }
 
