@@ -140,7 +140,7 @@ function whatToDo(handover: string | undefined): string {
     case 'again':
       return 'It did not hand over in time. Try again, or stop it.';
     case 'denied':
-      return 'It hands over only to its own user and to root.';
+      return 'A hand-over is made between processes of one user only, or with root. Stop it, or wait for it with { wait: true }.';
     default:
       return `The hand-over failed (${handover}). Stop it, or wait for it with { wait: true }.`;
   }

@@ -6,7 +6,7 @@ import type { SocketAddressError } from '../errors/error.js';
 import { explain } from '../errors/explain.js';
 import { findListener } from '../holder/find.js';
 import { handoverPlace } from '../handover/socket.js';
-import type { Holder } from '../holder/holder.js';
+import { holderOfRecord, type Holder } from '../holder/holder.js';
 import { run, type Operation } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Request } from '../request/options.js';
@@ -52,11 +52,15 @@ export function refused(request: Request, refusal: Refusal): SocketAddressError 
   return explain(request.text, refusal, findUnrecorded(request, refusal));
 }
 
-/** Who has an address of which no lock file tells: a stray, or the holder of an abstract name. */
-function findUnrecorded({ address }: Request, { refused, path }: Refusal): Holder | undefined {
+/** Who has an address of which no lock file tells: a stray, the holder of an abstract name, one that listens since a moment ago. */
+function findUnrecorded({ address }: Request, { refused, path, record }: Refusal): Holder | undefined {
   if (refused === 'stray' && path !== undefined) return findListener(path);
-  if (refused === 'held' && address.kind === 'abstract') return findListener(`@${address.name}`);
-  return undefined;
+  if (refused !== 'held' || address.kind === 'pipe') return undefined;
+  if (address.kind === 'abstract') return findListener(`@${address.name}`);
+  if (holderOfRecord(record) !== undefined) return undefined;
+  // It listens already, and has not come to write its record yet.
+  const place = run(kernel, locate(address, process.platform));
+  return isRefusal(place) ? undefined : findListener(place.path);
 }
 
 const pauseMsMin = 5;

@@ -189,6 +189,17 @@ test('the holder makes 20,000 offers → it leaves only a newcomer that is ready
   assert.ok(outcomes['handed-over']! > 1000 && outcomes['kept']! > 1000);
 });
 
+/** What the holder says after its offer: that it has left, by word or by its end, or that it takes the offer back. */
+function lastWord(said: readonly Sent[]): 'mine' | 'taken back' {
+  for (const each of said) {
+    if (each === 'ECONNRESET') return 'mine';
+    if (typeof each === 'string' || each.fds > 3) continue;
+    if (each.text === '' || each.text === 'reuseaddr 1 done\n') return 'mine';
+    if (each.text === 'reuseaddr 1 abort\n') return 'taken back';
+  }
+  return 'mine';
+}
+
 for (const kind of ['pathname', 'abstract name'] as const) {
   test(`a newcomer asks 15,000 holders for ${kind === 'pathname' ? 'a' : 'an'} ${kind} → it takes only this claim, of the same user or root, and keeps no descriptor otherwise`, (t) => {
     let accepted = 0;
@@ -205,6 +216,7 @@ for (const kind of ['pathname', 'abstract name'] as const) {
       assert.ok(isTrusted(script) && typeof first === 'object' && script.accepts === 0 && script.connects === 'connected');
       assert.match(first.text, /^reuseaddr 1 offer \d{1,20} \d{1,20}\n$/);
       assert.equal(first.fds >= 3, kind === 'pathname');
+      assert.equal(lastWord(script.sent.slice(1)), 'mine');
       if (kind === 'abstract name') return;
       assert.equal(first.text, 'reuseaddr 1 offer 1 7\n');
       assert.deepEqual([script.flock, script.lockIno, script.pathIno, script.pathType], [0, 3, 7, 'socket']);

@@ -42,8 +42,9 @@ test('a take-over → the newcomer is the holder, with the same socket file; the
   const inode = inodeAt(address);
   const order: string[] = [];
   held.on('handover', () => order.push(`handover, listening: ${first.listening}`));
+  const closed = once(first, 'close');
   const taken = await listen(second, address, both);
-  await once(first, 'close');
+  await closed;
   assert.deepEqual(order, ['handover, listening: false']);
   assert.deepEqual([held.displaced, taken.displaced, second.address()], [false, false, address]);
   await held.release();
@@ -167,7 +168,7 @@ test('an abstract name is handed over, twice → the newest answers; afterwards 
     const again = await listen(greeter('again'), name, { handover: true });
     await again.release();
   }
-  const held = await listen(greeter('full'), address).finally(() => undefined);
+  const held = await listen(greeter('full'), address);
   assert.equal(await greeting(nodePath), 'full');
   await held.release();
   t.diagnostic('3 hand-overs');
@@ -222,7 +223,7 @@ test('listeners of handover throw → the hand-over is complete all the same', a
 
 for (const [name, kind] of Object.entries(kinds)) {
   test(`a ${name} server is handed over 10 times, while clients ask → every request is answered`, async (t) => {
-    const path = abstractOrPath(t);
+    const path = `${temporaryDirectory(t)}/app.sock`;
     const servers: net.Server[] = [];
     const serve = async (): Promise<Claim> => {
       servers.push(kind.create('answer'));
@@ -233,7 +234,10 @@ for (const [name, kind] of Object.entries(kinds)) {
     let stopping = false;
     const clients = Array.from({ length: 4 }, async () => {
       while (!stopping) {
-        assert.equal(await kind.request(path), 'answer');
+        // An http2 client takes back what it has not sent when it is told to send no more: RFC 9113, section 8.7, make it again.
+        const answer = await kind.request(path).catch((error: Error) => (/REFUSED_STREAM/.test(error.message) ? 'unsent' : Promise.reject(error)));
+        if (answer === 'unsent') continue;
+        assert.equal(answer, 'answer');
         asked++;
       }
     });
@@ -247,10 +251,6 @@ for (const [name, kind] of Object.entries(kinds)) {
     await made.release();
     t.diagnostic(`${asked} requests`);
   });
-}
-
-function abstractOrPath(t: TestContext): string {
-  return `${temporaryDirectory(t)}/app.sock`;
 }
 
 test('a request is being answered when the server is handed over → it comes to its end, and so do the connections in the queue', async (t) => {

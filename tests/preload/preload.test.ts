@@ -236,6 +236,17 @@ test('REUSEADDR=wait: the server is closed by its own listening listener → the
   assert.equal(stdout, 'false\n');
 });
 
+test('REUSEADDR=takeover: the server is closed by its own listening listener → the claim is released', async (t) => {
+  const path = join(temporaryDirectory(t), 'socket');
+  const holder = new Preloaded(t, path, { REUSEADDR: 'handover' });
+  await holder.says('listening');
+  const statements = `const server = require('node:net').createServer();
+    server.listen(${JSON.stringify(path)}, () => server.close());
+    process.prependListener('exit', () => console.log(require('node:fs').existsSync(${JSON.stringify(path)})));`;
+  assert.deepEqual(script(statements, 'takeover'), { status: 0, stdout: 'false\n' });
+  await holder.says('close');
+});
+
 test('readableAll and writableAll on a path that does not fit a socket address → that file has them', (t) => {
   const path = join(temporaryDirectory(t), 'd'.repeat(80), 'x'.repeat(40));
   fs.mkdirSync(dirname(path));

@@ -15,7 +15,7 @@ export interface Exploration {
   /** The longest of the shortest ways to a state. */
   readonly steps: number;
   readonly violation?: Violation;
-  /** All worlds that were met. */
+  /** All worlds that were met, and some that are like one of them but for the order of the processes. */
   readonly worlds: readonly World[];
 }
 

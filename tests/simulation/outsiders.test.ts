@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { isRefusal } from '#dist/claim/refusal.js';
 import { expectToBreak, expectToHold } from './expect.js';
-import { allGuarantees, strayUndisturbed } from './guarantees.js';
+import { allGuarantees, strayUndisturbed, type Guarantee } from './guarantees.js';
 import { impatient } from './impatient.js';
 import { replay } from './schedule.js';
 import { scenario, unlinksLockedFile, unlinksLockUnderStarter, type Cast } from './scenarios.js';
@@ -61,4 +62,16 @@ test('known hole: the lock file and the socket file are unlinked under a release
   const lines = replay(hole, schedule);
   assert.ok(lines.some((line) => line.startsWith('L  unlink(/run/app.sock.lock)')));
   for (const line of lines) t.diagnostic(line);
+});
+
+test('the place aside is occupied by somebody else, and a dead socket is at the path → only after two outsiders came between', (t) => {
+  const never: Guarantee = {
+    name: 'G3',
+    afterFreshStart: ({ outcome }) =>
+      isRefusal(outcome) && outcome.refused === 'aside-occupied' ? 'a fresh start is refused: aside-occupied' : undefined,
+  };
+  const cast: Cast = { ...two, processes: 1 };
+  for (const letter of 'KLRSTU')
+    expectToHold(t, scenario(`aside, with ${letter}`, { ...cast, with: letter }, { guarantees: [never] }));
+  expectToBreak(t, scenario('aside, with R and S', { ...cast, with: 'RS' }, { guarantees: [never] }), 'G3');
 });

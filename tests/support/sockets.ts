@@ -10,6 +10,8 @@ export interface ConnectedPair {
   readonly client: number;
   readonly server: number;
   closeClient(): void;
+  /** Somebody else has closed it. */
+  clientClosed(): void;
   closeServer(): Promise<void>;
 }
 
@@ -28,6 +30,9 @@ export async function connectedPair(t: TestContext): Promise<ConnectedPair> {
     if (open) kernel.close(client);
     open = false;
   };
+  const clientClosed = () => {
+    open = false;
+  };
   const closeServer = async () => {
     if (accepted.closed) return;
     accepted.destroy();
@@ -38,5 +43,5 @@ export async function connectedPair(t: TestContext): Promise<ConnectedPair> {
     await closeServer();
   });
   const { _handle: handle } = accepted as unknown as { readonly _handle: { readonly fd: number } };
-  return { client, server: handle.fd, closeClient, closeServer };
+  return { client, server: handle.fd, closeClient, clientClosed, closeServer };
 }
