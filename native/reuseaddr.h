@@ -70,9 +70,17 @@ static inline int outcome(long returned) { return returned < 0 ? -errno : (int)r
 napi_value js_sendmsg(napi_env env, napi_callback_info info);
 napi_value js_recvmsg(napi_env env, napi_callback_info info);
 
+/* notify.c */
+napi_value js_notify_socket(napi_env env, napi_callback_info info);
+napi_value js_receive_notification(napi_env env, napi_callback_info info);
+
 /* sock_diag.c */
 napi_value js_sock_diag(napi_env env, napi_callback_info info);
 napi_value js_sock_diag_dump(napi_env env, napi_callback_info info);
+
+/* stat.c */
+napi_value js_fstat(napi_env env, napi_callback_info info);
+napi_value js_lstat(napi_env env, napi_callback_info info);
 
 /* wait.c */
 napi_value js_wait_flock(napi_env env, napi_callback_info info);

@@ -46,7 +46,7 @@ export function* bindUnderLock(place: Place, terms: Terms): Operation<Bound | Re
  * Step 5. A crash inside `take` leaves a file aside. A dead socket is removed there; anything else gets its name back, unless
  * somebody has that name: then it stays aside, and step 7 says so if it needs the place.
  */
-function* recoverAside({ path, asidePath }: Place): Operation<Refusal | undefined> {
+export function* recoverAside({ path, asidePath }: Place): Operation<Refusal | undefined> {
   const aside = yield* sys.lstat(asidePath);
   if (aside === 'ENOENT') return undefined;
   if (failed(aside)) return refuse('system', aside, 'lstat', asidePath);
@@ -104,7 +104,7 @@ function* bindName(place: Place, fd: number): Operation<0 | Errno> {
   return bound;
 }
 
-function explainTaken({ path, asidePath }: Place, taken: Exclude<Taken, { outcome: 'removed' | 'gone' }>): Refusal {
+export function explainTaken({ path, asidePath }: Place, taken: Exclude<Taken, { outcome: 'removed' | 'gone' }>): Refusal {
   if (taken.outcome === 'failed') {
     return refuse(taken.errno === 'EEXIST' ? 'aside-occupied' : 'system', taken.errno, taken.syscall, taken.path);
   }

@@ -9,7 +9,7 @@ export function readArguments(command: Command, args: readonly string[]): Omit<I
   for (const [name, { value, short }] of Object.entries(command.options)) {
     options[name] = { type: value === undefined ? 'boolean' : 'string', ...(short === undefined ? {} : { short }) };
   }
-  const [ours, theirs] = split(command, withOptionalValues(command, args), options);
+  const [ours, theirs] = split(command, args, options);
   const { values, positionals } = parse(ours, options);
   const operands = [...positionals, ...theirs];
   if (values['help'] !== true) refuseCount(command, operands);
@@ -42,10 +42,12 @@ function withOptionalValues(command: Command, args: readonly string[]): readonly
 
 /** Parts our own arguments from those of the program that we are to start. */
 function split(command: Command, args: readonly string[], options: Options): readonly [readonly string[], readonly string[]] {
-  if (!command.optionsEndAtOperand) return [args, []];
-  const { tokens } = parseArgs({ args: [...args], options, allowPositionals: true, strict: false, tokens: true });
+  const filled = withOptionalValues(command, args);
+  if (!command.optionsEndAtOperand) return [filled, []];
+  const { tokens } = parseArgs({ args: [...filled], options, allowPositionals: true, strict: false, tokens: true });
   const first = tokens.find((token) => token.kind === 'positional');
-  if (first === undefined) return [args, []];
+  if (first === undefined) return [filled, []];
+  // As it was given: a program may have options of these names too.
   const rest = args.slice(first.index + 1);
-  return [args.slice(0, first.index + 1), rest[0] === '--' ? rest.slice(1) : rest];
+  return [filled.slice(0, first.index + 1), rest[0] === '--' ? rest.slice(1) : rest];
 }

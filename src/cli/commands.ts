@@ -8,6 +8,7 @@ interface Entry {
 
 /** The commands, in the order of the help. A new one is added here, and nowhere else. */
 export const commands: Readonly<Record<string, Entry>> = {
+  run: { summary: 'claim an address, and run a program with it', load: () => import('./run.js') },
   inspect: { summary: 'say what an address is doing, and who has it', load: () => import('./inspect.js') },
   ls: { summary: 'list Unix sockets, and who has them', load: () => import('./ls.js') },
   clean: { summary: 'remove stale socket files, and nothing else', load: () => import('./clean.js') },

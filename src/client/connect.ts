@@ -1,4 +1,4 @@
-import { Socket } from 'node:net';
+import { connect as netConnect, Socket, type NetConnectOpts } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { explainConnect, type FailedConnect } from '../errors/explain.js';
 import { findListener } from '../holder/find.js';
@@ -53,12 +53,18 @@ export async function connect(address: string, options: ConnectOptions = {}): Pr
   for (let tries = 0; ; tries++) {
     const connected = parsed.kind === 'pipe' ? await connectPipe(parsed.path, allowHalfOpen) : attempt(destination);
     if (connected instanceof Socket) return connected;
-    if (typeof connected === 'number') return new Socket({ fd: connected, readable: true, writable: true, allowHalfOpen });
+    if (typeof connected === 'number') return socketOf(connected, allowHalfOpen);
     const triedMs = performance.now() - start;
     if (!isTemporary(connected) || triedMs >= timeout) throw failure(address, destination, connected, tries === 0 ? 0 : triedMs);
     // The last try is at the deadline itself.
     await pause(Math.min(pauseMs(tries, Math.random()), timeout - triedMs), signal);
   }
+}
+
+/** Bun reads from a descriptor only when it is connected to it. */
+function socketOf(fd: number, allowHalfOpen: boolean): Socket {
+  if (!('bun' in process.versions)) return new Socket({ fd, readable: true, writable: true, allowHalfOpen });
+  return netConnect({ fd, allowHalfOpen } as unknown as NetConnectOpts);
 }
 
 async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {

@@ -97,7 +97,7 @@ function sentence(refusal: Refusal, holder: Holder | undefined): string {
     case 'cancelled':
       return `${describe(holder)} still holds it${sinceWhen(holder)}, and the wait for it has ended.`;
     case 'stray':
-      return `${describe(holder)} listens there without holding the lock, so it does not use reuseaddr. Stop it first; it was left alone.`;
+      return `${describe(holder)} listens there without holding the lock: it does not use reuseaddr, or its reuseaddr run was killed. Stop it first; it was left alone.`;
     case 'not-a-socket':
       return `there is something at that path that is not a socket. It was left alone: move it away, or choose another path.`;
     case 'aside-occupied':

@@ -7,8 +7,8 @@ import { hear, offer, type Offered } from './offer.js';
 /** How long somebody who has connected may take to ask for the claim. A newcomer does so at once. */
 const requestTimeoutMs = 1000;
 
-/** How long a newcomer may take to say that it is ready, in milliseconds. */
-const readyTimeoutMs = 5000;
+/** How long a newcomer may take to say that it is ready, in milliseconds, where the server says nothing else. */
+const readyTimeoutMsDefault = 5000;
 
 /** How many may be connected without having asked. Each is waited for on a thread; with one more, the first of them is dropped. */
 const silentMax = 16;
@@ -19,6 +19,8 @@ export interface Hooks {
   leave(): void;
   /** The newcomer is the holder. */
   handedOver(): void;
+  /** How long a newcomer may take to say that it is ready, in milliseconds. Default: 5 seconds. */
+  readonly readyTimeoutMs?: number | undefined;
 }
 
 /** Serves hand-overs of one claim, one after the other, until it has handed it over or is closed. Keeps no process alive for long. */
@@ -81,6 +83,7 @@ export class HandoverService {
   /** Never more than one offer at a time: two newcomers would both have a share, and both would become the holder. */
   async #serveAsking(): Promise<void> {
     if (this.#offeringTo !== undefined) return;
+    const { readyTimeoutMs = readyTimeoutMsDefault } = this.#hooks;
     for (let newcomer = this.#asking.shift(); newcomer !== undefined; newcomer = this.#asking.shift()) {
       this.#offeringTo = newcomer;
       const outcome = await runAsync(this.#kernel(newcomer), offer(newcomer.connection, this.#offered, readyTimeoutMs));

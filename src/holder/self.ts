@@ -1,7 +1,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename } from 'node:path';
-import { formatProcess, recordOf, type HolderRecord } from '../claim/record.js';
+import { formatProcess, formatRecord, recordOf, type HolderRecord } from '../claim/record.js';
 
 type Self = Omit<HolderRecord, 'sinceMs'>;
 
@@ -12,19 +12,23 @@ export function ownRecord(): string {
   return recordOf((self ??= formatProcess(describeSelf())), Date.now());
 }
 
+/** The record of a process that was started with the lock. */
+export function recordOfProgram(pid: number, [program = '', ...args]: readonly string[]): string {
+  const command = [basename(program), ...args].join(' ');
+  return formatRecord({ ...describe(pid), command, startTicks: startTicks(pid), sinceMs: Date.now() });
+}
+
 export function hostName(): string {
   return hostname();
 }
 
 function describeSelf(): Self {
-  return {
-    pid: process.pid,
-    uid: process.geteuid?.() ?? 0,
-    command: commandLine(),
-    startTicks: startTicks('self'),
-    pidNamespace: pidNamespace(),
-    host: hostName(),
-  };
+  return { ...describe(process.pid), command: commandLine(), startTicks: startTicks('self') };
+}
+
+/** What a process and those that it starts have in common. */
+function describe(pid: number): Pick<Self, 'pid' | 'uid' | 'pidNamespace' | 'host'> {
+  return { pid, uid: process.geteuid?.() ?? 0, pidNamespace: pidNamespace(), host: hostName() };
 }
 
 function commandLine(): string {

@@ -18,6 +18,10 @@ export interface Addon {
   waitFlock(fd: number, done: (result: number) => void): CallOff | number;
   /** poll(2) for input, likewise. `timeoutMs` -1: for ever. `done` is told 0, or a negated ETIMEDOUT or ECANCELED. */
   waitPoll(fd: number, done: (result: number) => void, timeoutMs: number): CallOff | number;
+  /** fstat(2). ENOSYS: ask node:fs. */
+  fstat(fd: number, status: FileStatusWords): number;
+  /** lstat(2), likewise. */
+  lstat(path: string, status: FileStatusWords): number;
   /** renameat2(2), RENAME_NOREPLACE. */
   renameNoReplace(from: string, to: string): number;
   /** close(2), for descriptors that Node doesn't know of. */
@@ -39,6 +43,10 @@ export interface Addon {
   sendmsg(fd: number, text: string, fds: Uint32Array): number;
   /** recvmsg(2), without waiting. Fills in how many descriptors came, then the descriptors; as many as the array has room for. */
   recvmsg(fd: number, bytesMax: number, received: Uint32Array): string | number;
+  /** socket(2) of datagrams, close-on-exec and non-blocking, with SO_PASSCRED. ENOSYS: not on this system. */
+  notifySocket(): number;
+  /** recvmsg(2) of one datagram, without waiting. Fills in who sent it: pid 0 is nobody. Descriptors that come along are closed. */
+  receiveNotification(fd: number, sender: Credentials): string | number;
   /** connect(2) of a new datagram socket that is closed again. An abstract name: ENOTSUP, it would always look dead. */
   probe(name: string): number;
   /** sock_diag(7): fills in device and inode of the file that the socket with this inode is bound to. */
@@ -60,6 +68,9 @@ export interface Addon {
 export type CallOff = () => void;
 
 export type FcntlCommand = 'F_DUPFD_CLOEXEC' | 'F_GETFD' | 'F_SETFD' | 'F_GETFL' | 'F_SETFL';
+
+/** Device, inode and size, of two words each, as the processor has numbers of 64 bits; then mode, links, uid and gid. */
+export type FileStatusWords = Uint32Array & { readonly [Word in 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9]: number };
 
 /** Device and inode. */
 export type FileIdentity = Uint32Array & { readonly 0: number; readonly 1: number };

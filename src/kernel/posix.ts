@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import { getSystemErrorName } from 'node:util';
 
-import { addon, type Credentials, type FileIdentity } from './addon.js';
+import { addon, type Credentials, type FileIdentity, type FileStatusWords } from './addon.js';
 import type { Errno, FileStatus, FileType, Kernel, OpenFlags } from './kernel.js';
 
 const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_DIRECTORY } = fs.constants;
@@ -44,11 +44,23 @@ export function openedByAddon(fd: number): number {
   return fd;
 }
 
+/**
+ * What Deno's node:fs, which knows only the descriptors that it has opened itself, can reach another one by: a file in /proc, of a
+ * socket too. Undefined everywhere else.
+ */
+function nameOf(fd: number): string | undefined {
+  return isDeno && !openedByNode.has(fd) ? `/proc/self/fd/${fd}` : undefined;
+}
+
+const isDeno = 'deno' in process.versions;
+
 const bigint = { bigint: true } as const;
 const bigintOrUndefined = { bigint: true, throwIfNoEntry: false } as const;
 
 /** Lent to the addon for the time of one call, so that not every call makes new ones. */
 const file = new Uint32Array(2) as FileIdentity;
+const status = new Uint32Array(10) as FileStatusWords;
+const statusLong = new BigUint64Array(status.buffer, 0, 3) as BigUint64Array & { readonly [Number in 0 | 1 | 2]: bigint };
 const credentials = new Uint32Array(3) as Credentials;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
@@ -70,20 +82,16 @@ export const kernel: Kernel = {
     return attempt(() => fs.closeSync(fd));
   },
   fstat(fd) {
-    try {
-      return fileStatus(fs.fstatSync(fd, bigint));
-    } catch (error) {
-      return errnoOf(error);
-    }
+    const result = addon().fstat(fd, status);
+    if (result === 0) return statusOfWords();
+    const errno = errnoName(result);
+    return errno === 'ENOSYS' ? fstatOfNode(fd) : errno;
   },
   lstat(path) {
-    try {
-      // No exception for ENOENT, the answer that is wanted most: it would take five times as long.
-      const stats = fs.lstatSync(path, bigintOrUndefined);
-      return stats === undefined ? 'ENOENT' : fileStatus(stats);
-    } catch (error) {
-      return errnoOf(error);
-    }
+    const result = addon().lstat(path, status);
+    if (result === 0) return statusOfWords();
+    const errno = errnoName(result);
+    return errno === 'ENOSYS' ? lstatOfNode(path) : errno;
   },
   realpath(path) {
     try {
@@ -99,6 +107,8 @@ export const kernel: Kernel = {
   },
   pread(fd, bytesMax) {
     try {
+      const name = nameOf(fd);
+      if (name !== undefined) return { text: fs.readFileSync(name).toString('utf8', 0, bytesMax) };
       const bytes = Buffer.allocUnsafe(bytesMax);
       return { text: bytes.toString('utf8', 0, fs.readSync(fd, bytes, 0, bytesMax, 0)) };
     } catch (error) {
@@ -107,12 +117,18 @@ export const kernel: Kernel = {
   },
   pwrite(fd, text) {
     try {
-      return fs.writeSync(fd, text, 0, 'utf8');
+      const name = nameOf(fd);
+      if (name === undefined) return fs.writeSync(fd, text, 0, 'utf8');
+      fs.writeFileSync(name, text, { flag: 'r+' }); // Over what is there, from its beginning.
+      return Buffer.byteLength(text);
     } catch (error) {
       return errnoOf(error);
     }
   },
-  ftruncate: (fd, length) => attempt(() => fs.ftruncateSync(fd, length)),
+  ftruncate(fd, length) {
+    const name = nameOf(fd);
+    return attempt(() => (name === undefined ? fs.ftruncateSync(fd, length) : fs.truncateSync(name, length)));
+  },
   unlink: (path) => attempt(() => fs.unlinkSync(path)),
   link: (from, to) => attempt(() => fs.linkSync(from, to)),
   rename: (from, to, flags) =>
@@ -121,22 +137,22 @@ export const kernel: Kernel = {
     const fd = addon().socket();
     return fd < 0 ? errnoName(fd) : openedByAddon(fd);
   },
-  fchmod: (fd, mode) => attempt(() => fs.fchmodSync(fd, mode)),
+  fchmod(fd, mode) {
+    const name = nameOf(fd);
+    return attempt(() => (name === undefined ? fs.fchmodSync(fd, mode) : fs.chmodSync(name, mode)));
+  },
   chmod: (path, mode) => attempt(() => fs.chmodSync(path, mode)),
   chown: (path, uid, gid) => attempt(() => fs.chownSync(path, uid, gid)),
   bind: (fd, name) => done(addon().bind(fd, name)),
   listen: (fd, backlog) => done(addon().listen(fd, backlog)),
   probe: (name) => done(addon().probe(name)),
   sock_diag(fd) {
-    try {
-      const status = fs.fstatSync(fd);
-      // sock_diag goes by inode number: that of a file may well be that of somebody's socket too.
-      if (!status.isSocket()) return 'ENOTSOCK';
-      const result = addon().sockDiag(status.ino, file);
-      return result < 0 ? errnoName(result) : { dev: BigInt(file[0]), ino: BigInt(file[1]) };
-    } catch (error) {
-      return errnoOf(error);
-    }
+    const socket = kernel.fstat(fd);
+    if (typeof socket === 'string') return socket;
+    // sock_diag goes by inode number: that of a file may well be that of somebody's socket too.
+    if (socket.type !== 'socket') return 'ENOTSOCK';
+    const result = addon().sockDiag(Number(socket.ino), file);
+    return result < 0 ? errnoName(result) : { dev: BigInt(file[0]), ino: BigInt(file[1]) };
   },
   connect(name) {
     const fd = addon().socket();
@@ -216,18 +232,57 @@ function done(result: number): 0 | Errno {
   return result < 0 ? errnoName(result) : 0;
 }
 
-function fileStatus(stats: fs.BigIntStats): FileStatus {
+/** What the addon has filled in. */
+function statusOfWords(): FileStatus {
+  const mode = status[6];
+  return {
+    dev: statusLong[0],
+    ino: statusLong[1],
+    type: typeOf(mode),
+    mode: mode & 0o7777,
+    uid: status[8],
+    gid: status[9],
+    nlink: status[7],
+    size: Number(statusLong[2]),
+  };
+}
+
+/** @internal On systems without statx(2). */
+export function fstatOfNode(fd: number): FileStatus | Errno {
+  try {
+    return statusOfNode(fs.fstatSync(fd, bigint));
+  } catch (error) {
+    return errnoOf(error);
+  }
+}
+
+/** @internal */
+export function lstatOfNode(path: string): FileStatus | Errno {
+  try {
+    // No exception for ENOENT, the answer that is wanted most: it would take five times as long.
+    const stats = fs.lstatSync(path, bigintOrUndefined);
+    return stats === undefined ? 'ENOENT' : statusOfNode(stats);
+  } catch (error) {
+    return errnoOf(error);
+  }
+}
+
+function statusOfNode(stats: fs.BigIntStats): FileStatus {
   const mode = Number(stats.mode);
   return {
     dev: stats.dev,
     ino: stats.ino,
-    type: fileTypes[(mode & 0o170000) >> 12] ?? 'device',
+    type: typeOf(mode),
     mode: mode & 0o7777,
     uid: Number(stats.uid),
     gid: Number(stats.gid),
     nlink: Number(stats.nlink),
     size: Number(stats.size),
   };
+}
+
+function typeOf(mode: number): FileType {
+  return fileTypes[(mode & 0o170000) >> 12] ?? 'device';
 }
 
 /** By the S_IFMT bits of the mode: inode(7). */

@@ -1,5 +1,6 @@
 import { acquireNow } from '../server/acquire.js';
 import { serveHandovers } from '../server/claim.js';
+import { sayReady } from '../server/inherit.js';
 import { obtain } from '../server/obtain.js';
 import type { Request } from '../request/options.js';
 import { ClaimedHandle, type PreloadedServer } from './acceptor.js';
@@ -15,6 +16,7 @@ export function claimNow(request: Request, server: PreloadedServer): void {
     throw error;
   }
   server.hold = hold;
+  if (hold.inherited) sayReady();
 }
 
 /** The same in the ways that take a while: wait for the address, ask for it, serve those who ask. */
@@ -22,6 +24,7 @@ export async function claimLater(request: Request, server: PreloadedServer): Pro
   const hold = await obtain(request, server);
   server.hold = hold;
   if (!hold.released) serveHandovers(request, hold, server, () => undefined);
+  if (hold.inherited) sayReady();
 }
 
 /** Claims an address at once, for a handle that listens later. */
@@ -30,6 +33,7 @@ export function claimHandle(request: Request, create: CreateServerHandle): Liste
   try {
     const claimed = new ClaimedHandle(hold.listenFd, request.text, create);
     claimed.hold = hold;
+    if (hold.inherited) sayReady();
     return claimed.handle;
   } catch (error) {
     hold.surrender();

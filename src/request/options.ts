@@ -107,7 +107,7 @@ export function readRequest(text: string, options: ListenOptions): Request {
     terms,
     waitMs: duration(text, 'wait', options.wait, Infinity),
     takeoverMs: duration(text, 'takeover', options.takeover, takeoverDefaultMs),
-    handover: options.handover ?? false,
+    handover: flag(text, 'handover', options.handover),
     rebind: readOnDisplaced(text, options.onDisplaced),
     judge: options.allow === undefined ? judgeDefault(address) : readRule(text, options.allow),
     signal: options.signal,
@@ -125,8 +125,13 @@ function readOnDisplaced(text: string, value: unknown = 'report'): boolean {
 
 /** `true`: as long as it is `whenTrue`. `false` is the same as nothing. */
 function duration(text: string, name: string, value: boolean | number | undefined, whenTrue: number): number | undefined {
-  if (typeof value !== 'number') return value === true ? whenTrue : undefined;
+  if (typeof value !== 'number') return flag(text, name, value, ' or a number of milliseconds') ? whenTrue : undefined;
   return value === Infinity ? value : integer(text, name, value, timerMsMax, String);
+}
+
+function flag(text: string, name: string, value: boolean | undefined, orElse = ''): boolean {
+  if (value === undefined || typeof value === 'boolean') return value ?? false;
+  throw bad(text, 'bad-option', 'EINVAL', `${name} must be true, false${orElse}`);
 }
 
 function refuseFileOptions(text: string, options: ListenOptions): void {

@@ -52,7 +52,7 @@ export class ServerAcceptor implements Acceptor {
     if (this.#backlog === 0) kernel.listen(fd, 0); // Node takes 0 for "not given", and has listened with 511.
     if (this.#judge !== undefined) this.#guard(this.#judge);
     // Before they can close the server.
-    if (server._handle !== null) this.#closeHandle = wrapClose(server._handle, (closeHandle) => this.#closing(closeHandle));
+    if (server._handle !== null) this.#closeHandle = wrapClose(handleOf(server), (closeHandle) => this.#closing(closeHandle));
     if ('updateSettings' in server) trackSessions(server);
     await listening;
   }
@@ -99,6 +99,14 @@ export function wrapClose(handle: Handle, around: (closeHandle: () => void) => v
   const close = handle.close;
   handle.close = (callback) => around(() => close.call(handle, callback));
   return () => close.call(handle);
+}
+
+/** Bun closes its listening socket by itself, in the server's `close`, and does not know the address of a descriptor. */
+function handleOf(server: Server & InternalServer): Handle {
+  const { _handle: handle, _pipeName: address } = server;
+  if (handle !== null && typeof (handle.close as unknown) === 'function') return handle;
+  Object.defineProperty(server, 'address', { value: () => (server.listening ? address : null), configurable: true, writable: true });
+  return server as unknown as Handle;
 }
 
 /** The backlog must be given by its position: in an options object beside `fd` Node ignores it, and listen(2)s again with 511. */

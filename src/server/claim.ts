@@ -158,9 +158,15 @@ class DescriptorAcceptor implements Acceptor {
 }
 
 /** Serves hand-overs where that was asked for, and ends the service that came with a claim where it was not. */
-export function serveHandovers(request: Request, hold: Hold, acceptor: Acceptor, handedOver: () => void): void {
+export function serveHandovers(
+  request: Request,
+  hold: Hold,
+  acceptor: Acceptor,
+  handedOver: () => void,
+  readyTimeoutMs?: number,
+): void {
   if (!request.handover) return hold.endHandovers();
-  hold.handover?.serve(hold.held, { leave: () => hold.handOver(() => acceptor.drain()), handedOver });
+  hold.handover?.serve(hold.held, { leave: () => hold.handOver(() => acceptor.drain()), handedOver, readyTimeoutMs });
 }
 
 /** What clients can use after a chdir(2) as well. */

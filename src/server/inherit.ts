@@ -2,6 +2,7 @@ import { locate, type Place } from '../claim/locate.js';
 import { isRefusal } from '../claim/refusal.js';
 import { describeSocket, fcntl } from '../kernel/descriptors.js';
 import { failed, run } from '../kernel/kernel.js';
+import { sendNotification } from '../kernel/notify.js';
 import { kernel } from '../kernel/posix.js';
 import type { Request } from '../request/options.js';
 
@@ -18,7 +19,28 @@ interface InheritedSocket {
   readonly name: string;
 }
 
+/** LISTEN_FDNAMES, from `reuseaddr run`. */
+export const socketName = 'reuseaddr';
+
 let sockets: InheritedSocket[] | undefined;
+
+/** Where `reuseaddr run` waits for our READY=1. */
+let notifySocket: string | undefined;
+
+/**
+ * Tells `reuseaddr run` that we accept on the socket that it passed us, so that it may stop the instance before us. To other
+ * supervisors nothing is said: when a program is ready is for it to know.
+ *
+ * @see sd_notify(3)
+ */
+export function sayReady(): void {
+  if (notifySocket !== undefined) sendNotification(notifySocket, 'READY=1');
+}
+
+/** Whether it was `reuseaddr run` that passed us our sockets: then the instance before us may still accept on them. */
+export function passedByRun(): boolean {
+  return notifySocket !== undefined;
+}
 
 /**
  * The inherited socket that is bound to the asked address, if there is one: each is given once. It is close-on-exec and
@@ -46,6 +68,7 @@ export function inheritedSocket({ address }: Request): number | undefined {
 export function readEnvironment(environment: NodeJS.ProcessEnv): InheritedSocket[] {
   const { LISTEN_PID: pid, LISTEN_FDS: count } = environment;
   if (pid !== String(process.pid) || count === undefined || !/^\d{1,4}$/.test(count) || Number(count) > fdsMax) return [];
+  if (environment['LISTEN_FDNAMES'] === socketName) notifySocket = environment['NOTIFY_SOCKET'];
   for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES', 'LISTEN_PIDFDID']) delete environment[name];
   const found: InheritedSocket[] = [];
   for (let fd = firstFd; fd < firstFd + Number(count); fd++) {

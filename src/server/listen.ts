@@ -3,7 +3,9 @@ import { SocketAddressError } from '../errors/error.js';
 import { show } from '../errors/explain.js';
 import { readRequest, type ListenOptions } from '../request/options.js';
 import { ServerAcceptor } from './adopt.js';
+import { acceptsDescriptor, listenByName, refuseUnguarded } from './byName.js';
 import { Claim, publicAddress, serveHandovers } from './claim.js';
+import { sayReady } from './inherit.js';
 import { obtain } from './obtain.js';
 import { rebind } from './rebind.js';
 
@@ -16,6 +18,9 @@ import { rebind } from './rebind.js';
  *
  * `server.close()` releases the claim at once, not when the last connection ends; so does a normal process exit. After
  * `kill -9`, the kernel releases the claim and the next start removes the socket file. No signal handler is installed.
+ *
+ * On Bun and Deno, node:http and the like cannot be given a descriptor: there the runtime itself listens on the path, under the claim,
+ * and `docs/platforms.md` says what is weaker.
  *
  * It does not protect against programs that unlink the path without asking, or that remove the lock file.
  *
@@ -30,6 +35,8 @@ export async function listen(server: Server, address: string, options: ListenOpt
   const request = readRequest(address, options);
   if (server.listening) throw alreadyListening(address);
   const listening = publicAddress(request);
+  refuseUnguarded(request);
+  if (!acceptsDescriptor(server)) return await listenByName(server, request, listening);
   const acceptor = new ServerAcceptor(server, listening, request);
   const hold = await obtain(request, acceptor);
   acceptor.onClose = (closeHandle) => hold.surrender(closeHandle);
@@ -40,6 +47,7 @@ export async function listen(server: Server, address: string, options: ListenOpt
   const claim = new Claim(listening, hold, release, request.rebind ? () => rebind(request, hold, acceptor) : undefined);
   acceptor.onRefused = (peer) => claim.refuse(peer);
   serveHandovers(request, hold, acceptor, () => claim.emit('handover'));
+  if (hold.inherited) sayReady();
   return claim;
 }
 

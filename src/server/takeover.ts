@@ -100,7 +100,7 @@ function acceptingKernel(signal: AbortSignal | undefined, acceptor: Acceptor, fa
     epoll_ctl: async (operation, fd) => {
       try {
         given = { fd, socket: inodeOf(fd) };
-        if (operation === 'EPOLL_CTL_ADD') await acceptor.start(fd);
+        if (operation === 'EPOLL_CTL_ADD') await acceptor.start(fd, true);
         else acceptor.takeBack();
         return 0;
       } catch (error) {

@@ -1,6 +1,6 @@
 /** Both sides of a hand-over, fed with generated answers of the other side and of the kernel: no crash, no leak, no wrong acceptance. */
 import assert from 'node:assert/strict';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { test } from 'node:test';
 import type { Place } from '#dist/claim/locate.js';
 import { hear, offer } from '#dist/handover/offer.js';
@@ -8,7 +8,13 @@ import { request } from '#dist/handover/request.js';
 import { run, type Errno, type FileStatus, type Kernel, type Operation } from '#dist/kernel/kernel.js';
 import { anyText, check } from './property.js';
 
-const place: Place = { path: '/d/app.sock', directory: '/d', lockPath: '/d/app.sock.lock', asidePath: '/d/.app.sock.reuseaddr-aside', long: false };
+const place: Place = {
+  path: '/d/app.sock',
+  directory: '/d',
+  lockPath: '/d/app.sock.lock',
+  asidePath: '/d/.app.sock.reuseaddr-aside',
+  long: false,
+};
 const handover: Place = { ...place, path: '/d/app.sock.handover', asidePath: '/d/.app.sock.handover.reuseaddr-aside' };
 const ours = 1000;
 const terms = { mode: 0o600, backlog: 1, record: '' };
@@ -34,7 +40,9 @@ interface Script {
 }
 
 const errno = (...names: Errno[]): fc.Arbitrary<Errno> => fc.constantFrom(...names);
-const valid = fc.constantFrom('request', 'ready', 'done', 'abort', 'offer 1 7', 'offer 1 8', 'offer 18446744073709551615 7').map((rest) => `reuseaddr 1 ${rest}\n`);
+const valid = fc
+  .constantFrom('request', 'ready', 'done', 'abort', 'offer 1 7', 'offer 1 8', 'offer 18446744073709551615 7')
+  .map((rest) => `reuseaddr 1 ${rest}\n`);
 /** A message with something wrong in it. */
 const nearly = fc.tuple(valid, fc.nat(30), anyText).map(([text, at, more]) => text.slice(0, at) + more + text.slice(at + 1));
 const sent: fc.Arbitrary<Sent> = fc.oneof(
@@ -48,10 +56,13 @@ const mostly = <Value>(usual: Value, others: fc.Arbitrary<Value>): fc.Arbitrary<
 
 /** With first messages of the kind that leads further, or all sorts. */
 function scripts(...firsts: readonly fc.Arbitrary<Sent>[]): fc.Arbitrary<Script> {
-  const dialogue = fc.tuple(...firsts, fc.array(sent, { maxLength: 4 })).map((parts) => parts.flat() as Sent[]);
+  const dialogue = fc.tuple(...firsts, fc.array(sent, { maxLength: 4 })).map((parts) => parts.flat());
   return fc.record({
     connects: mostly<'connected' | Errno>('connected', errno('ENOENT', 'ECONNREFUSED', 'EAGAIN', 'EACCES', 'EMFILE')),
-    peer: fc.oneof({ weight: 4, arbitrary: fc.constantFrom<number | Errno>(ours, 0) }, { weight: 1, arbitrary: fc.oneof(fc.nat(0xffff_ffff), errno('ENOTCONN')) }),
+    peer: fc.oneof(
+      { weight: 4, arbitrary: fc.constantFrom<number | Errno>(ours, 0) },
+      { weight: 1, arbitrary: fc.oneof(fc.nat(0xffff_ffff), errno('ENOTCONN')) },
+    ),
     polls: fc.array(mostly<0 | Errno>(0, errno('ETIMEDOUT', 'ECANCELED', 'ENOMEM')), { maxLength: 4 }),
     sent: fc.oneof({ weight: 3, arbitrary: dialogue }, { weight: 1, arbitrary: fc.array(sent, { maxLength: 5 }) }),
     send: mostly<'sent' | Errno>('sent', errno('EPIPE', 'EAGAIN', 'ECANCELED')),
@@ -66,9 +77,12 @@ function scripts(...firsts: readonly fc.Arbitrary<Sent>[]): fc.Arbitrary<Script>
   });
 }
 
-const message = (...texts: string[]): fc.Arbitrary<Sent> => fc.constantFrom(...texts).map((text) => ({ text: `reuseaddr 1 ${text}\n`, fds: 0 }));
+const message = (...texts: string[]): fc.Arbitrary<Sent> =>
+  fc.constantFrom(...texts).map((text) => ({ text: `reuseaddr 1 ${text}\n`, fds: 0 }));
 const again: fc.Arbitrary<Sent> = fc.constant('EAGAIN');
-const offered: fc.Arbitrary<Sent> = fc.constantFrom('offer 1 7', 'offer 1 7', 'offer 1 7', 'offer 2 7').map((text) => ({ text: `reuseaddr 1 ${text}\n`, fds: 3 }));
+const offered: fc.Arbitrary<Sent> = fc
+  .constantFrom('offer 1 7', 'offer 1 7', 'offer 1 7', 'offer 2 7')
+  .map((text) => ({ text: `reuseaddr 1 ${text}\n`, fds: 3 }));
 
 /** A kernel in which nothing is real but the descriptors: what is open is known, and a wrong close is an error. */
 class ScriptedKernel {
@@ -81,7 +95,16 @@ class ScriptedKernel {
     for (const fd of own) this.open.add(fd);
     const polls = [...script.polls];
     const dialogue = [...script.sent];
-    const status = (ino: number, type: FileStatus['type'] = 'socket'): FileStatus => ({ dev: 1n, ino: BigInt(ino), type, mode: script.mode, uid: ours, gid: ours, nlink: 1, size: 0 });
+    const status = (ino: number, type: FileStatus['type'] = 'socket'): FileStatus => ({
+      dev: 1n,
+      ino: BigInt(ino),
+      type,
+      mode: script.mode,
+      uid: ours,
+      gid: ours,
+      nlink: 1,
+      size: 0,
+    });
     const lock = status(3, 'file');
     const paths = new Map<number, FileStatus>();
     const usable = (fd: number): void => assert.ok(this.open.has(fd), `descriptor ${fd} is not open`);
@@ -116,22 +139,35 @@ class ScriptedKernel {
       },
       fstat: (fd) => (usable(fd), paths.get(fd) ?? lock),
       lstat: (path) =>
-        path === place.lockPath ? status(script.lockIno, 'file') : path === place.path ? status(script.pathIno, script.pathType) : status(8),
+        path === place.lockPath
+          ? status(script.lockIno, 'file')
+          : path === place.path
+            ? status(script.pathIno, script.pathType)
+            : status(8),
       flock: (fd) => (usable(fd), script.flock),
-      sock_diag: (fd) => (usable(fd), typeof script.boundIno !== 'number' ? script.boundIno : fd % 2 === 0 ? { dev: 9n, ino: 0n } : { dev: 1n, ino: BigInt(script.boundIno) }),
+      sock_diag: (fd) => (
+        usable(fd),
+        typeof script.boundIno !== 'number'
+          ? script.boundIno
+          : fd % 2 === 0
+            ? { dev: 9n, ino: 0n }
+            : { dev: 1n, ino: BigInt(script.boundIno) }
+      ),
       chmod: () => script.chmod,
       chown: () => script.chmod,
       epoll_ctl: (operation, fd) => (usable(fd), operation === 'EPOLL_CTL_ADD' ? script.accepts : 0),
     };
     let made = 0;
     this.kernel = new Proxy(calls as Kernel, {
-      get: (_target, name: keyof Kernel) => (...args: never[]) => {
-        assert.ok(made++ < 500, 'it comes to an end');
-        this.calls.push(name);
-        const call = calls[name] as ((...given: never[]) => unknown) | undefined;
-        assert.ok(call !== undefined, `${name} has no place in a hand-over`);
-        return call(...args);
-      },
+      get:
+        (_target, name: keyof Kernel) =>
+        (...args: never[]) => {
+          assert.ok(made++ < 500, 'it comes to an end');
+          this.calls.push(name);
+          const call = calls[name] as ((...given: never[]) => unknown) | undefined;
+          assert.ok(call !== undefined, `${name} has no place in a hand-over`);
+          return call(...args);
+        },
     });
   }
 
@@ -165,7 +201,8 @@ test('the holder hears 15,000 newcomers → it takes only a request of the same 
     assert.ok(!world.calls.includes('poll for ever') && !world.calls.includes('sendmsg'));
     assert.deepEqual([...world.open], [connection]);
     const [first] = script.sent;
-    const asked = typeof first === 'object' && first.text === 'reuseaddr 1 request\n' && first.fds === 0 && (script.polls[0] ?? 0) === 0;
+    const asked =
+      typeof first === 'object' && first.text === 'reuseaddr 1 request\n' && first.fds === 0 && (script.polls[0] ?? 0) === 0;
     assert.equal(outcome, isTrusted(script) && asked);
     if (outcome) heard++;
   });
@@ -178,7 +215,9 @@ test('the holder makes 20,000 offers → it leaves only a newcomer that is ready
   check(t, 20_000, scripts(message('ready'), again), (script) => {
     const own = [3, 4, 5] as const;
     const world = new ScriptedKernel(script, [...own, 10]);
-    const outcome = world.run(offer(10, { lockFd: own[0], listenFd: own[1], handoverFd: own[2], identity: { dev: 1n, ino: 7n } }, 100));
+    const outcome = world.run(
+      offer(10, { lockFd: own[0], listenFd: own[1], handoverFd: own[2], identity: { dev: 1n, ino: 7n } }, 100),
+    );
     outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
     assert.deepEqual([...world.open], outcome === 'handed-over' ? [] : [...own]);
     const [first, second] = script.sent;
@@ -204,24 +243,32 @@ for (const kind of ['pathname', 'abstract name'] as const) {
   test(`a newcomer asks 15,000 holders for ${kind === 'pathname' ? 'a' : 'an'} ${kind} → it takes only this claim, of the same user or root, and keeps no descriptor otherwise`, (t) => {
     let accepted = 0;
     const target = kind === 'pathname' ? { place, handover } : { abstract: 'app' };
-    check(t, 15_000, scripts(kind === 'pathname' ? offered : offered.map((each) => ({ ...(each as { text: string }), fds: 2 })), message('done', 'done', 'abort', 'ready')), (script) => {
-      const world = new ScriptedKernel(script, []);
-      const outcome = world.run(request(target, terms, 100));
-      assertCredentialsFirst(world.calls, script);
-      if (typeof outcome === 'string' || !('listenFd' in outcome)) return assert.deepEqual([...world.open], []);
-      accepted++;
-      const { listenFd, handoverFd, lockFd } = outcome;
-      assert.deepEqual([...world.open], [listenFd, handoverFd, ...(lockFd === undefined ? [] : [lockFd])]);
-      const [first] = script.sent;
-      assert.ok(isTrusted(script) && typeof first === 'object' && script.accepts === 0 && script.connects === 'connected');
-      assert.match(first.text, /^reuseaddr 1 offer \d{1,20} \d{1,20}\n$/);
-      assert.equal(first.fds >= 3, kind === 'pathname');
-      assert.equal(lastWord(script.sent.slice(1)), 'mine');
-      if (kind === 'abstract name') return;
-      assert.equal(first.text, 'reuseaddr 1 offer 1 7\n');
-      assert.deepEqual([script.flock, script.lockIno, script.pathIno, script.pathType], [0, 3, 7, 'socket']);
-      assert.ok(script.mode === terms.mode || script.chmod === 0);
-    });
+    check(
+      t,
+      15_000,
+      scripts(
+        kind === 'pathname' ? offered : offered.map((each) => ({ ...(each as { text: string }), fds: 2 })),
+        message('done', 'done', 'abort', 'ready'),
+      ),
+      (script) => {
+        const world = new ScriptedKernel(script, []);
+        const outcome = world.run(request(target, terms, 100));
+        assertCredentialsFirst(world.calls, script);
+        if (typeof outcome === 'string' || !('listenFd' in outcome)) return assert.deepEqual([...world.open], []);
+        accepted++;
+        const { listenFd, handoverFd, lockFd } = outcome;
+        assert.deepEqual([...world.open], [listenFd, handoverFd, ...(lockFd === undefined ? [] : [lockFd])]);
+        const [first] = script.sent;
+        assert.ok(isTrusted(script) && typeof first === 'object' && script.accepts === 0 && script.connects === 'connected');
+        assert.match(first.text, /^reuseaddr 1 offer \d{1,20} \d{1,20}\n$/);
+        assert.equal(first.fds >= 3, kind === 'pathname');
+        assert.equal(lastWord(script.sent.slice(1)), 'mine');
+        if (kind === 'abstract name') return;
+        assert.equal(first.text, 'reuseaddr 1 offer 1 7\n');
+        assert.deepEqual([script.flock, script.lockIno, script.pathIno, script.pathType], [0, 3, 7, 'socket']);
+        assert.ok(script.mode === terms.mode || script.chmod === 0);
+      },
+    );
     t.diagnostic(`${accepted} accepted`);
     assert.ok(accepted > 1000);
   });

@@ -1,7 +1,7 @@
 /** Text from outside: the holder's record, addresses, LISTEN_* variables, bytes on the hand-over socket. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import fs from 'node:fs';
 import net from 'node:net';
 import { test } from 'node:test';
@@ -17,9 +17,16 @@ import { openDescriptors, temporaryDirectory } from '../support/directory.js';
 import { connectedPair } from '../support/sockets.js';
 import { anyText, check, unprintable } from './property.js';
 
-const number = fc.oneof(fc.nat(70_000), fc.maxSafeNat(), fc.double(), fc.integer(), fc.constantFrom(2 ** 32, 2 ** 31, -1, 8.64e15, 8.65e15));
+const number = fc.oneof(
+  fc.nat(70_000),
+  fc.maxSafeNat(),
+  fc.double(),
+  fc.integer(),
+  fc.constantFrom(2 ** 32, 2 ** 31, -1, 8.64e15, 8.65e15),
+);
 const value = fc.oneof({ weight: 4, arbitrary: number }, { weight: 2, arbitrary: anyText }, fc.jsonValue({ maxDepth: 2 }));
-const field = (usual: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> => fc.oneof({ weight: 5, arbitrary: usual }, { weight: 1, arbitrary: value });
+const field = (usual: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> =>
+  fc.oneof({ weight: 5, arbitrary: usual }, { weight: 1, arbitrary: value });
 const fields = fc.record(
   {
     pid: field(fc.nat(0x7fff_ffff)),
@@ -37,7 +44,12 @@ const fields = fc.record(
 const record = fc.oneof(
   { weight: 5, arbitrary: fields.map((object) => `{"reuseaddr":1,${JSON.stringify(object).slice(1)}\n`) },
   // Torn, or with something of another in the middle.
-  { weight: 2, arbitrary: fc.tuple(fields, fc.nat(400), anyText).map(([object, at, more]) => `{"reuseaddr":1,${JSON.stringify(object).slice(1)}\n`.slice(0, at) + more) },
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(fields, fc.nat(400), anyText)
+      .map(([object, at, more]) => `{"reuseaddr":1,${JSON.stringify(object).slice(1)}\n`.slice(0, at) + more),
+  },
   { weight: 1, arbitrary: anyText.map((text) => `{"reuseaddr":1,${text}\n`) },
   { weight: 1, arbitrary: anyText },
 );
@@ -47,7 +59,13 @@ test('20,000 records of a holder → none is believed that is not one, and all t
   check(t, 20_000, record, (text) => {
     const parsed = parseRecord(text.slice(0, recordBytesMax));
     const holder = holderOfRecord(text.slice(0, recordBytesMax));
-    const refusal = { refused: 'held', errno: 'EADDRINUSE', syscall: 'flock', path: '/run/app.sock.lock', record: text.slice(0, recordBytesMax) } as const;
+    const refusal = {
+      refused: 'held',
+      errno: 'EADDRINUSE',
+      syscall: 'flock',
+      path: '/run/app.sock.lock',
+      record: text.slice(0, recordBytesMax),
+    } as const;
     const { message, holder: told } = explain('/run/app.sock', refusal);
     assert.doesNotMatch(message, unprintable);
     assert.ok(message.length < 900);
@@ -109,21 +127,43 @@ test('10,000 environments → LISTEN_* is believed only if it is for this proces
   const servers = [net.createServer().listen(path), net.createServer().listen(0, '127.0.0.1')];
   await Promise.all(servers.map((server) => once(server, 'listening')));
   t.after(() => servers.forEach((server) => server.close()));
-  const [unixFd, tcpFd] = servers.map((server) => (server as unknown as { _handle: { fd: number } })._handle.fd) as [number, number];
-  const count = fc.oneof(fc.nat(40).map(String), fc.nat(3000).map(String), anyText, fc.constantFrom('-1', '1e3', ' 5', '5 ', '0x10', '٣', '00009', '99999999999999999999', undefined));
-  const pid = fc.oneof({ weight: 3, arbitrary: fc.constant(String(process.pid)) }, anyText, fc.nat().map(String), fc.constantFrom(undefined, ` ${process.pid}`, `0${process.pid}`, `${process.pid}\n`, `+${process.pid}`));
+  const [unixFd, tcpFd] = servers.map((server) => (server as unknown as { _handle: { fd: number } })._handle.fd) as [
+    number,
+    number,
+  ];
+  const count = fc.oneof(
+    fc.nat(40).map(String),
+    fc.nat(3000).map(String),
+    anyText,
+    fc.constantFrom('-1', '1e3', ' 5', '5 ', '0x10', '٣', '00009', '99999999999999999999', undefined),
+  );
+  const pid = fc.oneof(
+    { weight: 3, arbitrary: fc.constant(String(process.pid)) },
+    anyText,
+    fc.nat().map(String),
+    fc.constantFrom(undefined, ` ${process.pid}`, `0${process.pid}`, `${process.pid}\n`, `+${process.pid}`),
+  );
   const before = openDescriptors();
   let taken = 0;
-  check(t, 10_000, fc.record({ LISTEN_PID: pid, LISTEN_FDS: count, LISTEN_FDNAMES: fc.option(anyText, { nil: undefined }) }), (given) => {
-    const environment: NodeJS.ProcessEnv = { ...given, OTHER: 'stays' };
-    const found = readEnvironment(environment);
-    const forUs = given.LISTEN_PID === String(process.pid) && given.LISTEN_FDS !== undefined && /^[0-9]{1,4}$/.test(given.LISTEN_FDS) && Number(given.LISTEN_FDS) <= 1024;
-    const inRange = (fd: number): boolean => fd >= 3 && fd < 3 + Number(given.LISTEN_FDS);
-    assert.deepEqual(found, forUs && inRange(unixFd) ? [{ fd: unixFd, name: path }] : []);
-    assert.ok(found.every(({ fd }) => fd !== tcpFd));
-    assert.deepEqual(environment, forUs ? { OTHER: 'stays' } : { ...given, OTHER: 'stays' });
-    taken += found.length;
-  });
+  check(
+    t,
+    10_000,
+    fc.record({ LISTEN_PID: pid, LISTEN_FDS: count, LISTEN_FDNAMES: fc.option(anyText, { nil: undefined }) }),
+    (given) => {
+      const environment: NodeJS.ProcessEnv = { ...given, OTHER: 'stays' };
+      const found = readEnvironment(environment);
+      const forUs =
+        given.LISTEN_PID === String(process.pid) &&
+        given.LISTEN_FDS !== undefined &&
+        /^[0-9]{1,4}$/.test(given.LISTEN_FDS) &&
+        Number(given.LISTEN_FDS) <= 1024;
+      const inRange = (fd: number): boolean => fd >= 3 && fd < 3 + Number(given.LISTEN_FDS);
+      assert.deepEqual(found, forUs && inRange(unixFd) ? [{ fd: unixFd, name: path }] : []);
+      assert.ok(found.every(({ fd }) => fd !== tcpFd));
+      assert.deepEqual(environment, forUs ? { OTHER: 'stays' } : { ...given, OTHER: 'stays' });
+      taken += found.length;
+    },
+  );
   assert.equal(openDescriptors(), before);
   t.diagnostic(`${taken} times the socket was taken`);
   assert.ok(taken > 500);
@@ -132,7 +172,11 @@ test('10,000 environments → LISTEN_* is believed only if it is for this proces
 test('5,000 messages with descriptors over a real socket → none is taken for another, and no descriptor is left open', async (t) => {
   const { client, server } = await connectedPair(t);
   const word = fc.constantFrom('request', 'offer 1 7', 'ready', 'done', 'abort').map((rest) => `reuseaddr 1 ${rest}\n`);
-  const line = fc.oneof(word, fc.tuple(word, fc.nat(20), anyText).map(([text, at, more]) => text.slice(0, at) + more), anyText);
+  const line = fc.oneof(
+    word,
+    fc.tuple(word, fc.nat(20), anyText).map(([text, at, more]) => text.slice(0, at) + more),
+    anyText,
+  );
   const devNull = fs.openSync('/dev/null', 'r');
   t.after(() => fs.closeSync(devNull));
   const before = openDescriptors();

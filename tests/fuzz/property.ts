@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { TestContext } from 'node:test';
 
 /** The seed of this run: printed, and given again by REUSEADDR_FUZZ_SEED. */
@@ -23,5 +23,8 @@ export const anyText: fc.Arbitrary<string> = fc.oneof(
   fc.string({ maxLength: 300 }),
   fc.string({ unit: 'binary', maxLength: 300 }),
   fc.string({ unit: fc.integer({ min: 0, max: 0xffff }).map((unit) => String.fromCharCode(unit)), maxLength: 100 }),
-  fc.string({ unit: fc.constantFrom('\0', '\u001b[2J', '\u009b', '\n', '\u202e', '/', '.', '@', ' ', 'a', '"', '\\', '\ufeff'), maxLength: 60 }),
+  fc.string({
+    unit: fc.constantFrom('\0', '\u001b[2J', '\u009b', '\n', '\u202e', '/', '.', '@', ' ', 'a', '"', '\\', '\ufeff'),
+    maxLength: 60,
+  }),
 );

@@ -37,32 +37,42 @@ async function takesOver(t: TestContext, address: string, holder: Program): Prom
   assert.equal(await visit(address, asUser(stranger)), String(next.pid));
 }
 
-test('strangers at the hand-over socket of an abstract name, which anybody may connect to → closed without a word, nothing is kept open, and the same user still takes over', asRoot, async (t) => {
-  // With `.handover` it has to fit, too.
-  const address = abstractName().address.replace(/\.{9}$/, '');
-  const { holder, before } = await holding(t, address);
-  const heard = await Promise.all(Array.from({ length: strangersMax }, (_, i) => visit(`${address}.handover`, asUser(i % 2 === 0 ? nobody : secondStranger))));
-  assert.deepEqual(new Set(heard), new Set(['']));
-  await until(() => descriptors(holder) === before);
-  assert.equal(await visit(address, asUser(stranger)), String(holder.pid), 'it is the holder still');
-  const thief = await Program.start(t, secondStranger);
-  const failure = await thief.refused('listen', { address, options: { takeover: true } });
-  assert.equal(failure.code, 'EADDRINUSE');
-  await takesOver(t, address, holder);
-});
-
-test('strangers at the hand-over socket of a pathname → the kernel refuses them, in a directory that all may write to as well', asRoot, async (t) => {
-  for (const mode of [0o755, 0o777]) {
-    const directory = temporaryDirectory(t, 0o777);
-    const address = `${directory}/app.sock`;
-    const { holder } = await holding(t, address);
-    fs.chmodSync(directory, mode);
-    assert.equal(fs.lstatSync(`${address}.handover`).mode & 0o777, 0o600);
-    assert.equal(await visit(`${address}.handover`, asUser(nobody)), 'Permission denied');
-    fs.chmodSync(directory, 0o777);
+test(
+  'strangers at the hand-over socket of an abstract name, which anybody may connect to → closed without a word, nothing is kept open, and the same user still takes over',
+  asRoot,
+  async (t) => {
+    // With `.handover` it has to fit, too.
+    const address = abstractName().address.replace(/\.{9}$/, '');
+    const { holder, before } = await holding(t, address);
+    const heard = await Promise.all(
+      Array.from({ length: strangersMax }, (_, i) => visit(`${address}.handover`, asUser(i % 2 === 0 ? nobody : secondStranger))),
+    );
+    assert.deepEqual(new Set(heard), new Set(['']));
+    await until(() => descriptors(holder) === before);
+    assert.equal(await visit(address, asUser(stranger)), String(holder.pid), 'it is the holder still');
+    const thief = await Program.start(t, secondStranger);
+    const failure = await thief.refused('listen', { address, options: { takeover: true } });
+    assert.equal(failure.code, 'EADDRINUSE');
     await takesOver(t, address, holder);
-  }
-});
+  },
+);
+
+test(
+  'strangers at the hand-over socket of a pathname → the kernel refuses them, in a directory that all may write to as well',
+  asRoot,
+  async (t) => {
+    for (const mode of [0o755, 0o777]) {
+      const directory = temporaryDirectory(t, 0o777);
+      const address = `${directory}/app.sock`;
+      const { holder } = await holding(t, address);
+      fs.chmodSync(directory, mode);
+      assert.equal(fs.lstatSync(`${address}.handover`).mode & 0o777, 0o600);
+      assert.equal(await visit(`${address}.handover`, asUser(nobody)), 'Permission denied');
+      fs.chmodSync(directory, 0o777);
+      await takesOver(t, address, holder);
+    }
+  },
+);
 
 /** What somebody of the right user, or root, may do there who is not a newcomer of ours. */
 const rubbish: Readonly<Record<string, (path: string) => Promise<void> | void>> = {
@@ -93,49 +103,73 @@ async function sendsDescriptors(path: string, text: string, count: number): Prom
   kernel.close(connection);
 }
 
-test('rubbish of the same user or root at the hand-over socket → no descriptor is kept, the claim stays, and a newcomer takes over after it', asRoot, async (t) => {
-  const address = `${temporaryDirectory(t, 0o777)}/app.sock`;
-  const { holder, before } = await holding(t, address);
-  for (const [name, send] of Object.entries(rubbish)) {
-    await send(`${address}.handover`);
-    await until(() => descriptors(holder) === before);
-    assert.equal(await visit(address), String(holder.pid), name);
-  }
-  t.diagnostic(`${Object.keys(rubbish).length} kinds`);
-  await takesOver(t, address, holder);
-});
+test(
+  'rubbish of the same user or root at the hand-over socket → no descriptor is kept, the claim stays, and a newcomer takes over after it',
+  asRoot,
+  async (t) => {
+    const address = `${temporaryDirectory(t, 0o777)}/app.sock`;
+    const { holder, before } = await holding(t, address);
+    for (const [name, send] of Object.entries(rubbish)) {
+      await send(`${address}.handover`);
+      await until(() => descriptors(holder) === before);
+      assert.equal(await visit(address), String(holder.pid), name);
+    }
+    t.diagnostic(`${Object.keys(rubbish).length} kinds`);
+    await takesOver(t, address, holder);
+  },
+);
 
-test('silent connections to the hand-over socket, many of them and for ever → their number is bounded, and a newcomer takes over all the same', asRoot, async (t) => {
-  const address = `${temporaryDirectory(t, 0o777)}/app.sock`;
-  const { holder, before } = await holding(t, address);
-  const silent = Array.from({ length: 100 }, () => net.connect(`${address}.handover`).on('error', () => undefined).resume());
-  t.after(() => silent.forEach((client) => client.destroy()));
-  await Promise.all(silent.map((client) => (client.connecting ? once(client, 'connect').catch(() => undefined) : undefined)));
-  // Of each that is waited for, the holder has the connection, a copy of it, and what the wait is called off by.
-  await until(() => descriptors(holder) - before <= silentMax * descriptorsOfEach);
-  t.diagnostic(`${silent.length} silent ones: the holder has at most ${descriptors(holder) - before} more descriptors open`);
-  await takesOver(t, address, holder);
-});
+test(
+  'silent connections to the hand-over socket, many of them and for ever → their number is bounded, and a newcomer takes over all the same',
+  asRoot,
+  async (t) => {
+    const address = `${temporaryDirectory(t, 0o777)}/app.sock`;
+    const { holder, before } = await holding(t, address);
+    const silent = Array.from({ length: 100 }, () =>
+      net
+        .connect(`${address}.handover`)
+        .on('error', () => undefined)
+        .resume(),
+    );
+    t.after(() => silent.forEach((client) => client.destroy()));
+    await Promise.all(silent.map((client) => once(client, 'connect').catch(() => undefined)));
+    // Of each that is waited for, the holder has the connection, a copy of it, and what the wait is called off by.
+    await until(() => descriptors(holder) - before <= silentMax * descriptorsOfEach);
+    t.diagnostic(`${silent.length} silent ones: the holder has at most ${descriptors(holder) - before} more descriptors open`);
+    await takesOver(t, address, holder);
+  },
+);
 
-test('an attacker binds the name of the hand-over socket, in a directory that all may write to → a newcomer tells it nothing and takes nothing of it', asRoot, async (t) => {
-  const address = `${temporaryDirectory(t, 0o777)}/app.sock`;
-  const holder = await Program.start(t, stranger);
-  await holder.ask('listen', { address });
-  const heard = `${temporaryDirectory(t, 0o777)}/heard`;
-  const [command = '', ...args] = [...asUser(secondStranger), 'socat', '-dd', '-u', `UNIX-LISTEN:${address}.handover,mode=666,fork`, `OPEN:${heard},creat,append`];
-  const attacker = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
-  t.after(() => attacker.kill('SIGKILL'));
-  let said = '';
-  attacker.stderr.setEncoding('utf8').on('data', (text: string) => {
-    said += text;
-  });
-  await until(() => said.includes('listening on'));
-  const newcomer = await Program.start(t, stranger);
-  const { code, reason, message } = await newcomer.refused('listen', { address, options: { takeover: true } });
-  assert.deepEqual([code, reason], ['EADDRINUSE', 'held']);
-  assert.match(message, /hands over only to its own user and to root/);
-  assert.equal(await visit(address, asUser(stranger)), String(holder.pid));
-  await until(() => said.includes('socket 1 (fd') || said.includes('is at EOF'));
-  assert.equal(fs.existsSync(heard) ? fs.readFileSync(heard, 'utf8') : '', '', 'it was told nothing');
-  assert.ok(fs.lstatSync(`${address}.handover`).isSocket(), 'it was left alone, as what is live');
-});
+test(
+  'an attacker binds the name of the hand-over socket, in a directory that all may write to → a newcomer tells it nothing and takes nothing of it',
+  asRoot,
+  async (t) => {
+    const address = `${temporaryDirectory(t, 0o777)}/app.sock`;
+    const holder = await Program.start(t, stranger);
+    await holder.ask('listen', { address });
+    const heard = `${temporaryDirectory(t, 0o777)}/heard`;
+    const [command = '', ...args] = [
+      ...asUser(secondStranger),
+      'socat',
+      '-dd',
+      '-u',
+      `UNIX-LISTEN:${address}.handover,mode=666,fork`,
+      `OPEN:${heard},creat,append`,
+    ];
+    const attacker = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    t.after(() => attacker.kill('SIGKILL'));
+    let said = '';
+    attacker.stderr.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+    });
+    await until(() => said.includes('listening on'));
+    const newcomer = await Program.start(t, stranger);
+    const { code, reason, message } = await newcomer.refused('listen', { address, options: { takeover: true } });
+    assert.deepEqual([code, reason], ['EADDRINUSE', 'held']);
+    assert.match(message, /hands over only to its own user and to root/);
+    assert.equal(await visit(address, asUser(stranger)), String(holder.pid));
+    await until(() => said.includes('socket 1 (fd') || said.includes('is at EOF'));
+    assert.equal(fs.existsSync(heard) ? fs.readFileSync(heard, 'utf8') : '', '', 'it was told nothing');
+    assert.ok(fs.lstatSync(`${address}.handover`).isSocket(), 'it was left alone, as what is live');
+  },
+);

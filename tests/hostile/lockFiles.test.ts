@@ -41,7 +41,11 @@ interface Trap {
 const traps: readonly Trap[] = [
   { name: 'its own file', set: 'umask 0; : > app.sock.lock', refused: ['EACCES', 'lock-foreign-owner'] },
   { name: 'its own file, closed to us', set: 'umask 0777; : > app.sock.lock', refused: ['EACCES', 'lock-denied'] },
-  { name: 'its own file that looks like a record', set: `umask 0; printf '{"reuseaddr":1,"pid":1' > app.sock.lock`, refused: ['EACCES', 'lock-foreign-owner'] },
+  {
+    name: 'its own file that looks like a record',
+    set: `umask 0; printf '{"reuseaddr":1,"pid":1' > app.sock.lock`,
+    refused: ['EACCES', 'lock-foreign-owner'],
+  },
   { name: 'a symlink to a file of ours', set: 'ln -s private/file app.sock.lock', refused: ['ELOOP', 'lock-is-symlink'] },
   { name: 'a symlink that dangles', set: 'ln -s private/new app.sock.lock', refused: ['ELOOP', 'lock-is-symlink'] },
   { name: 'a symlink to /dev/zero', set: 'ln -s /dev/zero app.sock.lock', refused: ['ELOOP', 'lock-is-symlink'] },
@@ -51,46 +55,58 @@ const traps: readonly Trap[] = [
 ];
 
 for (const setting of ['0', '2'] as const) {
-  test(`fs.protected_regular ${setting}: another user was at the lock path first, in a sticky directory → a clear error for each trap, and nothing is followed, opened to writing or changed`, asRoot, async (t) => {
-    if (!setSysctl(t, protectedRegular, setting)) return t.skip('fs.protected_regular cannot be set here');
-    const directory = temporaryDirectory(t, 0o1777);
-    fs.mkdirSync(`${directory}/private`, { mode: 0o777 });
-    fs.chmodSync(`${directory}/private`, 0o777);
-    fs.writeFileSync(`${directory}/private/file`, 'precious');
-    fs.chownSync(`${directory}/private/file`, stranger.uid, stranger.gid);
-    const victim = await Program.start(t, stranger);
-    for (const { name, set, refused } of traps) {
-      as(secondStranger, set, directory);
-      const before = [snapshot(directory), snapshot(`${directory}/private`)];
-      const { code, reason, message } = await victim.refused('listen', { address: `${directory}/app.sock` });
-      const expected = setting === '2' && reason === 'lock-denied' ? ['EACCES', 'lock-denied'] : refused;
-      assert.deepEqual([code, reason], expected, name);
-      assert.match(message, /app\.sock\.lock/);
-      assert.match(message, /[Rr]emove|move it away|choose another|Run as that user|use a directory of your own/, `what to do about ${name}`);
-      assert.deepEqual([snapshot(directory), snapshot(`${directory}/private`)], before, name);
-      as(secondStranger, 'rm -rf app.sock.lock', directory);
-    }
-    t.diagnostic(`${traps.length} traps`);
-    await victim.ask('listen', { address: `${directory}/app.sock` });
-    // With our own lock file there, which is ours alone: the attacker can neither lock nor remove it.
-    const grab = `flock --nonblock app.sock.lock true || rm -f app.sock.lock app.sock || : > app.sock.lock`;
-    assert.throws(() => as(secondStranger, `{ ${grab}; } 2> /dev/null`, directory));
-    assert.equal((await inspect(`${directory}/app.sock`)).state, 'listening');
-  });
+  test(
+    `fs.protected_regular ${setting}: another user was at the lock path first, in a sticky directory → a clear error for each trap, and nothing is followed, opened to writing or changed`,
+    asRoot,
+    async (t) => {
+      if (!setSysctl(t, protectedRegular, setting)) return t.skip('fs.protected_regular cannot be set here');
+      const directory = temporaryDirectory(t, 0o1777);
+      fs.mkdirSync(`${directory}/private`, { mode: 0o777 });
+      fs.chmodSync(`${directory}/private`, 0o777);
+      fs.writeFileSync(`${directory}/private/file`, 'precious');
+      fs.chownSync(`${directory}/private/file`, stranger.uid, stranger.gid);
+      const victim = await Program.start(t, stranger);
+      for (const { name, set, refused } of traps) {
+        as(secondStranger, set, directory);
+        const before = [snapshot(directory), snapshot(`${directory}/private`)];
+        const { code, reason, message } = await victim.refused('listen', { address: `${directory}/app.sock` });
+        const expected = setting === '2' && reason === 'lock-denied' ? ['EACCES', 'lock-denied'] : refused;
+        assert.deepEqual([code, reason], expected, name);
+        assert.match(message, /app\.sock\.lock/);
+        assert.match(
+          message,
+          /[Rr]emove|move it away|choose another|Run as that user|use a directory of your own/,
+          `what to do about ${name}`,
+        );
+        assert.deepEqual([snapshot(directory), snapshot(`${directory}/private`)], before, name);
+        as(secondStranger, 'rm -rf app.sock.lock', directory);
+      }
+      t.diagnostic(`${traps.length} traps`);
+      await victim.ask('listen', { address: `${directory}/app.sock` });
+      // With our own lock file there, which is ours alone: the attacker can neither lock nor remove it.
+      const grab = `flock --nonblock app.sock.lock true || rm -f app.sock.lock app.sock || : > app.sock.lock`;
+      assert.throws(() => as(secondStranger, `{ ${grab}; } 2> /dev/null`, directory));
+      assert.equal((await inspect(`${directory}/app.sock`)).state, 'listening');
+    },
+  );
 }
 
-test('a hard link to a file of ours at the lock path, made by another user → refused, nothing is written into it', asRoot, async (t) => {
-  if (!setSysctl(t, '/proc/sys/fs/protected_hardlinks', '0')) return t.skip('fs.protected_hardlinks cannot be set here');
-  const directory = temporaryDirectory(t, 0o1777);
-  fs.writeFileSync(`${directory}/empty`, '', { mode: 0o600 });
-  fs.chownSync(`${directory}/empty`, stranger.uid, stranger.gid);
-  as(secondStranger, 'ln empty app.sock.lock', directory);
-  const before = snapshot(directory);
-  const victim = await Program.start(t, stranger);
-  const { code, reason } = await victim.refused('listen', { address: `${directory}/app.sock` });
-  assert.deepEqual([code, reason], ['EEXIST', 'lock-has-links']);
-  assert.deepEqual(snapshot(directory), before);
-});
+test(
+  'a hard link to a file of ours at the lock path, made by another user → refused, nothing is written into it',
+  asRoot,
+  async (t) => {
+    if (!setSysctl(t, '/proc/sys/fs/protected_hardlinks', '0')) return t.skip('fs.protected_hardlinks cannot be set here');
+    const directory = temporaryDirectory(t, 0o1777);
+    fs.writeFileSync(`${directory}/empty`, '', { mode: 0o600 });
+    fs.chownSync(`${directory}/empty`, stranger.uid, stranger.gid);
+    as(secondStranger, 'ln empty app.sock.lock', directory);
+    const before = snapshot(directory);
+    const victim = await Program.start(t, stranger);
+    const { code, reason } = await victim.refused('listen', { address: `${directory}/app.sock` });
+    assert.deepEqual([code, reason], ['EEXIST', 'lock-has-links']);
+    assert.deepEqual(snapshot(directory), before);
+  },
+);
 
 /** A process of this user that has the file locked, and keeps it until the test ends. */
 async function keepLocked(t: TestContext, path: string, user: User): Promise<() => Promise<void>> {
@@ -105,20 +121,27 @@ async function keepLocked(t: TestContext, path: string, user: User): Promise<() 
   };
 }
 
-test('another user keeps a lock file locked that it may read → EADDRINUSE, starting, and what it is; free again as soon as it lets go', asRoot, async (t) => {
-  const directory = temporaryDirectory(t, 0o755);
-  const address = `${directory}/app.sock`;
-  fs.writeFileSync(`${address}.lock`, '', { mode: 0o644 });
-  const letGo = await keepLocked(t, `${address}.lock`, stranger);
-  const before = snapshot(directory);
-  const error = await claim(address).then(() => assert.fail('it should be refused'), (reason: SocketAddressError) => reason);
-  assert.deepEqual([error.code, error.reason, error.holder], ['EADDRINUSE', 'starting', undefined]);
-  assert.match(error.message, /has locked it but does not listen/);
-  assert.deepEqual(snapshot(directory), before);
-  assert.equal((await inspect(address)).state, 'starting');
-  await letGo();
-  await (await claim(address)).release();
-});
+test(
+  'another user keeps a lock file locked that it may read → EADDRINUSE, starting, and what it is; free again as soon as it lets go',
+  asRoot,
+  async (t) => {
+    const directory = temporaryDirectory(t, 0o755);
+    const address = `${directory}/app.sock`;
+    fs.writeFileSync(`${address}.lock`, '', { mode: 0o644 });
+    const letGo = await keepLocked(t, `${address}.lock`, stranger);
+    const before = snapshot(directory);
+    const error = await claim(address).then(
+      () => assert.fail('it should be refused'),
+      (reason: unknown) => reason as SocketAddressError,
+    );
+    assert.deepEqual([error.code, error.reason, error.holder], ['EADDRINUSE', 'starting', undefined]);
+    assert.match(error.message, /has locked it but does not listen/);
+    assert.deepEqual(snapshot(directory), before);
+    assert.equal((await inspect(address)).state, 'starting');
+    await letGo();
+    await (await claim(address)).release();
+  },
+);
 
 test('the lock file that we make → 1600, so that no other user can open it, and lock us out', asRoot, async (t) => {
   const directory = temporaryDirectory(t, 0o777);
@@ -152,9 +175,17 @@ for (const [name, content] of Object.entries(hostile)) {
     const held = await claim(address);
     t.after(() => held.release());
     fs.writeFileSync(`${address}.lock`, `${content}\n`.replace(/\0\n$/, '\0'));
-    const error = await claim(address).then(() => assert.fail('it is held'), (reason: SocketAddressError) => reason);
-    assert.equal(error.code, 'EADDRINUSE', `${error.reason}`);
-    for (const text of [error.message, error.stack?.split('\n')[0], JSON.stringify(error.holder), JSON.stringify(await inspect(address), bigints)]) {
+    const error = await claim(address).then(
+      () => assert.fail('it is held'),
+      (reason: unknown) => reason as SocketAddressError,
+    );
+    assert.equal(error.code, 'EADDRINUSE', error.reason);
+    for (const text of [
+      error.message,
+      error.stack?.split('\n')[0],
+      JSON.stringify(error.holder),
+      JSON.stringify(await inspect(address), bigints),
+    ]) {
       assert.doesNotMatch(text ?? '', /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]|\\u00(1b|9b)|\\u202e/u);
       assert.ok((text ?? '').length < 1000);
     }

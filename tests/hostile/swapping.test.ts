@@ -7,6 +7,12 @@ import net from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { claim } from 'reuseaddr';
+import { acquire } from '#dist/claim/acquire.js';
+import { locate } from '#dist/claim/locate.js';
+import { isRefusal } from '#dist/claim/refusal.js';
+import { release } from '#dist/claim/release.js';
+import { failed, perform, run, type SystemCall } from '#dist/kernel/kernel.js';
+import { kernel } from '#dist/kernel/posix.js';
 import { snapshot, temporaryDirectory } from '../support/directory.js';
 import { asRoot, stranger } from '../support/privileges.js';
 import { asUser, nobody, type User } from '../peers/clients.js';
@@ -30,7 +36,13 @@ async function attack(t: TestContext, directory: string, targets: readonly strin
   const programs = temporaryDirectory(t, 0o755);
   execFileSync(process.env['CC'] ?? 'cc', ['-O2', '-Wall', '-o', `${programs}/swapper`, fixture('swapper.c')]);
 
-  const [setpriv = '', ...starterArgs] = [...asUser(starter), process.execPath, fixture('starts.mjs'), `${directory}/app.sock`, String(group)];
+  const [setpriv = '', ...starterArgs] = [
+    ...asUser(starter),
+    process.execPath,
+    fixture('starts.mjs'),
+    `${directory}/app.sock`,
+    String(group),
+  ];
   const starting = spawn(setpriv, starterArgs, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   t.after(() => starting.kill('SIGKILL'));
   assert.deepEqual((await once(starting, 'message'))[0], 'ready');
@@ -53,7 +65,10 @@ async function attack(t: TestContext, directory: string, targets: readonly strin
   const [starter_] = (await once(starting, 'message')) as [Counts];
   const words = said.trim().split(' ');
   const attacker = Object.fromEntries(words.flatMap((word, i) => (i % 2 === 0 ? [[word, Number(words[i + 1])]] : [])));
-  const print = (counts: Counts): string => Object.entries(counts).map(([name, count]) => `${name} ${count}`).join(', ');
+  const print = (counts: Counts): string =>
+    Object.entries(counts)
+      .map(([name, count]) => `${name} ${count}`)
+      .join(', ');
   t.diagnostic(`${swaps} swaps: ${print(attacker)}`);
   t.diagnostic(`starts and refusals: ${print(starter_)}`);
   return { attacker, starter: starter_ };
@@ -92,15 +107,20 @@ const lostInTheWindow = ({ attacker }: Attack): number =>
 
 /** Every refusal is an error that was meant, and there were starts too: else nothing was tested. */
 function assertMeant({ starter }: Attack): void {
-  const meant = /^(starts|ENOTSOCK not-a-socket|EADDRINUSE (stray|unstable|aside-occupied)|EEXIST aside-occupied|(EACCES|EPERM|EISDIR|EEXIST|ENOENT|ENOTEMPTY|ENOTDIR) system \w+)$/;
+  const meant =
+    /^(starts|ENOTSOCK not-a-socket|EADDRINUSE (stray|unstable|aside-occupied)|EEXIST aside-occupied|(EACCES|EPERM|EISDIR|EEXIST|ENOTEMPTY|ENOTDIR) system \w+)$/;
   for (const outcome of Object.keys(starter)) assert.match(outcome, meant);
   assert.ok(starter['starts']! > 0, 'some starts were not hindered');
 }
 
-test('root starts in a directory that an attacker may write to → nothing but our own socket has its mode or owner changed, no symlink is followed, what is lost is counted', asRoot, async (t) => {
+test(
+  'root starts in a directory that an attacker may write to → nothing but our own socket has its mode or owner changed, no symlink is followed, what is lost is counted',
+  asRoot,
+  async (t) => {
     const outside = await precious(t);
     const before = snapshot(outside.directory);
-    const ctimes = () => fs.readdirSync(outside.directory).map((name) => fs.lstatSync(`${outside.directory}/${name}`, { bigint: true }).ctimeNs);
+    const ctimes = () =>
+      fs.readdirSync(outside.directory).map((name) => fs.lstatSync(`${outside.directory}/${name}`, { bigint: true }).ctimeNs);
     const ctimesBefore = ctimes();
     const directory = fastDirectory(t, 0o777);
     const result = await attack(t, directory, outside.paths, { uid: 0, gid: 0 });
@@ -113,15 +133,45 @@ test('root starts in a directory that an attacker may write to → nothing but o
     assertMeant(result);
     const held = await claim(`${directory}/app.sock`);
     await held.release();
-});
+  },
+);
 
-test('in a sticky directory, such as /tmp, and as another user → nothing of the attacker’s is ever unlinked or changed', asRoot, async (t) => {
-  const outside = await precious(t);
-  const before = snapshot(outside.directory);
-  const directory = fastDirectory(t, 0o1777);
-  const result = await attack(t, directory, outside.paths, { ...stranger, groups: [group] });
-  const { attacker } = result;
-  assert.deepEqual(snapshot(outside.directory), before);
-  assert.deepEqual([lostInTheWindow(result), attacker['lost-dead'], attacker['changed'], attacker['connected']], [0, 0, 0, 0]);
-  assertMeant(result);
-});
+test(
+  'in a sticky directory, such as /tmp, and as another user → nothing of the attacker’s is ever unlinked or changed',
+  asRoot,
+  async (t) => {
+    const outside = await precious(t);
+    const before = snapshot(outside.directory);
+    const directory = fastDirectory(t, 0o1777);
+    const result = await attack(t, directory, outside.paths, { ...stranger, groups: [group] });
+    const { attacker } = result;
+    assert.deepEqual(snapshot(outside.directory), before);
+    assert.deepEqual([lostInTheWindow(result), attacker['lost-dead'], attacker['changed'], attacker['connected']], [0, 0, 0, 0]);
+    assertMeant(result);
+  },
+);
+
+for (const moment of ['at its path', 'set aside'] as const) {
+  test(`G3: a dead socket is removed by somebody else while it is being judged, ${moment} → the start succeeds`, (t) => {
+    const directory = temporaryDirectory(t);
+    const place = run(kernel, locate({ kind: 'pathname', path: `${directory}/app.sock` }, process.platform));
+    assert.ok(!isRefusal(place));
+    const dead = kernel.socket();
+    assert.ok(!failed(dead));
+    kernel.bind(dead, place.path);
+    kernel.close(dead);
+    const judged = moment === 'at its path' ? place.path : place.asidePath;
+    const start = acquire(place, { mode: 0o600, backlog: 1, record: '' });
+    let removals = 0;
+    let step = start.next();
+    while (step.done !== true) {
+      const call: SystemCall = step.value;
+      if (call.name === 'probe' && call.args[0] === judged && removals++ === 0) fs.unlinkSync(judged);
+      step = start.next(perform(kernel, call));
+    }
+    assert.equal(removals, 1);
+    const made = step.value;
+    assert.ok(!isRefusal(made), isRefusal(made) ? made.refused : '');
+    assert.equal(run(kernel, release(place, made)).outcome, 'removed');
+  });
+}

@@ -22,7 +22,9 @@ export function visit(address: string, under: readonly string[] = []): Promise<s
   const [command = 'socat', ...args] = [...under, 'socat', '-u', target, '-'];
   return new Promise((resolve) => {
     execFile(command, args, { encoding: 'utf8' }, (error, said, complaint) => {
-      const why = /(Permission denied|Connection refused|No such file or directory|Connection reset by peer)/.exec(complaint)?.[1];
+      const why = /(Permission denied|Connection refused|No such file or directory|Connection reset by peer)/.exec(
+        complaint,
+      )?.[1];
       resolve(error === null ? said : (why ?? `${error.message} ${complaint}`));
     });
   });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import fs from 'node:fs';
-import http from 'node:http';
+import type http from 'node:http';
 import http2 from 'node:http2';
 import net from 'node:net';
 import { test, type TestContext } from 'node:test';
@@ -15,7 +15,10 @@ import { asUser, visit } from './clients.js';
 const self = { pid: process.pid, uid: process.geteuid?.(), gid: process.getegid?.() };
 
 function ownGroups(): readonly number[] {
-  return (/^Groups:(.*)$/m.exec(fs.readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '').split(/\s+/).filter(Boolean).map(Number);
+  return (/^Groups:(.*)$/m.exec(fs.readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '')
+    .split(/\s+/)
+    .filter(Boolean)
+    .map(Number);
 }
 
 /** A socket of each kind, from what the server's own event gives: the event, and the way from it to the socket. */
@@ -50,7 +53,10 @@ test('http2 compatibility: the socket of a request, and its session → the clie
   const path = `${temporaryDirectory(t)}/app.sock`;
   await using _claim = await listen(server, path);
   assert.equal(await kinds['http2']!.request(path), 'hello');
-  assert.deepEqual(told.map(({ pid }) => pid), [process.pid, process.pid]);
+  assert.deepEqual(
+    told.map(({ pid }) => pid),
+    [process.pid, process.pid],
+  );
 });
 
 test('a client asks who its server is → pid and uid of whoever called listen(2)', async (t) => {

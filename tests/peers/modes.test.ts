@@ -33,22 +33,26 @@ const matrix: readonly (readonly [mode: number, who: string, user: User | undefi
 ];
 
 for (const mask of [0, 0o022, 0o777]) {
-  test(`G6: umask ${mask.toString(8)}, modes 0600, 0660 and 0666 with a group → the kernel lets in just those whom the mode names`, asRoot, async (t) => {
-    const before = process.umask(mask);
-    t.after(() => process.umask(before));
-    const directory = temporaryDirectory(t, 0o755);
-    const status = () => JSON.stringify(fs.statSync(directory), ['mode', 'uid', 'gid', 'ino']);
-    const directoryBefore = status();
-    for (const [mode, who, user, heard] of matrix) {
-      const server = net.createServer((connection) => connection.end('in'));
-      const held = await listen(server, `${directory}/app.sock`, { mode, group });
-      const said = await visit(held.address, user === undefined ? [] : asUser(user));
-      assert.equal(said, heard, `${who}, mode ${mode.toString(8)}`);
-      await held.release();
-      assert.equal(status(), directoryBefore, 'the directory is as it was');
-    }
-    t.diagnostic(`${matrix.length} clients`);
-  });
+  test(
+    `G6: umask ${mask.toString(8)}, modes 0600, 0660 and 0666 with a group → the kernel lets in just those whom the mode names`,
+    asRoot,
+    async (t) => {
+      const before = process.umask(mask);
+      t.after(() => process.umask(before));
+      const directory = temporaryDirectory(t, 0o755);
+      const status = () => JSON.stringify(fs.statSync(directory), ['mode', 'uid', 'gid', 'ino']);
+      const directoryBefore = status();
+      for (const [mode, who, user, heard] of matrix) {
+        const server = net.createServer((connection) => connection.end('in'));
+        const held = await listen(server, `${directory}/app.sock`, { mode, group });
+        const said = await visit(held.address, user === undefined ? [] : asUser(user));
+        assert.equal(said, heard, `${who}, mode ${mode.toString(8)}`);
+        await held.release();
+        assert.equal(status(), directoryBefore, 'the directory is as it was');
+      }
+      t.diagnostic(`${matrix.length} clients`);
+    },
+  );
 }
 
 test('a directory that others may write to → inspect warns of it, unless it is sticky', async (t) => {
@@ -82,15 +86,19 @@ async function leave(t: TestContext, path: string, mode: number): Promise<Progra
 }
 
 for (const mode of [0o000, 0o566]) {
-  test(`G3: a dead socket of one’s own of mode ${mode.toString(8)}, which its owner may not connect to → the next start of that user removes it`, asRoot, async (t) => {
-    const directory = temporaryDirectory(t, 0o777);
-    const path = `${directory}/app.sock`;
-    await (await leave(t, path, mode)).kill();
-    const next = await Program.start(t, stranger);
-    await next.ask('listen', { address: path });
-    assert.equal(await visit(path, asUser(stranger)), String(next.pid));
-    assert.deepEqual(fs.readdirSync(directory).sort(), ['app.sock', 'app.sock.lock']);
-  });
+  test(
+    `G3: a dead socket of one’s own of mode ${mode.toString(8)}, which its owner may not connect to → the next start of that user removes it`,
+    asRoot,
+    async (t) => {
+      const directory = temporaryDirectory(t, 0o777);
+      const path = `${directory}/app.sock`;
+      await (await leave(t, path, mode)).kill();
+      const next = await Program.start(t, stranger);
+      await next.ask('listen', { address: path });
+      assert.equal(await visit(path, asUser(stranger)), String(next.pid));
+      assert.deepEqual(fs.readdirSync(directory).sort(), ['app.sock', 'app.sock.lock']);
+    },
+  );
 }
 
 /** A start that is cut off after so many system calls. The kernel closes what it had, as after a crash. */
@@ -109,36 +117,43 @@ function startCutOff(place: Place, mode: number, callsMax: number): 'ended' | 'c
   return step.done === true ? 'ended' : 'cut off';
 }
 
-test('G3: a start of another user than root crashes after every system call, under umask 0777 → the next one succeeds', asRoot, (t) => {
-  const directory = temporaryDirectory(t, 0o777);
-  let crashes = 0;
-  const before = process.umask(0o777);
-  process.seteuid!(stranger.uid);
-  try {
-    for (const mode of [0o600, 0, 0o060]) {
-      // On a free name, and on what a crash of a start that had come to its end has left.
-      for (const beforehand of [0, Infinity]) {
-        for (let calls = 1; ; calls++) {
-          const place = run(kernel, locate({ kind: 'pathname', path: `${directory}/${crashes}.sock` }, process.platform));
-          assert.ok(!isRefusal(place));
-          startCutOff(place, mode, beforehand);
-          const ended = startCutOff(place, mode, calls) === 'ended';
-          const next = run(kernel, acquire(place, { mode, backlog: 1, record: '' }));
-          assert.ok(!isRefusal(next), `mode ${mode.toString(8)}, crash after ${calls} calls: ${isRefusal(next) ? next.refused : ""}`);
-          assert.equal(fs.lstatSync(place.path).mode & 0o777, mode);
-          assert.equal(run(kernel, release(place, next)).outcome, 'removed');
-          crashes++;
-          if (ended) break;
+test(
+  'G3: a start of another user than root crashes after every system call, under umask 0777 → the next one succeeds',
+  asRoot,
+  (t) => {
+    const directory = temporaryDirectory(t, 0o777);
+    let crashes = 0;
+    const before = process.umask(0o777);
+    process.seteuid!(stranger.uid);
+    try {
+      for (const mode of [0o600, 0, 0o060]) {
+        // On a free name, and on what a crash of a start that had come to its end has left.
+        for (const beforehand of [0, Infinity]) {
+          for (let calls = 1; ; calls++) {
+            const place = run(kernel, locate({ kind: 'pathname', path: `${directory}/${crashes}.sock` }, process.platform));
+            assert.ok(!isRefusal(place));
+            startCutOff(place, mode, beforehand);
+            const ended = startCutOff(place, mode, calls) === 'ended';
+            const next = run(kernel, acquire(place, { mode, backlog: 1, record: '' }));
+            assert.ok(
+              !isRefusal(next),
+              `mode ${mode.toString(8)}, crash after ${calls} calls: ${isRefusal(next) ? next.refused : ''}`,
+            );
+            assert.equal(fs.lstatSync(place.path).mode & 0o777, mode);
+            assert.equal(run(kernel, release(place, next)).outcome, 'removed');
+            crashes++;
+            if (ended) break;
+          }
         }
       }
+    } finally {
+      process.seteuid!(0);
+      process.umask(before);
     }
-  } finally {
-    process.seteuid!(0);
-    process.umask(before);
-  }
-  t.diagnostic(`${crashes} crashes`);
-  assert.ok(crashes > 100);
-});
+    t.diagnostic(`${crashes} crashes`);
+    assert.ok(crashes > 100);
+  },
+);
 
 test('G4: a live stray of one’s own of mode 0 → refused as a stray, its mode is as it was, and it goes on', asRoot, async (t) => {
   const directory = temporaryDirectory(t, 0o777);
@@ -153,17 +168,21 @@ test('G4: a live stray of one’s own of mode 0 → refused as a stray, its mode
   assert.equal(await visit(path), String(stray.pid), 'root may connect');
 });
 
-test('G4: a dead socket of another user that one may not connect to → EACCES, its mode and owner are as they were', asRoot, async (t) => {
-  const directory = temporaryDirectory(t, 0o777);
-  const path = `${directory}/app.sock`;
-  await (await leave(t, path, 0)).kill();
-  const before = fs.lstatSync(path);
-  const next = await Program.start(t, secondStranger);
-  const { code, reason, syscall } = await next.refused('listen', { address: path });
-  assert.deepEqual([code, reason, syscall], ['EACCES', 'system', 'probe']);
-  const { mode, uid, ino, ctimeMs } = fs.lstatSync(path);
-  assert.deepEqual([mode, uid, ino, ctimeMs], [before.mode, before.uid, before.ino, before.ctimeMs]);
-});
+test(
+  'G4: a dead socket of another user that one may not connect to → EACCES, its mode and owner are as they were',
+  asRoot,
+  async (t) => {
+    const directory = temporaryDirectory(t, 0o777);
+    const path = `${directory}/app.sock`;
+    await (await leave(t, path, 0)).kill();
+    const before = fs.lstatSync(path);
+    const next = await Program.start(t, secondStranger);
+    const { code, reason, syscall } = await next.refused('listen', { address: path });
+    assert.deepEqual([code, reason, syscall], ['EACCES', 'system', 'probe']);
+    const { mode, uid, ino, ctimeMs } = fs.lstatSync(path);
+    assert.deepEqual([mode, uid, ino, ctimeMs], [before.mode, before.uid, before.ino, before.ctimeMs]);
+  },
+);
 
 for (const replacement of ['a file', 'another socket', 'a symlink to a file'] as const) {
   test(`the socket of mode 0 is replaced by ${replacement} while it is being judged → nothing else has its mode changed`, async (t) => {
@@ -186,7 +205,11 @@ for (const replacement of ['a file', 'another socket', 'a symlink to a file'] as
     while (step.done !== true) {
       const call: SystemCall = step.value;
       // Between lstat(2) and open(2): the worst moment.
-      if (call.name === 'open') fs.renameSync(`${directory}/${{ 'a file': 'precious', 'another socket': 'other', 'a symlink to a file': 'link' }[replacement]}`, path);
+      if (call.name === 'open')
+        fs.renameSync(
+          `${directory}/${{ 'a file': 'precious', 'another socket': 'other', 'a symlink to a file': 'link' }[replacement]}`,
+          path,
+        );
       if (call.name === 'chmod') changed.push(call.args[0]);
       const answer = call.name === 'probe' ? 'EACCES' : perform(kernel, call); // As for a user who is not root.
       step = verdict.next(answer);

@@ -106,7 +106,7 @@ const pidFile: NaiveScheme = {
       yield* sys.unlink(pidPath);
     }
     yield* sys.close(draft);
-    return refuse('held', 'EADDRINUSE', 'link');
+    return refuse('stray', 'EADDRINUSE', 'link');
   },
   *release({ path, directory }, { listenFd, lockFd }) {
     yield* sys.close(listenFd);

@@ -45,7 +45,7 @@ export interface Cast extends LifeOptions {
 export function scenario(name: string, cast: Cast, more: Partial<Scenario> = {}): Scenario {
   const scheme = cast.scheme ?? production;
   const first = life(scheme, place, cast);
-  const own = Array.from({ length: cast.processes }, (_, i) => ({ letter: 'ABC'[i]!, life: first }));
+  const own = Array.from({ length: cast.processes }, (_, i) => ({ letter: 'ABCD'[i]!, life: first }));
   const processes = [...own, ...outsiders(place, cast.with ?? '')];
   const before = cast.before ?? staleSocket;
   return {

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
  */
 const rows: readonly (readonly string[])[] = [
   ['cli', 'register'],
-  ['preload'],
+  ['preload', 'run'],
   ['index'],
   ['server', 'client', 'inspect', 'handover'],
   ['request'],

@@ -1,0 +1,130 @@
+import { show } from '../errors/explain.js';
+import { runBindingItself } from '../run/bindSelf.js';
+import { executable } from '../run/program.js';
+import type { RunRequest } from '../run/start.js';
+import { runWithSocket } from '../run/withSocket.js';
+import { UsageError, type Command, type Invocation } from './command.js';
+
+type Options = Invocation['options'];
+
+export const command: Command = {
+  name: 'run',
+  operands: 'ADDRESS -- COMMAND [ARG…]',
+  operandsMin: 2,
+  operandsMax: Infinity,
+  optionsEndAtOperand: true,
+  description: `Claims ADDRESS and runs a program with it. The program gets the listening socket as fd 3, as from
+systemd (sd_listen_fds); with --bind-self it binds the path by itself.
+
+While the program is down or replaced, the address goes on accepting: connections wait in the queue.
+SIGHUP replaces the program: the new instance must say READY=1 (sd_notify), then the old one
+gets SIGTERM. SIGTERM, SIGINT, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on. The exit status is the
+program's, 128 and the number for a signal, 127 when there is no such program, 126 when it cannot
+be executed.`,
+  options: {
+    restart: { value: 'WHEN', summary: 'start it again when it ends: never (default), on-failure or always' },
+    'restart-delay': { value: 'SECONDS', summary: 'the longest pause before that; the pauses grow (default 10)' },
+    'ready-after': {
+      value: 'SECONDS',
+      valueIsOptional: true,
+      summary: 'it serves when it has run so long (default 1), without READY=1',
+    },
+    'ready-within': { value: 'SECONDS', summary: 'give a new instance up that does not serve by then (default 60)' },
+    grace: { value: 'SECONDS', summary: 'from SIGTERM to SIGKILL for an instance that was replaced (default 10)' },
+    wait: { value: 'SECONDS', valueIsOptional: true, summary: 'wait while somebody has the address; without SECONDS for ever' },
+    takeover: { value: 'SECONDS', valueIsOptional: true, summary: 'ask the holder to hand it over (default 10)' },
+    handover: { summary: 'hand it over when asked: stop the program when the new one serves, and exit' },
+    'bind-self': { summary: 'the program binds the path: only lock it, and remove a stale socket' },
+    mode: { value: 'MODE', summary: 'permissions of the socket, octal (default 600)' },
+    owner: { value: 'USER', summary: 'owner of the socket, by name or id' },
+    group: { value: 'GROUP', summary: 'group of the socket, by name or id' },
+    backlog: { value: 'COUNT', summary: 'how many connections may wait (default: as many as the system allows)' },
+    'lock-path': { value: 'PATH', summary: 'the lock file (default: ADDRESS.lock)' },
+  },
+  examples: [
+    ['reuseaddr run /run/app.sock -- node server.js', 'listen() or the preload finds the socket'],
+    ['reuseaddr run --restart=always --mode=660 /run/app.sock -- gunicorn app:app', 'again when it dies'],
+    ['reuseaddr run --handover --takeover /run/app.sock -- ./app', 'each start replaces the one before it'],
+    ['reuseaddr run --bind-self /run/app.sock -- python3 server.py', 'a program that binds by itself'],
+  ],
+  async run({ operands: [address = '', name = '', ...args], options, terminal }) {
+    if (name.startsWith('-')) throw new UsageError(`Options come before ADDRESS: ${show(name)}`);
+    const report = (message: string): void => terminal.complain(message);
+    const request: RunRequest = { address, command: name, args, report, ...readOptions(options) };
+    const status = executable(name);
+    if (status !== 0) {
+      report(`Cannot run ${show(name)}: ${status === 127 ? 'there is no such program' : 'it cannot be executed'}.`);
+      return status;
+    }
+    try {
+      return await (options['bind-self'] === true ? runBindingItself(request) : runWithSocket(request));
+    } catch (error) {
+      if (error instanceof Error) error.message = asOptions(error.message);
+      throw error;
+    }
+  },
+};
+
+function readOptions(options: Options): Pick<RunRequest, 'listen' | 'policy' | 'readyAfterMs'> {
+  const bindSelf = options['bind-self'] === true;
+  const pointless = bindSelf ? ['mode', 'owner', 'group', 'backlog', 'takeover', 'handover'] : [];
+  for (const name of pointless) {
+    if (options[name] !== undefined) throw new UsageError(`--${name} is for a socket that reuseaddr binds, not for --bind-self`);
+  }
+  return {
+    listen: {
+      mode: number(options, 'mode', /^[0-7]{1,4}$/, 8, 'an octal number'),
+      owner: user(options['owner']),
+      group: user(options['group']),
+      backlog: number(options, 'backlog', /^\d{1,10}$/, 10, 'a count'),
+      lockPath: options['lock-path'] as string | undefined,
+      wait: milliseconds(options, 'wait', true),
+      takeover: milliseconds(options, 'takeover', true),
+      handover: options['handover'] === true,
+    },
+    policy: {
+      restart: readRestart(options['restart']),
+      restartDelayMs: milliseconds(options, 'restart-delay') ?? 10_000,
+      graceMs: milliseconds(options, 'grace') ?? 10_000,
+      readyWithinMs: milliseconds(options, 'ready-within') ?? 60_000,
+      overlaps: !bindSelf,
+    },
+    readyAfterMs: milliseconds(options, 'ready-after', 1000),
+  };
+}
+
+function readRestart(value: string | boolean | undefined = 'never'): RunRequest['policy']['restart'] {
+  if (value === 'never' || value === 'on-failure' || value === 'always') return value;
+  throw new UsageError(`--restart takes never, on-failure or always, not '${show(String(value))}'`);
+}
+
+/** The longest time that a timer of Node's can run, about 24 days. */
+const timerMsMax = 0x7fff_ffff;
+
+function milliseconds(options: Options, name: string): number | undefined;
+function milliseconds<Alone extends true | number>(options: Options, name: string, alone: Alone): number | Alone | undefined;
+function milliseconds(options: Options, name: string, alone?: true | number): true | number | undefined {
+  const value = options[name];
+  if (value === undefined || (value === '' && alone !== undefined)) return value === undefined ? undefined : alone;
+  const ms = /^(\d+\.?\d*|\.\d+)$/.test(String(value)) ? Math.ceil(Number(value) * 1000) : NaN;
+  if (ms <= timerMsMax) return ms;
+  throw new UsageError(`--${name} takes a number of seconds, not '${show(String(value))}'`);
+}
+
+function number(options: Options, name: string, form: RegExp, radix: number, what: string): number | undefined {
+  const value = options[name];
+  if (value === undefined) return undefined;
+  if (form.test(String(value))) return Number.parseInt(String(value), radix);
+  throw new UsageError(`--${name} takes ${what}, not '${show(String(value))}'`);
+}
+
+/** Digits are an id. */
+function user(value: string | boolean | undefined): string | number | undefined {
+  if (typeof value !== 'string') return undefined;
+  return /^\d+$/.test(value) ? Number(value) : value;
+}
+
+/** What to do, in the words of the command line. */
+function asOptions(message: string): string {
+  return message.replaceAll(/\{ (wait|takeover|handover): true \}/g, '--$1').replaceAll('{ lockPath }', '--lock-path');
+}

@@ -1,0 +1,41 @@
+import { addon, type Credentials } from './addon.js';
+import type { Errno } from './kernel.js';
+import { errnoName, openedByAddon } from './posix.js';
+
+/*
+ * sd_notify(3): datagrams to the socket that NOTIFY_SOCKET names, `READY=1`.
+ */
+
+/** A message, and the process that sent it as the kernel says. */
+export interface Notification {
+  readonly text: string;
+  readonly pid: number;
+}
+
+/** Opens the receiving end, under a pathname or a NUL and an abstract name. Elsewhere than on Linux: `ENOSYS`. */
+export function openNotifySocket(name: string): number | Errno {
+  const fd = addon().notifySocket();
+  if (fd < 0) return errnoName(fd);
+  const bound = addon().bind(fd, name);
+  if (bound === 0) return openedByAddon(fd);
+  addon().close(fd);
+  return errnoName(bound);
+}
+
+/** The next message. `EAGAIN`: there is none. */
+export function receiveNotification(fd: number): Notification | Errno {
+  const text = addon().receiveNotification(fd, sender);
+  return typeof text === 'number' ? errnoName(text) : { text, pid: sender[0] };
+}
+
+/** Sends a message to the socket of this name, as NOTIFY_SOCKET has it: `@` is an abstract name. */
+export function sendNotification(socket: string, text: string): 0 | Errno {
+  const fd = addon().notifySocket();
+  if (fd < 0) return errnoName(fd);
+  const connected = addon().connect(fd, socket.replace(/^@/, '\0'));
+  const sent = connected < 0 ? connected : addon().sendmsg(fd, text, new Uint32Array(0));
+  addon().close(fd);
+  return sent < 0 ? errnoName(sent) : 0;
+}
+
+const sender = new Uint32Array(3) as Credentials;

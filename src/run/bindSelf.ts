@@ -1,0 +1,93 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { writeRecord } from '../claim/acquire.js';
+import { locate, type Place } from '../claim/locate.js';
+import { isRefusal, type Refusal } from '../claim/refusal.js';
+import { clearStale, reserve } from '../claim/reserve.js';
+import { releaseLock } from '../claim/release.js';
+import { isDead, take } from '../claim/take.js';
+import { handoverPlace } from '../handover/socket.js';
+import { recordOfProgram } from '../holder/self.js';
+import { run, runAsync } from '../kernel/kernel.js';
+import { kernel } from '../kernel/posix.js';
+import { waitingKernel } from '../kernel/wait.js';
+import { readRequest, type Request } from '../request/options.js';
+import { bad } from '../request/address.js';
+import { isInUse, pauses, refused } from '../server/acquire.js';
+import { exitStatus } from './instance.js';
+import { Runner, type RunRequest } from './start.js';
+
+/**
+ * Claims the address for a program that binds it by itself. Gives the exit status.
+ *
+ * The program inherits the lock. A lock of flock(2) belongs to the open file description, so the claim lives as long as any process
+ * has it: also when we are killed.
+ */
+export async function runBindingItself(asked: RunRequest): Promise<number> {
+  const request = readRequest(asked.address, asked.listen);
+  const place = placeOf(request);
+  const runner = new Runner(asked);
+  try {
+    const lockFd = await obtainLock(request, place);
+    // What a holder that served hand-overs left when it crashed.
+    const handover = handoverPlace(place, process.platform);
+    if (!isRefusal(handover)) run(kernel, take(handover, isDead));
+    const supervisor = runner.supervise(lockFd, false, {
+      before: () => clear(place, asked),
+      after: ({ pid }) => pid !== 0 && run(kernel, writeRecord(lockFd, recordOfProgram(pid, [asked.command, ...asked.args]))),
+    });
+    supervisor.start();
+    const exit = await supervisor.ended;
+    // A child of the program may serve on, with the lock that it has inherited. Then the record is its, too.
+    if (isRefusal(run(kernel, clearStale(place)))) kernel.close(lockFd);
+    else run(kernel, releaseLock({ lockFd }));
+    return exitStatus(exit);
+  } finally {
+    runner.close();
+  }
+}
+
+function placeOf(request: Request): Place {
+  const { address, text } = request;
+  if (address.kind !== 'pathname')
+    throw bad(text, 'bad-option', 'EINVAL', '--bind-self is for a path; an abstract name needs no lock');
+  const place = run(kernel, locate(address, process.platform));
+  if (isRefusal(place)) throw refused(request, place);
+  return place;
+}
+
+/** What the last instance left is removed when it is proved dead, under the lock. */
+function clear(place: Place, { address, report }: RunRequest): void {
+  const refusal = run(kernel, clearStale(place));
+  if (isRefusal(refusal)) report(`${address} is still in use (${refusal.refused}).`);
+}
+
+/** The lock, with the waits that were asked for. */
+async function obtainLock(request: Request, place: Place): Promise<number> {
+  const { terms, waitMs } = request;
+  const lockFd = run(kernel, reserve(place, terms.record, false));
+  if (!isRefusal(lockFd)) return lockFd;
+  const waited = waitMs !== undefined && isInUse(lockFd) ? await waitForLock(request, place, waitMs, lockFd) : lockFd;
+  if (isRefusal(waited)) throw refused(request, waited);
+  return waited;
+}
+
+/** As `listen` waits: in flock(2) for a holder, and by looking again and again for a stray. */
+async function waitForLock({ terms }: Request, place: Place, waitMs: number, first: Refusal): Promise<number | Refusal> {
+  const deadline = new AbortController();
+  const timer = waitMs === Infinity ? undefined : setTimeout(() => deadline.abort(), waitMs);
+  const { signal } = deadline;
+  let refusal = first;
+  for (const pauseMs of pauses()) {
+    const lockFd = await runAsync(waitingKernel(signal, place.lockPath), reserve(place, terms.record, true));
+    const mayCome = isRefusal(lockFd) && (isInUse(lockFd) || lockFd.refused === 'lock-unstable');
+    if (mayCome) {
+      refusal = lockFd;
+      await pause(pauseMs, undefined, { signal }).catch(() => undefined);
+    }
+    if (mayCome && !signal.aborted) continue;
+    clearTimeout(timer);
+    if (mayCome) return { ...refusal, refused: 'cancelled', errno: 'EADDRINUSE' };
+    return isRefusal(lockFd) ? { ...lockFd, record: lockFd.record ?? refusal.record } : lockFd;
+  }
+  return refusal;
+}

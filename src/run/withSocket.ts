@@ -1,0 +1,101 @@
+import { fcntl } from '../kernel/descriptors.js';
+import { kernel } from '../kernel/posix.js';
+import { readRequest } from '../request/options.js';
+import type { Acceptor } from '../server/acceptor.js';
+import { Claim, publicAddress, serveHandovers } from '../server/claim.js';
+import type { Hold } from '../server/hold.js';
+import { passedByRun } from '../server/inherit.js';
+import { obtain } from '../server/obtain.js';
+import { describeExit, exitStatus } from './instance.js';
+import { NotReady, Runner, type RunRequest } from './start.js';
+import type { Supervisor } from './supervisor.js';
+
+/** What the one who hands over gives the other more than the other gives its program. */
+const slackMs = 5000;
+
+/**
+ * Claims the address and has a program accept on its socket. Gives the exit status.
+ *
+ * The claim is ours, not the program's: it gets the listening socket and no share of the lock. The address so stays ours while the
+ * program is started again, and a child that the program leaves behind can't keep it. If we are killed, the program serves on, and
+ * starters find its live socket.
+ */
+export async function runWithSocket(asked: RunRequest): Promise<number> {
+  const request = readRequest(asked.address, asked.listen);
+  const runner = new Runner(asked);
+  const acceptor = new ProgramAcceptor(asked, runner);
+  try {
+    const hold = await obtain(request, acceptor);
+    const claim = new Claim(publicAddress(request), hold, () => hold.surrender());
+    claim.on('displaced', (what) => asked.report(displaced(what, claim)));
+    const { supervisor } = acceptor;
+    if (supervisor === undefined) throw new Error('A claim was made, and nobody accepts on it.');
+    acceptor.hold = hold;
+    const retire = (): void => {
+      asked.report(`${claim.address} was handed over; stopping the program.`);
+      supervisor.retire();
+    };
+    serveHandovers(request, hold, acceptor, retire, asked.policy.readyWithinMs + slackMs);
+    const exit = await supervisor.ended;
+    await claim.release();
+    return exitStatus(exit);
+  } catch (error) {
+    if (!(error instanceof NotReady)) throw error;
+    asked.report(error.message);
+    return error.outcome === 'late' ? 1 : exitStatus(error.outcome);
+  } finally {
+    runner.close();
+  }
+}
+
+/** The program, as that which accepts on the claim's socket. */
+class ProgramAcceptor implements Acceptor {
+  readonly #asked: RunRequest;
+  readonly #runner: Runner;
+  #fd = -1;
+  supervisor: Supervisor | undefined;
+  hold: Hold | undefined;
+
+  constructor(asked: RunRequest, runner: Runner) {
+    this.#asked = asked;
+    this.#runner = runner;
+  }
+
+  async start(fd: number, shared: boolean): Promise<void> {
+    this.#fd = fd;
+    const supervisor = this.#runner.supervise(fd, true, { before: (alone) => alone && this.#makeBlocking(fd) });
+    this.supervisor = supervisor;
+    const instance = supervisor.start(!shared);
+    if (!shared) return;
+    const { readyWithinMs } = this.#asked.policy;
+    const outcome = await instance.settled(readyWithinMs);
+    if (outcome === 'ready') return;
+    supervisor.retire();
+    await supervisor.ended;
+    const what = outcome === 'late' ? `did not say READY=1 within ${readyWithinMs / 1000} s` : describeExit(outcome);
+    throw new NotReady(`Process ${instance.pid} ${what}, so ${this.#asked.address} was not taken over.`, outcome);
+  }
+
+  /**
+   * Programs expect a socket that waits, as systemd(1) passes it: accept(2) of Python would raise. All who have it share the flag,
+   * so it is left as it is while anybody may be accepting: an event loop would hang in accept(2).
+   */
+  #makeBlocking(fd: number): void {
+    if (this.hold?.handover?.offering !== true && !passedByRun()) fcntl(fd, 'F_SETFL', '');
+  }
+
+  takeBack(): void {
+    this.supervisor?.retire();
+    kernel.close(this.#fd);
+  }
+
+  drain(): void {
+    this.hold?.closeSocket();
+  }
+}
+
+function displaced(what: 'socket' | 'lock', { address, lockPath }: Claim): string {
+  return what === 'socket'
+    ? `Somebody has removed or replaced ${address}: no new client reaches the program. Start it again to mend that.`
+    : `Somebody has removed or replaced the lock file ${lockPath}: another process may claim ${address} now.`;
+}

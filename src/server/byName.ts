@@ -1,0 +1,105 @@
+import net, { type Server } from 'node:net';
+import { removeSocketFile } from '../claim/release.js';
+import { run } from '../kernel/kernel.js';
+import { kernel } from '../kernel/posix.js';
+import { bad } from '../request/address.js';
+import type { Request } from '../request/options.js';
+import type { Acceptor } from './acceptor.js';
+import { Claim } from './claim.js';
+import type { Hold } from './hold.js';
+import { obtain } from './obtain.js';
+
+/**
+ * Whether the server accepts on a descriptor that it is given. All of Node do. On Bun and Deno, those of node:net do, and those whose
+ * `listen` is their own (node:http) open a TCP port instead.
+ */
+export function acceptsDescriptor(server: Server): boolean {
+  return isNode || (server instanceof net.Server && server.listen === net.Server.prototype.listen);
+}
+
+const isNode = !('bun' in process.versions) && !('deno' in process.versions);
+
+/**
+ * Refuses a rule about peers where it would not be kept: Deno never asks the handle's own listener, and Bun asks, and accepts all
+ * the same.
+ */
+export function refuseUnguarded({ text, judge }: Request): void {
+  if (isNode || judge === undefined) return;
+  const why = `this runtime does not let us see a peer before the program does, which allow and an abstract name need`;
+  throw bad(text, 'unsupported', 'ENOTSUP', `${why}. Use a pathname and its mode, or Node.js`);
+}
+
+/** Holds the claim, and nothing accepts for it yet. */
+const nobody: Acceptor = { start() {}, takeBack() {}, drain() {} };
+
+/**
+ * Has the runtime itself listen on the path, under our claim: for a server that takes no descriptor.
+ *
+ * The claim is made as ever, so whatever is in the way is found, and a dead socket is removed. Then our own socket makes room for the
+ * runtime's. Both happen under the lock: among those who use reuseaddr, one has the address (G1), and a crash blocks nobody (G3).
+ * Weaker than elsewhere: who connects between the two sees a reset; a stray may bind between them, and then this fails; at `close`
+ * the runtime unlinks by name, though under the lock; and at exit the file stays, for the next start.
+ */
+export async function listenByName(server: Server, request: Request, address: string): Promise<Claim> {
+  refuseWhatNeedsDescriptor(request);
+  const hold = await obtain(request, nobody);
+  try {
+    await makeRoomAndListen(server, hold, request);
+  } catch (error) {
+    hold.surrender();
+    throw error;
+  }
+  const close = server.close;
+  server.close = (callback) => {
+    hold.surrender(() => close.call(server, callback));
+    return server;
+  };
+  if (!server.listening) hold.surrender(); // By a listener of 'listening', before we came to hear of it.
+  return new Claim(address, hold, () => {
+    if (!hold.released && server.listening) server.close();
+  });
+}
+
+/** The mode is set by the umask, so that the file never has a wider one, not for a moment (G6). */
+async function makeRoomAndListen(server: Server, hold: Hold, { text, terms }: Request): Promise<void> {
+  const { held } = hold;
+  if (held.place === undefined) throw unsupported(text, 'an inherited socket');
+  if (held.place.long) throw unsupported(text, 'a path of this length');
+  run(kernel, removeSocketFile(held.place, held));
+  kernel.close(held.listenFd);
+  const umask = terms.mode === undefined ? process.umask() : process.umask(0o777 & ~terms.mode);
+  let listening: Promise<void>;
+  try {
+    listening = listenOnPath(server, held.place.path);
+  } finally {
+    process.umask(umask);
+  }
+  await listening;
+  if (terms.uid !== undefined || terms.gid !== undefined) {
+    kernel.chown(held.place.path, terms.uid ?? unchanged, terms.gid ?? unchanged);
+  }
+}
+
+/** chown(2): leave it. */
+const unchanged = 0xffff_ffff;
+
+function listenOnPath(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(path, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+function refuseWhatNeedsDescriptor({ text, takeoverMs, handover, rebind }: Request): void {
+  if (takeoverMs !== undefined) throw unsupported(text, 'takeover');
+  if (handover) throw unsupported(text, 'handover');
+  if (rebind) throw unsupported(text, `onDisplaced: 'rebind'`);
+}
+
+function unsupported(text: string, what: string): Error {
+  const why = `this runtime's server does not accept on a descriptor, which ${what} needs. A server of node:net does, or Node.js`;
+  return bad(text, 'unsupported', 'ENOTSUP', why);
+}

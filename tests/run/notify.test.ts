@@ -1,0 +1,86 @@
+/** sd_notify(3), from the program to `reuseaddr run` and from there to what is above it. */
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { openNotifySocket, receiveNotification, sendNotification, type Notification } from '#dist/kernel/notify.js';
+import { kernel } from '#dist/kernel/posix.js';
+import { openDescriptors, temporaryDirectory } from '../support/directory.js';
+import { onLinux } from '../support/privileges.js';
+import { until } from '../support/waits.js';
+import { askLine } from './ask.js';
+import { program, Running } from './running.js';
+
+const node = process.execPath;
+
+/** The socket of a supervisor above. */
+function supervisor(t: TestContext): { readonly name: string; next(): Promise<Notification> } {
+  const path = `${temporaryDirectory(t)}/notify`;
+  const fd = openNotifySocket(path);
+  assert.ok(typeof fd === 'number');
+  t.after(() => kernel.close(fd));
+  return {
+    name: path,
+    async next() {
+      let received: ReturnType<typeof receiveNotification> = 'EAGAIN';
+      await until(() => typeof (received = receiveNotification(fd)) !== 'string');
+      return received as unknown as Notification;
+    },
+  };
+}
+
+test(
+  'run under a supervisor (Type=notify) → READY=1 when the program is ready, STOPPING=1 when it is stopped',
+  onLinux,
+  async (t) => {
+    const above = supervisor(t);
+    const path = `${temporaryDirectory(t)}/app.sock`;
+    const env = { ...process.env, NOTIFY_SOCKET: above.name };
+    const running = new Running(t, [path, '--', node, program('server.mjs'), path], { env });
+    assert.deepEqual(await above.next(), { text: 'READY=1', pid: running.pid });
+    await askLine(path);
+    running.signal('SIGTERM');
+    assert.deepEqual(await above.next(), { text: 'STOPPING=1', pid: running.pid });
+    assert.equal(await running.exited, 0);
+  },
+);
+
+test('another process says READY=1 → it does not count, only the word of the program itself does', onLinux, async (t) => {
+  const above = supervisor(t);
+  const path = `${temporaryDirectory(t)}/app.sock`;
+  const script = `import os, signal, socket
+signal.signal(signal.SIGUSR1, lambda *_: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(
+    b"STATUS=here\\nREADY=1\\n", os.environ["NOTIFY_SOCKET"].replace("@", "\\0")))
+print("serving", os.getpid(), flush=True)
+print(os.environ["NOTIFY_SOCKET"], flush=True)
+while True: signal.pause()`;
+  const env = { ...process.env, NOTIFY_SOCKET: above.name };
+  const running = new Running(t, [path, '--', 'python3', '-c', script], { env });
+  await running.serving();
+  const [name] = await running.line(/^@.*$/);
+  for (let i = 0; i < 5; i++) assert.equal(sendNotification(name, 'READY=1'), 0);
+  running.signal('SIGHUP');
+  // The second instance: neither its own start nor the stranger's word makes it ready.
+  const second = await running.serving();
+  for (let i = 0; i < 5; i++) assert.equal(sendNotification(name, 'READY=1'), 0);
+  process.kill(second, 'SIGUSR1');
+  await running.line(new RegExp(`^reuseaddr: Process ${second} serves; stopping process`));
+  assert.deepEqual((await above.next()).text, 'READY=1');
+  assert.equal(await running.stop(), 143);
+});
+
+test('a message with descriptors, an empty one, a long one → they are taken, and no descriptor leaks', onLinux, (t) => {
+  const path = `${temporaryDirectory(t)}/notify`;
+  const fd = openNotifySocket(path);
+  assert.ok(typeof fd === 'number');
+  t.after(() => kernel.close(fd));
+  const before = openDescriptors();
+  const sender = openNotifySocket(`${path}.sender`);
+  assert.ok(typeof sender === 'number');
+  t.after(() => kernel.close(sender));
+  assert.equal(sendNotification(path, 'A'), 0);
+  assert.deepEqual(receiveNotification(fd), { text: 'A', pid: process.pid });
+  assert.equal(sendNotification(path, 'x'.repeat(4096)), 0);
+  assert.equal((receiveNotification(fd) as Notification).text.length, 4096);
+  assert.equal(receiveNotification(fd), 'EAGAIN');
+  assert.equal(sendNotification(`${path}.nobody`, 'A'), 'ENOENT');
+  assert.equal(openDescriptors(), before + 1);
+});

@@ -1,0 +1,198 @@
+/** Exit status, signals and options of `reuseaddr run`. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import { test } from 'node:test';
+import type { SocketAddressError } from 'reuseaddr';
+import { readArguments } from '#dist/cli/arguments.js';
+import { UsageError } from '#dist/cli/command.js';
+import { command } from '#dist/cli/run.js';
+import { temporaryDirectory } from '../support/directory.js';
+import { onLinux } from '../support/privileges.js';
+import { commandLine, program as fixture, Running } from './running.js';
+
+function runOnce(...args: readonly string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [commandLine, 'run', ...args], { encoding: 'utf8' });
+  return { status, stdout, stderr };
+}
+
+const ends = [
+  { name: 'ends with 0', command: ['true'], status: 0 },
+  { name: 'ends with 7', command: ['sh', '-c', 'exit 7'], status: 7 },
+  { name: 'is killed by SIGKILL', command: ['sh', '-c', 'kill -9 $$'], status: 137 },
+  { name: 'is killed by SIGTERM', command: ['sh', '-c', 'kill $$'], status: 143 },
+  { name: 'does not exist', command: ['/nonexistent/program'], status: 127 },
+  { name: 'is not in PATH', command: ['no-such-program'], status: 127 },
+  { name: 'cannot be executed', command: ['/etc/passwd'], status: 126 },
+  { name: 'is a directory', command: ['/'], status: 126 },
+] as const;
+for (const { name, command: program, status } of ends) {
+  test(`the program ${name} → exit status ${status}, with the socket and with --bind-self`, onLinux, async (t) => {
+    const directory = temporaryDirectory(t);
+    const runs = [[`${directory}/a`], ['--bind-self', `${directory}/b`]].map(
+      (args) => new Running(t, [...args, '--', ...program]),
+    );
+    assert.deepEqual(await Promise.all(runs.map(({ exited }) => exited)), [status, status]);
+    assert.deepEqual(
+      fs.readdirSync(directory).filter((file) => !file.endsWith('.lock')),
+      [],
+    );
+  });
+}
+
+const wrong = [
+  [],
+  ['A'],
+  ['--mode=9', 'A', '--', 'true'],
+  ['--mode=1777', 'A', '--', 'true'],
+  ['--backlog=-1', 'A', '--', 'true'],
+  ['--grace', 'A', '--', 'true'],
+  ['--grace=x', 'A', '--', 'true'],
+  ['--grace=1e3', 'A', '--', 'true'],
+  ['--wait=soon', 'A', '--', 'true'],
+  ['--restart=sometimes', 'A', '--', 'true'],
+  ['--bind-self', '--mode=600', 'A', '--', 'true'],
+  ['--bind-self', '--takeover', 'A', '--', 'true'],
+  ['--bind-self', '@a', '--', 'true'],
+  ['--no-such-option', 'A', '--', 'true'],
+  ['A', '--mode=600', '--', 'true'],
+  ['', '--', 'true'],
+];
+test('wrong options → they are refused, exit status 2, and nothing is touched', onLinux, async (t) => {
+  const directory = temporaryDirectory(t);
+  const terminal = { print: () => {}, complain: () => {}, style: (_: unknown, text: string) => text, columns: undefined };
+  for (const args of wrong) {
+    const given = args.map((arg) => (arg === 'A' ? `${directory}/a` : arg));
+    const refused = (async () => await command.run({ ...readArguments(command, given), terminal }))();
+    await assert.rejects(
+      refused,
+      (error: SocketAddressError) => {
+        return error instanceof UsageError || ['bad-option', 'bad-address'].includes(error.reason);
+      },
+      args.join(' '),
+    );
+  }
+  assert.equal(runOnce('--mode=9', `${directory}/a`, '--', 'true').status, 2);
+  assert.equal(runOnce('--bind-self', '@a', '--', 'true').status, 2);
+  assert.deepEqual(fs.readdirSync(directory), []);
+  t.diagnostic(`${wrong.length} wrong command lines`);
+});
+
+test("the program has options of the same names → they are the program's, with or without --", onLinux, (t) => {
+  const directory = temporaryDirectory(t);
+  const echo = [process.execPath, '-p', 'process.argv.slice(1).join()', 'a', '--wait', '--help', '--', '--takeover'];
+  assert.equal(runOnce(`${directory}/a`, '--', ...echo).stdout, 'a,--wait,--help,--,--takeover\n');
+  assert.equal(runOnce(`${directory}/a`, ...echo).stdout, 'a,--wait,--help,--,--takeover\n');
+});
+
+test(
+  'the environment → what it was, and what sd_listen_fds(3) says; names that a shell cannot have come through',
+  onLinux,
+  (t) => {
+    const directory = temporaryDirectory(t);
+    const print = 'console.log(JSON.stringify({ ...process.env, pid: process.pid }))';
+    const env = { PATH: process.env['PATH'], 'odd.name': 'a "b"\n$c', LISTEN_PID: '1', LISTEN_FDS: '9', REUSEADDR_X: '1' };
+    const child = spawnSync(process.execPath, [commandLine, 'run', `${directory}/a`, '--', process.execPath, '-e', print], {
+      env,
+      encoding: 'utf8',
+    });
+    const { pid, LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES, ...rest } = JSON.parse(child.stdout) as Record<string, string>;
+    assert.deepEqual(
+      { LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES },
+      { LISTEN_PID: String(pid), LISTEN_FDS: '1', LISTEN_FDNAMES: 'reuseaddr' },
+    );
+    assert.equal(rest['odd.name'], env['odd.name']);
+    assert.equal(rest['REUSEADDR_X'], '1');
+  },
+);
+
+test('--mode, --group, --backlog, --lock-path → the socket has them, and the lock file is there', onLinux, async (t) => {
+  const directory = temporaryDirectory(t);
+  const group = fs.statSync(directory).gid;
+  const options = ['--mode=640', `--group=${group}`, '--backlog=5', `--lock-path=${directory}/lock`];
+  const running = new Running(t, [...options, `${directory}/a`, '--', 'sh', '-c', 'echo serving $$; exec sleep 1000']);
+  await running.serving();
+  const { mode, gid } = fs.lstatSync(`${directory}/a`);
+  assert.deepEqual([mode & 0o777, gid], [0o640, group]);
+  const listening = spawnSync('ss', ['-Hxl', 'src', `${directory}/a`], { encoding: 'utf8' }).stdout;
+  assert.match(listening, /LISTEN +0 +5 /);
+  assert.deepEqual(fs.readdirSync(directory).sort(), ['a', 'lock']);
+  assert.equal(await running.stop(), 143);
+  assert.deepEqual(fs.readdirSync(directory), ['lock']);
+});
+
+test(
+  'signals → SIGUSR1, SIGUSR2, SIGINT, SIGQUIT and SIGTERM reach the program, and its status comes out',
+  onLinux,
+  async (t) => {
+    const path = `${temporaryDirectory(t)}/a`;
+    const print = `for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGINT', 'SIGQUIT', 'SIGTERM'])
+    process.on(signal, () => { console.log('got', signal); if (signal === 'SIGTERM') process.exit(9); });
+    setInterval(() => {}, 1000); console.log('serving', process.pid);`;
+    const running = new Running(t, ['--restart=always', path, '--', process.execPath, '-e', print]);
+    await running.serving();
+    for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGINT', 'SIGQUIT', 'SIGTERM'] as const) {
+      running.signal(signal);
+      await running.line(new RegExp(`^got ${signal}$`));
+    }
+    assert.equal(await running.exited, 9);
+  },
+);
+
+test(
+  'the program ends by a signal that we pass on → 128 and its number, even where it would be started again',
+  onLinux,
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    const statuses = [
+      ['SIGTERM', 143],
+      ['SIGINT', 130],
+      ['SIGQUIT', 131],
+    ] as const;
+    const sleeps = ['sh', '-c', 'echo serving $$; exec sleep 1000'];
+    await Promise.all(
+      statuses.map(async ([signal, status]) => {
+        const running = new Running(t, ['--restart=always', `${directory}/${signal}`, '--', ...sleeps]);
+        await running.serving();
+        running.signal(signal);
+        assert.equal(await running.exited, status);
+      }),
+    );
+  },
+);
+
+test('Ctrl-C on a terminal → the program gets one SIGINT, not another one from us', onLinux, (t) => {
+  const count = `let count = 0;
+    process.on('SIGINT', () => console.log('got SIGINT', ++count));
+    process.on('SIGTERM', () => { console.log('count=' + count); process.exit(); });
+    setInterval(() => {}, 1000); console.log('serving');`;
+  const line = [process.execPath, commandLine, 'run', `${temporaryDirectory(t)}/a`, '--', process.execPath, '-e', count];
+  const { stdout, stderr } = spawnSync('python3', [fixture('ctrl_c.py'), ...line], { encoding: 'utf8' });
+  assert.equal(stdout.trim(), 'count=1', stderr);
+});
+
+test('somebody holds the address → exit status 3, and it says who', onLinux, async (t) => {
+  const directory = temporaryDirectory(t);
+  const path = `${directory}/app.sock`;
+  const running = new Running(t, [path, '--', process.execPath, fixture('server.mjs'), path]);
+  await running.serving();
+  for (const options of [[], ['--bind-self']]) {
+    const { status, stderr } = runOnce(...options, path, '--', 'true');
+    assert.equal(status, 3);
+    assert.match(
+      stderr,
+      new RegExp(
+        `Cannot listen on .*: process ${running.pid} \\(node .*server\\.mjs.*\\) holds it since .* --wait, .* --takeover`,
+      ),
+    );
+  }
+  assert.equal(runOnce('--wait=0.1', path, '--', 'true').status, 3);
+  assert.equal(runOnce('--takeover=0.1', path, '--', 'true').status, 3);
+});
+
+test('on-failure: the program fails twice and then ends with 0 → so does run', onLinux, (t) => {
+  const directory = temporaryDirectory(t);
+  const script = `echo x >>${directory}/count; test $(wc -l <${directory}/count) -eq 3`;
+  assert.equal(runOnce('--restart=on-failure', `${directory}/a`, '--', 'sh', '-c', script).status, 0);
+  assert.equal(fs.readFileSync(`${directory}/count`, 'utf8'), 'x\nx\nx\n');
+});
