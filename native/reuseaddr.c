@@ -420,6 +420,7 @@ static const napi_property_descriptor functions[] = {
     FUNCTION("probe", js_probe),
     FUNCTION("sockDiag", js_sock_diag),
     FUNCTION("sockDiagDump", js_sock_diag_dump),
+    FUNCTION("unixFile", js_unix_file),
     FUNCTION("peerCredentials", js_peer_credentials),
     FUNCTION("peerGroups", js_peer_groups),
     FUNCTION("getpwnam", js_getpwnam),

@@ -77,6 +77,7 @@ napi_value js_receive_notification(napi_env env, napi_callback_info info);
 /* sock_diag.c */
 napi_value js_sock_diag(napi_env env, napi_callback_info info);
 napi_value js_sock_diag_dump(napi_env env, napi_callback_info info);
+napi_value js_unix_file(napi_env env, napi_callback_info info);
 
 /* stat.c */
 napi_value js_fstat(napi_env env, napi_callback_info info);

@@ -1,5 +1,5 @@
 /*
- * sock_diag(7): what the kernel knows of Unix sockets, asked over netlink.
+ * What the kernel knows of Unix sockets: sock_diag(7), asked over netlink, and the file of one socket, by ioctl(2).
  */
 #include "reuseaddr.h"
 
@@ -12,6 +12,7 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
+#include <sys/ioctl.h>
 #endif
 
 /* ---- one socket ---- */
@@ -93,6 +94,21 @@ napi_value js_sock_diag(napi_env env, napi_callback_info info) {
   int result = ask_sock_diag(netlink, (uint32_t)inode, file);
   close(netlink);
   return integral(env, result);
+#else
+  return integral(env, -ENOSYS);
+#endif
+}
+
+/* ioctl(2), SIOCUNIXFILE: a descriptor (O_PATH) of the file that a socket is bound to, whatever has its name now. ENOENT: to none.
+   For who has CAP_NET_ADMIN, and since Linux 4.12. It finds the file at once, and sock_diag looks through all sockets there are. */
+napi_value js_unix_file(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  int fd;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &fd)) return NULL;
+#if defined(__linux__)
+  const unsigned long unix_file = SIOCPROTOPRIVATE; /* SIOCUNIXFILE: its header doesn't go with sys/un.h. */
+  return integral(env, outcome(ioctl(fd, unix_file)));
 #else
   return integral(env, -ENOSYS);
 #endif

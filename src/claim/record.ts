@@ -49,7 +49,9 @@ export function isRecord(text: string): boolean {
 /** Reads a record without trust: whatever is not as it should be makes the whole of it unknown. */
 export function parseRecord(text: string | undefined): HolderRecord | undefined {
   if (text === undefined || !text.startsWith(prefix)) return undefined;
-  const line = text.slice(0, text.indexOf('\n'));
+  const end = text.indexOf('\n');
+  if (end < 0) return undefined; // Torn.
+  const line = text.slice(0, end);
   let value: Partial<Record<keyof HolderRecord, unknown>>;
   try {
     value = JSON.parse(line) as typeof value;

@@ -51,6 +51,8 @@ export interface Addon {
   probe(name: string): number;
   /** sock_diag(7): fills in device and inode of the file that the socket with this inode is bound to. */
   sockDiag(inode: number, file: FileIdentity): number;
+  /** ioctl(2), SIOCUNIXFILE: a descriptor of the file that a socket is bound to. EPERM: it takes CAP_NET_ADMIN. */
+  unixFile(fd: number): number;
   /** sock_diag(7), NLM_F_DUMP: the kernel's messages about all Unix sockets in one of these states, with these attributes. */
   sockDiagDump(states: number, show: number): ArrayBuffer | number;
   /** Fills in pid, uid and gid. */

@@ -50,7 +50,10 @@ export interface Kernel {
    * `EPROTOTYPE`, a dead one (and a regular file) `ECONNREFUSED`.
    */
   probe(name: string): 0 | Errno;
-  /** sock_diag(7), UNIX_DIAG_VFS: which file this socket is bound to. `ino` has 32 bits only. Elsewhere than on Linux `ENOSYS`. */
+  /**
+   * sock_diag(7), UNIX_DIAG_VFS: which file this socket is bound to. `ino` has 32 bits only. Elsewhere than on Linux `ENOSYS`. Where it
+   * is allowed to, the real kernel asks by ioctl(2), SIOCUNIXFILE.
+   */
   sock_diag(fd: number): { readonly dev: bigint; readonly ino: bigint } | Errno;
   /** connect(2) with a new stream socket, close-on-exec and non-blocking. A full backlog is `EAGAIN` at once. */
   connect(name: string): number | Errno;

@@ -55,8 +55,9 @@ export function credentialsOf(fd: number): Credentials | `E${string}` {
 
 function descriptorOf(connection: Socket | Http2Session): number | undefined {
   try {
-    const socket = ('socket' in connection ? connection.socket : connection) as WithHandle | undefined;
-    return socket?._handle?.fd;
+    const { _handle: handle, socket } = connection as WithHandle & { readonly socket?: WithHandle };
+    // The first also for the stand-in that an http2 session has for its socket, which has no `socket` of its own.
+    return (handle ?? socket?._handle)?.fd;
   } catch (error) {
     // What the `socket` of a destroyed http2 session throws at every touch.
     if ((error as NodeJS.ErrnoException).code === 'ERR_HTTP2_SOCKET_UNBOUND') return undefined;

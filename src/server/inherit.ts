@@ -83,8 +83,9 @@ export function readEnvironment(environment: NodeJS.ProcessEnv): InheritedSocket
 
 /** By the file that it is bound to, since a long path was bound under another name; by its name where the kernel can't tell. */
 function isAt({ fd, name }: InheritedSocket, place: Place): boolean {
-  if (name === place.path) return true;
-  const bound = kernel.sock_diag(fd);
   const named = kernel.lstat(place.path);
-  return !failed(bound) && !failed(named) && bound.dev === named.dev && bound.ino === BigInt.asUintN(32, named.ino);
+  if (failed(named) || named.type !== 'socket') return false;
+  const bound = kernel.sock_diag(fd);
+  if (failed(bound) || bound.dev !== named.dev) return name === place.path;
+  return bound.ino === BigInt.asUintN(32, named.ino);
 }

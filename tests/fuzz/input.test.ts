@@ -9,7 +9,6 @@ import { byteLength, parseAddress } from '#dist/address/address.js';
 import { formatRecord, isRecord, parseRecord, recordBytesMax } from '#dist/claim/record.js';
 import { explain, show } from '#dist/errors/explain.js';
 import { parse, receiveNow } from '#dist/handover/message.js';
-import { holderOfRecord } from '#dist/holder/holder.js';
 import { run } from '#dist/kernel/kernel.js';
 import { kernel } from '#dist/kernel/posix.js';
 import { readEnvironment } from '#dist/server/inherit.js';
@@ -58,7 +57,6 @@ test('20,000 records of a holder → none is believed that is not one, and all t
   let believed = 0;
   check(t, 20_000, record, (text) => {
     const parsed = parseRecord(text.slice(0, recordBytesMax));
-    const holder = holderOfRecord(text.slice(0, recordBytesMax));
     const refusal = {
       refused: 'held',
       errno: 'EADDRINUSE',
@@ -69,7 +67,7 @@ test('20,000 records of a holder → none is believed that is not one, and all t
     const { message, holder: told } = explain('/run/app.sock', refusal);
     assert.doesNotMatch(message, unprintable);
     assert.ok(message.length < 900);
-    if (parsed === undefined) return assert.deepEqual([holder, told], [undefined, undefined]);
+    if (parsed === undefined) return assert.equal(told, undefined);
     believed++;
     assert.ok(isRecord(text));
     assert.ok(Number.isInteger(parsed.pid) && parsed.pid > 0 && parsed.pid < 2 ** 31 && parsed.uid >= 0 && parsed.uid < 2 ** 32);

@@ -5,6 +5,12 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { claim, inspect, type SocketAddressError } from 'reuseaddr';
+import { acquire } from '#dist/claim/acquire.js';
+import { locate } from '#dist/claim/locate.js';
+import { isRefusal } from '#dist/claim/refusal.js';
+import { release } from '#dist/claim/release.js';
+import { run, type Kernel } from '#dist/kernel/kernel.js';
+import { kernel } from '#dist/kernel/posix.js';
 import { snapshot, temporaryDirectory } from '../support/directory.js';
 import { asRoot, secondStranger, stranger } from '../support/privileges.js';
 import { Program } from '../support/program.js';
@@ -194,3 +200,24 @@ for (const [name, content] of Object.entries(hostile)) {
 }
 
 const bigints = (_key: string, value: unknown): unknown => (typeof value === 'bigint' ? String(value) : value);
+
+test('a lock file of any size → at most 4 KiB of it are ever read', (t) => {
+  const directory = temporaryDirectory(t);
+  const place = run(kernel, locate({ kind: 'pathname', path: `${directory}/app.sock` }, process.platform));
+  assert.ok(!isRefusal(place));
+  fs.writeFileSync(place.lockPath, `{"reuseaddr":1,"command":"${'x'.repeat(1 << 20)}"}\n`);
+  const held = run(kernel, acquire(place, { mode: 0o600, backlog: 1, record: `{"reuseaddr":1,${'y'.repeat(1 << 20)}` }));
+  assert.ok(!isRefusal(held));
+  const sizes: number[] = [];
+  const watched: Kernel = {
+    ...kernel,
+    pread: (fd, bytesMax) => {
+      sizes.push(bytesMax);
+      return kernel.pread(fd, bytesMax);
+    },
+  };
+  const refused = run(watched, acquire(place, { mode: 0o600, backlog: 1, record: '' }));
+  assert.ok(isRefusal(refused) && refused.refused === 'held' && (refused.record ?? '').length <= 4096);
+  assert.deepEqual(sizes, [4096, 4096]);
+  run(kernel, release(place, held));
+});

@@ -100,16 +100,15 @@ function because(code: string, why: string): Partial<SocketAddressError> {
 
 const closed = because('ENOTCONN', 'the connection is closed, or not open yet');
 
-test('a TCP socket, of both ends → ENOTSUP: it is not a Unix socket', async () => {
+test('a TCP socket, of both ends → ENOTSUP: it is not a Unix socket', async (t) => {
   const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const client = net.connect((server.address() as net.AddressInfo).port, '127.0.0.1');
   const [accepted] = (await once(server, 'connection')) as [net.Socket];
   if (client.connecting) await once(client, 'connect');
+  t.after(() => [client, accepted].forEach((socket) => socket.destroy()));
+  t.after(() => server.close());
   for (const socket of [client, accepted]) assert.deepEqual(refusal(socket), because('ENOTSUP', 'it is not a Unix socket'));
-  client.destroy();
-  accepted.destroy();
-  server.close();
 });
 
 async function pair(t: TestContext): Promise<{ client: net.Socket; accepted: net.Socket }> {
@@ -142,6 +141,8 @@ test('an http2 session that was destroyed → ENOTCONN', async (t) => {
   const client = http2.connect('http://localhost', { createConnection: () => net.connect(path) });
   const [session] = (await once(server, 'session')) as [http2.Http2Session];
   assert.equal(peerCredentials(session).pid, process.pid);
+  const kept = session.socket; // A stand-in for the socket, which throws at every touch when the session has gone.
+  assert.equal(peerCredentials(kept as net.Socket).pid, process.pid);
   const ended = Promise.all([once(session, 'close'), once(client, 'close')]);
   session.destroy();
   client.destroy();
@@ -149,4 +150,5 @@ test('an http2 session that was destroyed → ENOTCONN', async (t) => {
   await ended;
   assert.deepEqual(refusal(session), closed);
   assert.deepEqual(refusal(client), closed);
+  assert.deepEqual(refusal(kept as net.Socket), closed);
 });

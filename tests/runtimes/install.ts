@@ -8,11 +8,11 @@ const tests = fileURLToPath(new URL('../../../tests', import.meta.url));
 
 /**
  * Installs the packages of `tests/<folder>`, which has a package.json and a lock file of its own, unless they are there. Without
- * their install scripts. Gives the folder.
+ * their install scripts. Gives the folder. With `--force`, those for other machines too.
  *
  * They are installed beside their place and then moved there, so that two tests which do this at the same time don't mix.
  */
-export async function installPackages(folder: string): Promise<string> {
+export async function installPackages(folder: string, options: readonly string[] = []): Promise<string> {
   const home = join(tests, folder);
   const lock = fs.readFileSync(join(home, 'package-lock.json'), 'utf8');
   const installed = join(home, 'node_modules');
@@ -24,7 +24,7 @@ export async function installPackages(folder: string): Promise<string> {
     for (const file of ['package.json', 'package-lock.json']) fs.copyFileSync(join(home, file), join(workshop, file));
     // On Windows npm is a .cmd file, which only a shell can start.
     const shell = process.platform === 'win32';
-    await promisify(execFile)('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: workshop, shell });
+    await promisify(execFile)('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', ...options], { cwd: workshop, shell });
     fs.writeFileSync(join(workshop, 'node_modules/.installed-lock.json'), lock);
     fs.rmSync(installed, { recursive: true, force: true });
     fs.renameSync(join(workshop, 'node_modules'), installed);

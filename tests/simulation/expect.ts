@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { explore, type Exploration, type Violation } from './explore.js';
 import type { Guarantee } from './guarantees.js';
+import { formatLink } from './link.js';
 import type { Scenario } from './machine.js';
 import { formatSchedule, replay } from './schedule.js';
 
@@ -30,7 +31,9 @@ export function expectToBreak(t: TestContext, scenario: Scenario, name: Guarante
 function tell(scenario: Scenario, { guarantee, what, moves }: Violation): string {
   const schedule = formatSchedule(scenario, moves);
   const lines = replay(scenario, schedule).map((line) => `  ${line}`);
-  return [`${scenario.name}: ${guarantee} does not hold: ${what}`, `replay(scenario, '${schedule}')`, ...lines].join('\n');
+  const link = scenario.setting && `build/explorer/index.html${formatLink({ ...scenario.setting, schedule })}  (npm run explorer)`;
+  const head = [`${scenario.name}: ${guarantee} does not hold: ${what}`, `replay(scenario, '${schedule}')`, ...(link ? [link] : [])];
+  return [...head, ...lines].join('\n');
 }
 
 function formatCount(count: number): string {

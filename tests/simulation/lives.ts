@@ -7,6 +7,8 @@ import type { Claim, Past, Phase, Standing } from './process.js';
 
 /** A way to claim an address: the production code, a mutant of it, or a naive scheme. */
 export interface Scheme {
+  /** Its name in the explorer's links. None: the explorer does not have it. */
+  readonly key?: string;
   readonly start: (place: Place) => Operation<unknown>;
   readonly release: (place: Place, claim: Claim) => Operation<unknown>;
 }

@@ -1,6 +1,7 @@
 import type { Operation, SystemCall } from '#dist/kernel/kernel.js';
 import type { Place } from '#dist/claim/locate.js';
 import type { Guarantee, Moment } from './guarantees.js';
+import type { Setting } from './link.js';
 import { Histories, type Position } from './histories.js';
 import { Numbers } from './numbers.js';
 import type { Past, Phase } from './process.js';
@@ -22,6 +23,8 @@ export interface Scenario {
   readonly forgets?: boolean;
   /** Moves after which nothing is promised; they are not explored. */
   readonly excludes?: (moment: Moment, mover: number, call: SystemCall) => boolean;
+  /** How to show it in the explorer, where that can be done. */
+  readonly setting?: Setting;
 }
 
 export interface Member {

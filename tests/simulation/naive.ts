@@ -7,6 +7,7 @@ import type { World } from './world.js';
 
 /** A scheme that is in common use, and the guarantee that it breaks. */
 export interface NaiveScheme extends Scheme {
+  readonly key: string;
   readonly name: string;
   /** Who does so (design, section 2). */
   readonly usedBy: string;
@@ -42,6 +43,7 @@ function* closeSocket({ listenFd }: Claim): Operation<void> {
 }
 
 const unlinkFirst: NaiveScheme = {
+  key: 'unlink-first',
   name: 'unlink first',
   usedBy: 'Redis, gunicorn, uvicorn, asyncio, gRPC, node-ipc',
   caughtBy: 'G2',
@@ -53,6 +55,7 @@ const unlinkFirst: NaiveScheme = {
 };
 
 const unlinkAtExit: NaiveScheme = {
+  key: 'unlink-at-exit',
   name: 'unlink at exit',
   usedBy: 'libuv, so every plain server.listen(path) of Node',
   caughtBy: 'G3',
@@ -65,6 +68,7 @@ const unlinkAtExit: NaiveScheme = {
 };
 
 const connectProbe: NaiveScheme = {
+  key: 'connect-probe',
   name: 'connect-probe, then unlink',
   usedBy: 'VS Code, most forum answers',
   caughtBy: 'G2',
@@ -84,6 +88,7 @@ const connectProbe: NaiveScheme = {
 
 /** The pid file is written and then renamed into place, so that it is never torn, and no pid is ever given again. */
 const pidFile: NaiveScheme = {
+  key: 'pid-file',
   name: 'pid file',
   usedBy: 'init scripts, and daemons of every kind',
   caughtBy: 'G2',
@@ -125,6 +130,7 @@ function* readPid(pidPath: string): Operation<number | undefined> {
 }
 
 const lockFileUnlinked: NaiveScheme = {
+  key: 'lock-unlinked',
   name: 'lock file that is unlinked at release',
   usedBy: 'libwayland, tmux',
   caughtBy: 'G2',

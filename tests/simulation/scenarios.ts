@@ -6,6 +6,7 @@ import type { SystemCall } from '#dist/kernel/kernel.js';
 import { allGuarantees, askedMode, type Moment } from './guarantees.js';
 import { life, type LifeOptions, type Scheme } from './lives.js';
 import type { Scenario } from './machine.js';
+import { keyOf } from './numbers.js';
 import { otherPath, outsiders } from './outsiders.js';
 import { emptyWorld, hasLock, putFile, type World } from './world.js';
 
@@ -20,7 +21,7 @@ export const place: Place = {
 /** No record: it is for people, no decision rests on it, and each state would come twice. */
 export const terms: Terms = { mode: askedMode, backlog: 1, record: '' };
 
-export const production: Scheme = { start: () => acquire(place, terms), release };
+export const production: Scheme = { key: 'reuseaddr', start: () => acquire(place, terms), release };
 
 /** The same with a record in the lock file, to see that this is so. */
 export const productionWithRecord: Scheme = {
@@ -29,10 +30,10 @@ export const productionWithRecord: Scheme = {
 };
 
 /** The same, but a start waits for a lock that is taken. */
-export const standby: Scheme = { start: () => acquire(place, terms, true), release };
+export const standby: Scheme = { key: 'standby', start: () => acquire(place, terms, true), release };
 
 export interface Cast extends LifeOptions {
-  /** How many processes use the scheme: A, B, C. */
+  /** How many processes use the scheme: A, B, C, D. */
   readonly processes: number;
   /** The letters of the outsiders that take part. */
   readonly with?: string;
@@ -47,17 +48,26 @@ export function scenario(name: string, cast: Cast, more: Partial<Scenario> = {})
   const first = life(scheme, place, cast);
   const own = Array.from({ length: cast.processes }, (_, i) => ({ letter: 'ABCD'[i]!, life: first }));
   const processes = [...own, ...outsiders(place, cast.with ?? '')];
-  const before = cast.before ?? staleSocket;
+  const empty = emptyWorld(place.directory, processes.length);
+  const world = (cast.before ?? staleSocket)(empty);
   return {
     name,
     place,
-    world: before(emptyWorld(place.directory, processes.length)),
+    world,
     processes,
     alike: cast.processes,
     guarantees: allGuarantees,
     freshStart: () => scheme.start(place),
+    ...settingOf(cast, scheme, empty, world),
     ...more,
   };
+}
+
+/** What the explorer needs to show the same, where it can: it has no mutants, no slow deaths, and two worlds to begin with. */
+function settingOf(cast: Cast, { key }: Scheme, empty: World, world: World): Pick<Scenario, 'setting'> | undefined {
+  const stale = keyOf(world) === keyOf(staleSocket(empty));
+  if (key === undefined || cast.crashes === 'slowly' || (!stale && keyOf(world) !== keyOf(empty))) return undefined;
+  return { setting: { scheme: key, processes: cast.processes, outsiders: cast.with ?? '', stale } };
 }
 
 /** A stale socket at the path, and a regular file that somebody may rename over it. */

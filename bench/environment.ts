@@ -1,0 +1,129 @@
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { cpus, loadavg, release, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { createInterface, type Interface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+/** The repository. */
+export const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** What the comparisons need from npm: `bench/package.json`. */
+export const peers = createRequire(join(root, 'bench/package.json'));
+
+/** The programs in C: `bench/native/`. */
+export const floor = join(root, 'build/bench/floor');
+
+export const commandLine = join(root, 'dist/cli/main.js');
+
+/** A compiled program of `bench/programs/`. */
+export function program(name: string): string {
+  return fileURLToPath(new URL(`programs/${name}.js`, import.meta.url));
+}
+
+/** Memory and disk, as far as this machine has both. */
+export const places = { tmpfs: '/dev/shm', disk: join(root, 'build') } as const;
+
+/** Runs something with a new directory, which is removed afterwards. */
+export async function withDirectory<Result>(place: string, work: (directory: string) => Promise<Result>): Promise<Result> {
+  const directory = mkdtempSync(join(place, 'reuseaddr-bench-'));
+  try {
+    return await work(directory);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** A child process that talks in lines. */
+export class Child {
+  readonly process: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+  readonly #reader: Interface;
+
+  constructor(command: string, args: readonly string[]) {
+    this.process = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+    const { stdout } = this.process;
+    if (stdout === null) throw new Error('No stdout.');
+    this.#reader = createInterface({ input: stdout });
+    this.#lines = this.#reader[Symbol.asyncIterator]();
+  }
+
+  /** The next line that it prints. */
+  async line(): Promise<string> {
+    const { value, done } = await this.#lines.next();
+    if (done === true) throw new Error(`${this.process.spawnargs.join(' ')} ended without a word`);
+    return value;
+  }
+
+  say(line: string): void {
+    this.process.stdin?.write(`${line}\n`);
+  }
+
+  async end(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<void> {
+    const { process } = this;
+    if (process.exitCode === null && process.signalCode === null) {
+      const exit = once(process, 'exit');
+      process.kill(signal);
+      await exit;
+    }
+    this.#reader.close();
+  }
+}
+
+/** A Node of our own version that runs a program of `bench/programs/`. */
+export function node(name: string, ...args: readonly string[]): Child {
+  return new Child(process.execPath, [program(name), ...args]);
+}
+
+/** The clock that all processes of this machine share, in microseconds. */
+export function sharedClock(): number {
+  return Number(process.hrtime.bigint() / 1000n);
+}
+
+export interface Machine {
+  readonly processor: string;
+  readonly processors: number;
+  readonly memoryGiB: number;
+  readonly kernel: string;
+  readonly node: string;
+  readonly tmpfs: string;
+  readonly disk: string;
+}
+
+export function describeMachine(): Machine {
+  const all = cpus();
+  return {
+    processor: all[0]?.model ?? 'unknown',
+    processors: all.length,
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    kernel: release(),
+    node: process.version,
+    tmpfs: fileSystem(places.tmpfs),
+    disk: fileSystem(places.disk),
+  };
+}
+
+/** How many processes wanted to run, over the last minute. */
+export function load(): number {
+  return loadavg()[0] ?? Number.NaN;
+}
+
+function fileSystem(path: string): string {
+  try {
+    return execFileSync('stat', ['--file-system', '--format=%T', path], { encoding: 'utf8' }).trim();
+  } catch {
+    return 'unknown';
+  }
+}
+
+/** The revision that was measured, and whether the tree differed from it. */
+export function revision(): string {
+  try {
+    const run = (...args: string[]): string => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
+    return run('describe', '--always', '--dirty');
+  } catch {
+    return (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version;
+  }
+}

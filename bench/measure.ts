@@ -1,0 +1,82 @@
+/** What all parts share: the shape of a measurement, rounds that take turns, and the numbers that sum them up. */
+
+export type Better = 'lower' | 'higher';
+
+/** One subject, measured once in each round. The values of one round, over the subjects of a group, belong together. */
+export interface Measurement {
+  readonly part: string;
+  /** What is compared with each other: subjects of one group took turns. */
+  readonly group: string;
+  readonly subject: string;
+  readonly unit: string;
+  readonly better: Better;
+  readonly values: readonly number[];
+}
+
+export interface Subject {
+  readonly name: string;
+  /** One value of the group's unit. */
+  readonly measure: () => Promise<number> | number;
+}
+
+/** How much is done, and how to say what is being done. */
+export interface Run {
+  readonly size: 'tiny' | 'quick' | 'full';
+  readonly say: (what: string) => void;
+}
+
+/** By the size of the run. */
+export function choose<Value>({ size }: Run, full: Value, quick: Value, tiny: Value): Value {
+  return { full, quick, tiny }[size];
+}
+
+/**
+ * Measures the subjects in turn, `rounds` times. Each round begins with another one: what the machine does besides, and what the one
+ * before left in the caches, meets all of them alike. The first round is thrown away.
+ */
+export async function takeTurns(
+  about: Pick<Measurement, 'part' | 'group' | 'unit' | 'better'>,
+  rounds: number,
+  subjects: readonly Subject[],
+): Promise<Measurement[]> {
+  const values = new Map(subjects.map(({ name }) => [name, [] as number[]]));
+  for (let round = -1; round < rounds; round++) {
+    const first = (round + 1) % subjects.length;
+    for (const { name, measure } of [...subjects.slice(first), ...subjects.slice(0, first)]) {
+      const value = await measure();
+      if (round >= 0) values.get(name)?.push(value);
+    }
+  }
+  return [...values].map(([subject, measured]) => ({ ...about, subject, values: measured }));
+}
+
+/** The value below which this share of all lies. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((one, other) => one - other);
+  const at = (sorted.length - 1) * share;
+  const below = sorted[Math.floor(at)] ?? Number.NaN;
+  const above = sorted[Math.ceil(at)] ?? Number.NaN;
+  return below + (above - below) * (at - Math.floor(at));
+}
+
+export function median(values: readonly number[]): number {
+  return quantile(values, 0.5);
+}
+
+/** Half of all values lie between these two. */
+export function quartiles(values: readonly number[]): readonly [number, number] {
+  return [quantile(values, 0.25), quantile(values, 0.75)];
+}
+
+/** The ratio of the medians, and the quartiles of the ratios round by round. */
+export function ratio(one: Measurement, other: Measurement): { readonly median: number; readonly spread: readonly [number, number] } {
+  const pairs = one.values.map((value, round) => value / (other.values[round] ?? Number.NaN));
+  return { median: median(one.values) / median(other.values), spread: quartiles(pairs) };
+}
+
+/** Microseconds that something takes, as the average of `times`. */
+export async function microseconds(times: number, work: () => Promise<unknown>): Promise<number> {
+  const begin = performance.now();
+  for (let count = 0; count < times; count++) await work();
+  return ((performance.now() - begin) * 1000) / times;
+}

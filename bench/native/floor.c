@@ -1,0 +1,243 @@
+/*
+ * The floor: what the same schemes cost in C.
+ *
+ *   floor claim PATH TIMES        the system calls of a claim and its release, as reuseaddr makes them; prints microseconds for each
+ *   floor standby PATH            blocks in flock(2) on PATH.lock, binds, listens, prints the clock in microseconds, and waits
+ *   floor echo unix|tcp BYTES TIMES           prints microseconds for one round trip
+ *   floor stream unix|tcp BYTES MIB BUFFER    prints MiB a second; BUFFER: SO_SNDBUF and SO_RCVBUF, 0 leaves them
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static double clock_us(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
+}
+
+static long must(long result, const char *what) {
+  if (result >= 0) return result;
+  perror(what);
+  exit(1);
+}
+
+static int rename_noreplace(const char *from, const char *to) {
+  return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 1);
+}
+
+/* ---- claim ---- */
+
+struct names {
+  char path[100], lock[120], aside[120], handover[120], directory[100];
+};
+
+static void name_all(struct names *names, const char *path) {
+  const char *slash = strrchr(path, '/');
+  snprintf(names->path, sizeof names->path, "%s", path);
+  snprintf(names->directory, sizeof names->directory, "%.*s", (int)(slash - path), path);
+  snprintf(names->lock, sizeof names->lock, "%s.lock", path);
+  snprintf(names->handover, sizeof names->handover, "%s.handover", path);
+  snprintf(names->aside, sizeof names->aside, "%s/.%s.reuseaddr-aside", names->directory, slash + 1);
+}
+
+/* Asked over netlink where SIOCUNIXFILE is not allowed. */
+static void ask_netlink(int fd) {
+  struct {
+    struct nlmsghdr header;
+    struct unix_diag_req body;
+  } request = {{sizeof request, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 0, 0}, {0}};
+  char answer[1024];
+  struct stat status;
+  must(fstat(fd, &status), "fstat");
+  request.body.sdiag_family = AF_UNIX;
+  request.body.udiag_states = UINT32_MAX;
+  request.body.udiag_ino = (uint32_t)status.st_ino;
+  request.body.udiag_show = UDIAG_SHOW_VFS;
+  request.body.udiag_cookie[0] = request.body.udiag_cookie[1] = UINT32_MAX;
+  int netlink = (int)must(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG), "socket");
+  must(send(netlink, &request, sizeof request, 0), "send");
+  must(recv(netlink, answer, sizeof answer, 0), "recv");
+  close(netlink);
+}
+
+static void ask_bound_file(int fd) {
+  struct stat status;
+  int file = ioctl(fd, SIOCPROTOPRIVATE);
+  if (file < 0) return ask_netlink(fd);
+  fstat(file, &status);
+  close(file);
+}
+
+static int acquire(const struct names *names, int *lock, int wait) {
+  struct stat status;
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  static const char record[] = "{\"reuseaddr\":1,\"sinceMs\":1795373000000,\"pid\":31719,\"uid\":0,\"command\":\"node one.mjs\","
+                               "\"startTicks\":5501234,\"pidNamespace\":\"pid:[4026532000]\",\"host\":\"machine\"}\n";
+  char *real = realpath(names->directory, NULL);
+  if (real == NULL) exit(1);
+  free(real);
+  *lock = open(names->lock, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (*lock < 0) *lock = (int)must(open(names->lock, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 01600), "open");
+  must(fstat(*lock, &status), "fstat");
+  must(flock(*lock, wait ? LOCK_EX : LOCK_EX | LOCK_NB), "flock");
+  must(lstat(names->lock, &status), "lstat");
+  lstat(names->aside, &status);
+  memcpy(address.sun_path, names->path, strlen(names->path));
+  int fd = (int)must(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket");
+  fchmod(fd, 0600);
+  if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) {
+    /* Whoever had it is dead: we have the lock. */
+    must(rename_noreplace(names->path, names->aside), "rename");
+    must(unlink(names->aside), "unlink");
+    must(bind(fd, (struct sockaddr *)&address, sizeof address), "bind");
+  }
+  must(lstat(names->path, &status), "lstat");
+  ask_bound_file(fd);
+  must(listen(fd, 4096), "listen");
+  must(pwrite(*lock, record, sizeof record - 1, 0), "pwrite");
+  must(ftruncate(*lock, sizeof record - 1), "ftruncate");
+  lstat(names->handover, &status);
+  return fd;
+}
+
+static void release(const struct names *names, int fd, int lock) {
+  struct stat status;
+  must(lstat(names->path, &status), "lstat");
+  must(rename_noreplace(names->path, names->aside), "rename");
+  must(lstat(names->aside, &status), "lstat");
+  must(unlink(names->aside), "unlink");
+  close(fd);
+  must(ftruncate(lock, 0), "ftruncate");
+  close(lock);
+}
+
+static void claim(const char *path, int times) {
+  struct names names;
+  int lock;
+  name_all(&names, path);
+  double begin = 0;
+  for (int i = -times / 4; i < times; i++) {
+    if (i == 0) begin = clock_us(); /* It is warm by now. */
+    int fd = acquire(&names, &lock, 0);
+    release(&names, fd, lock);
+  }
+  printf("%.3f\n", (clock_us() - begin) / times);
+}
+
+static void standby(const char *path) {
+  struct names names;
+  int lock;
+  name_all(&names, path);
+  printf("waiting\n");
+  fflush(stdout);
+  acquire(&names, &lock, 1);
+  printf("%.0f\n", clock_us());
+  fflush(stdout);
+  pause();
+}
+
+/* ---- bytes ---- */
+
+static void connect_pair(const char *family, int buffer, int pair[2]) {
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t size = sizeof address;
+  if (strcmp(family, "unix") == 0) {
+    must(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), "socketpair");
+  } else {
+    int one = 1, listener = (int)must(socket(AF_INET, SOCK_STREAM, 0), "socket");
+    must(bind(listener, (struct sockaddr *)&address, sizeof address), "bind");
+    must(listen(listener, 1), "listen");
+    must(getsockname(listener, (struct sockaddr *)&address, &size), "getsockname");
+    pair[0] = (int)must(socket(AF_INET, SOCK_STREAM, 0), "socket");
+    must(connect(pair[0], (struct sockaddr *)&address, size), "connect");
+    pair[1] = (int)must(accept(listener, NULL, NULL), "accept");
+    for (int i = 0; i < 2; i++) must(setsockopt(pair[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof one), "TCP_NODELAY");
+    close(listener);
+  }
+  for (int i = 0; i < 2 && buffer > 0; i++) {
+    must(setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer), "SO_SNDBUF");
+    must(setsockopt(pair[i], SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer), "SO_RCVBUF");
+  }
+}
+
+static int read_all(int fd, char *bytes, size_t length) {
+  for (size_t at = 0; at < length;) {
+    ssize_t got = read(fd, bytes + at, length - at);
+    if (got <= 0) return 0;
+    at += (size_t)got;
+  }
+  return 1;
+}
+
+static void write_all(int fd, const char *bytes, size_t length) {
+  for (size_t at = 0; at < length;) at += (size_t)must(write(fd, bytes + at, length - at), "write");
+}
+
+static void echo(const char *family, size_t bytes, int times) {
+  int pair[2];
+  char *buffer = calloc(1, bytes);
+  connect_pair(family, 0, pair);
+  pid_t child = fork();
+  if (child == 0) {
+    close(pair[0]);
+    while (read_all(pair[1], buffer, bytes)) write_all(pair[1], buffer, bytes);
+    _exit(0);
+  }
+  close(pair[1]);
+  double begin = clock_us();
+  for (int i = 0; i < times; i++) {
+    write_all(pair[0], buffer, bytes);
+    if (!read_all(pair[0], buffer, bytes)) exit(1);
+  }
+  printf("%.3f\n", (clock_us() - begin) / times);
+  close(pair[0]);
+  waitpid(child, NULL, 0);
+}
+
+static void stream(const char *family, size_t bytes, int mebibytes, int buffer_bytes) {
+  int pair[2];
+  char *buffer = calloc(1, bytes);
+  connect_pair(family, buffer_bytes, pair);
+  const size_t total = (size_t)mebibytes << 20;
+  pid_t child = fork();
+  if (child == 0) {
+    close(pair[0]);
+    for (size_t seen = 0; seen < total;) seen += (size_t)must(read(pair[1], buffer, bytes), "read");
+    write_all(pair[1], "x", 1);
+    _exit(0);
+  }
+  close(pair[1]);
+  double begin = clock_us();
+  for (size_t sent = 0; sent < total; sent += bytes) write_all(pair[0], buffer, bytes);
+  if (!read_all(pair[0], buffer, 1)) exit(1);
+  printf("%.3f\n", mebibytes / ((clock_us() - begin) / 1e6));
+  waitpid(child, NULL, 0);
+}
+
+int main(int count, char **given) {
+  if (count >= 4 && strcmp(given[1], "claim") == 0) claim(given[2], atoi(given[3]));
+  else if (count >= 3 && strcmp(given[1], "standby") == 0) standby(given[2]);
+  else if (count >= 5 && strcmp(given[1], "echo") == 0) echo(given[2], (size_t)atol(given[3]), atoi(given[4]));
+  else if (count >= 6 && strcmp(given[1], "stream") == 0) stream(given[2], (size_t)atol(given[3]), atoi(given[4]), atoi(given[5]));
+  else return 2;
+  return 0;
+}

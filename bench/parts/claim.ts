@@ -1,0 +1,94 @@
+/** What a claim costs in a process that runs already: listen on an address, and close. */
+import { execFileSync } from 'node:child_process';
+import { chmodSync, closeSync, openSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { listen } from 'reuseaddr';
+import { floor, peers, places, withDirectory } from '../environment.js';
+import { choose, microseconds, takeTurns, type Measurement, type Run, type Subject } from '../measure.js';
+
+interface ProperLockfile {
+  lock(path: string, options: { realpath: boolean }): Promise<() => Promise<void>>;
+}
+
+interface NativeLocks {
+  tryLock(fd: number): boolean;
+}
+
+/** So short that most of them are over before the scheduler turns to somebody else. */
+const claimsPerValue = 10;
+
+const nobody = 65_534;
+
+export async function measureClaim(run: Run): Promise<Measurement[]> {
+  const measurements: Measurement[] = [];
+  for (const [group, place] of Object.entries(places)) {
+    run.say(`claim on ${group}`);
+    const rounds = choose(run, 150, 30, 2);
+    const about = { part: 'claim', group, unit: 'µs', better: 'lower' } as const;
+    measurements.push(
+      ...(await withDirectory(place, async (directory) => {
+        chmodSync(directory, 0o777); // For the one who is nobody.
+        return await takeTurns(about, rounds, subjects(directory));
+      })),
+    );
+  }
+  return measurements;
+}
+
+function subjects(directory: string): Subject[] {
+  const properLockfile = peers('proper-lockfile') as ProperLockfile;
+  const native = peers('fs-native-extensions') as NativeLocks;
+  const path = (name: string): string => join(directory, `${name}.sock`);
+  const each = (name: string, work: () => Promise<unknown>): Subject => ({
+    name,
+    measure: () => microseconds(claimsPerValue, work),
+  });
+  const all = [
+    each('plain', () => listenPlain(path('plain'), closePlain)),
+    each('reuseaddr', () => listenHeld(path('held'))),
+    each('proper-lockfile', async () => {
+      const release = await properLockfile.lock(path('proper'), { realpath: false });
+      rmSync(path('proper'), { force: true });
+      await listenPlain(path('proper'), closePlain);
+      await release();
+    }),
+    each('lock by hand', async () => {
+      const fd = openSync(`${path('hand')}.lock`, 'a+');
+      if (!native.tryLock(fd)) throw new Error('It is free.');
+      rmSync(path('hand'), { force: true });
+      await listenPlain(path('hand'), closePlain);
+      closeSync(fd);
+    }),
+    { name: 'C', measure: () => Number(execFileSync(floor, ['claim', path('c'), '200'], { encoding: 'utf8' })) },
+  ];
+  if (process.geteuid?.() !== 0) return all;
+  const unprivileged = each('reuseaddr, not root', () => listenHeld(path('nobody')));
+  return [...all, { ...unprivileged, measure: () => asNobody(unprivileged.measure) }];
+}
+
+/** The effective user alone: that is what the kernel asks for capabilities. */
+async function asNobody<Result>(work: () => Promise<Result> | Result): Promise<Result> {
+  process.seteuid?.(nobody);
+  try {
+    return await work();
+  } finally {
+    process.seteuid?.(0);
+  }
+}
+
+async function listenHeld(path: string): Promise<void> {
+  const server = createServer();
+  await listen(server, path);
+  await closePlain(server);
+}
+
+async function listenPlain(path: string, then: (server: Server) => Promise<void>): Promise<void> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => void server.once('error', reject).listen(path, resolve));
+  await then(server);
+}
+
+function closePlain(server: Server): Promise<void> {
+  return new Promise((resolve) => void server.close(() => resolve()));
+}

@@ -1,0 +1,53 @@
+import type { FileStatus, SystemCall } from '#dist/kernel/kernel.js';
+import { halfway } from '../tests/simulation/systemCalls.js';
+
+/** Flags that every open has; the legend says so. */
+const usualFlags = new Set(['O_NOFOLLOW', 'O_NONBLOCK', 'O_CLOEXEC']);
+
+/** A path, below the one directory that there is. */
+export function formatPath(path: string): string {
+  return path.replace(/^\/run\//, '');
+}
+
+export function formatMode(mode: number): string {
+  return `0${mode.toString(8)}`;
+}
+
+export function formatArguments({ name, args }: SystemCall): string {
+  const texts = (args as readonly unknown[]).map((arg, index) => {
+    if (typeof arg === 'string') return arg.startsWith('O_') ? formatFlags(arg) : formatPath(arg);
+    const isMode = (name === 'open' && index === 2) || ((name === 'fchmod' || name === 'chmod') && index === 1);
+    return isMode ? formatMode(arg as number) : JSON.stringify(arg);
+  });
+  // open(2) reads its mode only where it creates, rename its flags only where there are some.
+  const superfluous = (name === 'open' && args[2] === 0) || texts.at(-1) === '';
+  return (superfluous ? texts.slice(0, -1) : texts).join(', ');
+}
+
+function formatFlags(flags: string): string {
+  return flags
+    .split('|')
+    .filter((flag) => !usualFlags.has(flag))
+    .join('|');
+}
+
+export function formatAnswer(answer: unknown): string {
+  if (answer === halfway) return '… half done';
+  if (typeof answer !== 'object' || answer === null) return String(answer);
+  const { type, ino, text } = answer as Partial<FileStatus & { text: string }>;
+  if (text !== undefined) return JSON.stringify(text);
+  return type === undefined ? `inode ${ino}` : `${type}, inode ${ino}`;
+}
+
+export function isErrno(answer: unknown): boolean {
+  return typeof answer === 'string' && /^E[A-Z]/.test(answer);
+}
+
+export function formatCount(count: number): string {
+  return count < 1e15 ? count.toLocaleString('en') : count.toExponential(1).replace(/e\+(\d+)/, ' · 10^$1');
+}
+
+/** `A`, `A and B`, `A, B and C`. */
+export function formatList(words: readonly string[]): string {
+  return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`;
+}

@@ -1,0 +1,117 @@
+/**
+ * `npm run api`: makes `etc/reuseaddr.api.md` (the public interface, for review) and `docs/api.md` (the reference) from the docstrings.
+ *
+ *     node scripts/api.mjs --check      says what is out of date, and changes nothing
+ */
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Extractor, ExtractorConfig } from '@microsoft/api-extractor';
+import { root } from './step.mjs';
+
+const check = process.argv.includes('--check');
+mkdirSync(join(root, 'build'), { recursive: true });
+const workshop = mkdtempSync(join(root, 'build/api-'));
+try {
+  const made = { 'etc/reuseaddr.api.md': extract(), 'docs/api.md': reference() };
+  const stale = Object.entries(made).filter(([path, text]) => !existsSync(join(root, path)) || read(path) !== text);
+  for (const [path, text] of stale) {
+    if (!check) writeFileSync(join(root, path), text);
+    console.log(check ? `${path} is out of date: run \`npm run api\`, and look at what has changed` : path);
+  }
+  if (check && stale.length > 0) process.exitCode = 1;
+} finally {
+  rmSync(workshop, { recursive: true, force: true });
+}
+
+function read(path) {
+  return readFileSync(join(root, path), 'utf8');
+}
+
+function extract() {
+  const path = join(root, 'scripts/api-extractor.json');
+  const configObject = ExtractorConfig.loadFile(path);
+  configObject.apiReport = { enabled: true, reportFolder: workshop, reportTempFolder: workshop, reportFileName: 'reuseaddr.api.md' };
+  configObject.docModel = { enabled: true, apiJsonFilePath: join(workshop, 'api.json') };
+  const config = ExtractorConfig.prepare({ configObject, configObjectFullPath: path, packageJsonFullPath: join(root, 'package.json') });
+  const wrong = [];
+  Extractor.invoke(config, {
+    localBuild: true,
+    messageCallback: (message) => {
+      message.handled = true;
+      if (message.logLevel === 'error' || message.category === 'Compiler') wrong.push(message.text);
+    },
+  });
+  if (wrong.length > 0) throw new Error(wrong.join('\n'));
+  return readFileSync(join(workshop, 'reuseaddr.api.md'), 'utf8');
+}
+
+function reference() {
+  const { members } = JSON.parse(readFileSync(join(workshop, 'api.json'), 'utf8'));
+  const order = ['Function', 'Class', 'Interface', 'TypeAlias'];
+  const exported = members[0].members.toSorted((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind) || compare(a.name, b.name));
+  const sections = exported.map((member) => section(member, 2));
+  return `# API
+
+Made from the docstrings by \`npm run api\`. What each error means: [errors.md](errors.md). How to do what: [the guide](README.md).
+
+${exported.map(({ name, kind }) => `- [${title({ name, kind })}](#${anchor(title({ name, kind }))})`).join('\n')}
+
+${sections.join('\n\n')}
+`;
+}
+
+function compare(a, b) {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function title({ name, kind }) {
+  if (kind === 'Function' || kind === 'Method') return `\`${name}()\``;
+  return kind === 'Class' ? `class \`${name}\`` : `\`${name}\``;
+}
+
+function anchor(text) {
+  return text.toLowerCase().replaceAll(/[^\w\s-]/g, '').replaceAll(' ', '-');
+}
+
+/** One export, with its members. */
+function section(item, level) {
+  const { text, parameters, throws, see } = readDocstring(item.docComment ?? '');
+  const parts = [`${'#'.repeat(level)} ${title(item)}`, `\`\`\`ts\n${signature(item)}\n\`\`\``, text];
+  if (parameters.length > 0) parts.push(parameters.map(([name, what]) => `- \`${name}\`: ${what}`).join('\n'));
+  if (throws.length > 0) parts.push(`**Throws** ${throws.join('; ')}`);
+  if (see.length > 0) parts.push(`**See** ${see.join('; ')}`);
+  const members = (item.members ?? []).filter(({ docComment = '', kind }) => !docComment.includes('@internal') && kind !== 'Constructor');
+  return [...parts.filter((part) => part !== ''), ...members.map(row)].join('\n\n');
+}
+
+function row(member) {
+  const { text, throws } = readDocstring(member.docComment ?? '');
+  const what = [text, ...throws.map((error) => `**Throws** ${error}`)].filter((part) => part !== '').join('\n\n');
+  return `**\`${signature(member).replaceAll(/\s+/g, ' ').replace(/;$/, '')}\`**${what === '' ? '' : `\n\n${what}`}`;
+}
+
+function signature({ excerptTokens }) {
+  return excerptTokens
+    .map(({ text }) => text)
+    .join('')
+    .replace(/^export (declare )?/, '')
+    .trim();
+}
+
+/** A docstring without its frame, in its parts. */
+function readDocstring(comment) {
+  const plain = comment.replaceAll(/^\s*(\/\*\*|\*\/|\* ?)/gm, '').replace(/\*\/\s*$/, '');
+  const [text = '', ...tags] = plain.split(/^@/m);
+  const of = (name) =>
+    tags.filter((tag) => tag.startsWith(`${name} `)).map((tag) => flat(tag.slice(name.length + 1)).replaceAll(/\{(\w+)\}/g, '`$1`'));
+  const parameters = of('param').map((tag) => [/^\w+/.exec(tag)?.[0] ?? '', tag.replace(/^\w+( -)? */, '')]);
+  return { text: paragraphs(text), parameters, throws: of('throws'), see: of('see') };
+}
+
+function flat(text) {
+  return text.trim().replaceAll(/\s+/g, ' ');
+}
+
+function paragraphs(text) {
+  return text.trim().split(/\n\s*\n/).map(flat).join('\n\n');
+}

@@ -1,0 +1,213 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import net from 'node:net';
+import { test, type TestContext } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import { claim, listen, type Claim } from 'reuseaddr';
+import { inodeAt, leftOpen, temporaryDirectory } from '../support/directory.js';
+import { onLinux } from '../support/privileges.js';
+import { fixtureBeside, Program } from '../support/program.js';
+import { greeting } from '../support/reach.js';
+import { until } from '../support/waits.js';
+
+const program = fixtureBeside(import.meta.url.replace('/displaced/', '/handover/'), 'server.mjs');
+
+function greeter(text: string): net.Server {
+  return net.createServer((connection) => connection.end(text));
+}
+
+async function strayAt(t: TestContext, address: string): Promise<net.Server> {
+  const stray = greeter('stray').listen(address);
+  await once(stray, 'listening');
+  t.after(() => stray.close());
+  return stray;
+}
+
+/** What an outsider may do to a file of ours. */
+const deeds: Readonly<Record<string, (t: TestContext, path: string) => void | Promise<unknown>>> = {
+  'is unlinked': (_t, path) => fs.unlinkSync(path),
+  'is renamed away': (_t, path) => fs.renameSync(path, `${path}.away`),
+  'is replaced by a file': (_t, path) => {
+    fs.writeFileSync(`${path}.new`, 'text');
+    fs.renameSync(`${path}.new`, path);
+  },
+  'is replaced by a symlink': (_t, path) => {
+    fs.symlinkSync('/dev/null', `${path}.new`);
+    fs.renameSync(`${path}.new`, path);
+  },
+  'is replaced by the socket of another': async (t, path) => {
+    await strayAt(t, `${path}.new`);
+    fs.renameSync(`${path}.new`, path);
+  },
+};
+
+for (const what of ['socket', 'lock'] as const) {
+  for (const [deed, outsider] of Object.entries(deeds)) {
+    test(`G2: the ${what} file ${deed} → displaced says so, once, and nothing of others is removed at the release`, async (t) => {
+      const directory = temporaryDirectory(t);
+      const address = `${directory}/app.sock`;
+      const path = what === 'socket' ? address : `${address}.lock`;
+      const held = await listen(greeter('first'), address);
+      const said: string[] = [];
+      held.on('displaced', (which) => said.push(which));
+      assert.equal(held.displaced, false);
+      await outsider(t, path);
+      assert.equal(held.displaced, true);
+      await until(() => said.length > 0);
+      fs.writeFileSync(`${directory}/other`, ''); // One more event of the directory.
+      for (let turn = 0; turn < 20; turn++) await setImmediate();
+      assert.deepEqual(said, [what]);
+      const there = inodeAt(path);
+      await held.release();
+      assert.equal(inodeAt(path), there);
+      assert.equal(held.displaced, false, 'a claim that was given up has nothing to lose');
+    });
+  }
+}
+
+test('nothing happens to our files, and much around them → no displaced', async (t) => {
+  const directory = temporaryDirectory(t);
+  const held = await listen(greeter('first'), `${directory}/app.sock`);
+  let said = 0;
+  held.on('displaced', () => said++);
+  for (let i = 0; i < 50; i++) {
+    fs.writeFileSync(`${directory}/other${i}`, '');
+    fs.rmSync(`${directory}/other${i}`);
+    fs.chmodSync(`${directory}/app.sock`, 0o600 + (i % 2));
+  }
+  for (let turn = 0; turn < 50; turn++) await setImmediate();
+  assert.equal(said, 0);
+  await held.release();
+});
+
+test('displaced before anybody asked, and by claim() → the event comes all the same', async (t) => {
+  const directory = temporaryDirectory(t);
+  const held = await claim(`${directory}/app.sock`);
+  fs.rmSync(`${directory}/app.sock`);
+  assert.deepEqual(await once(held, 'displaced'), ['socket']);
+  await held.release();
+});
+
+test('the lock file is in another directory, and is removed → displaced', async (t) => {
+  const [directory, elsewhere] = [temporaryDirectory(t), temporaryDirectory(t)];
+  const held = await listen(greeter('first'), `${directory}/app.sock`, { lockPath: `${elsewhere}/lock` });
+  const said = once(held, 'displaced');
+  fs.rmSync(`${elsewhere}/lock`);
+  assert.deepEqual(await said, ['lock']);
+  await held.release();
+});
+
+test('a user has no inotify instance left → displaced comes by the slow look', onLinux, async (t) => {
+  const none = 'echo 0 > /proc/sys/user/max_inotify_instances && exec "$@"';
+  const address = `${temporaryDirectory(t)}/app.sock`;
+  const holder = await Program.start(t, { program, under: ['unshare', '-Ur', 'sh', '-c', none, 'sh'] });
+  await holder.ask('listen', { address });
+  const said = holder.ask('event', { address, name: 'displaced' });
+  fs.rmSync(address);
+  assert.equal(await said, true);
+});
+
+test('displaced is watched, and a server of a claim that watches is closed → the process ends by itself', async (t) => {
+  const address = `${temporaryDirectory(t)}/app.sock`;
+  const script = `
+    import net from 'node:net';
+    import { listen } from 'reuseaddr';
+    const server = net.createServer();
+    const held = await listen(server, ${JSON.stringify(address)}, { onDisplaced: 'rebind' });
+    held.on('displaced', () => {});
+    server.unref();`;
+  execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: new URL('../../..', import.meta.url) });
+  assert.equal(inodeAt(address), undefined);
+});
+
+function rebinding(address: string, options: object = {}): Promise<Claim> {
+  return listen(greeter('first'), address, { onDisplaced: 'rebind', ...options });
+}
+
+test('rebind: the socket file is removed 10 times → the server listens again each time, with the same mode, and release leaves nothing', async (t) => {
+  const directory = temporaryDirectory(t);
+  const address = `${directory}/app.sock`;
+  const held = await rebinding(address, { mode: 0o640 });
+  const said: string[] = [];
+  held.on('displaced', (what) => said.push(what));
+  for (let round = 1; round <= 10; round++) {
+    fs.unlinkSync(address);
+    await until(() => inodeAt(address) !== undefined && said.length === round);
+    assert.equal(await greeting(address), 'first');
+    assert.equal(fs.statSync(address).mode & 0o777, 0o640);
+    assert.equal(held.displaced, false);
+  }
+  await held.release();
+  assert.deepEqual(fs.readdirSync(directory), ['app.sock.lock']);
+  assert.deepEqual(leftOpen(directory), []);
+});
+
+test('rebind: a file, a stray is at the path → it is left alone, until it has gone', async (t) => {
+  const address = `${temporaryDirectory(t)}/app.sock`;
+  const held = await rebinding(address);
+  fs.unlinkSync(address);
+  fs.writeFileSync(address, 'text');
+  const first = once(held, 'displaced');
+  await first;
+  for (let turn = 0; turn < 20; turn++) await setImmediate();
+  assert.equal(fs.readFileSync(address, 'utf8'), 'text');
+  const stray = greeter('stray').listen(`${address}.new`);
+  await once(stray, 'listening');
+  fs.renameSync(`${address}.new`, address);
+  for (let turn = 0; turn < 20; turn++) await setImmediate();
+  assert.equal(await greeting(address), 'stray');
+  fs.unlinkSync(address);
+  stray.close();
+  await until(() => inodeAt(address) !== undefined);
+  assert.equal(await greeting(address), 'first');
+  await held.release();
+});
+
+test('rebind: not after the release, and not where the lock file is no longer ours', async (t) => {
+  const address = `${temporaryDirectory(t)}/app.sock`;
+  const held = await rebinding(address);
+  await held.release();
+  fs.writeFileSync(`${address}.other`, '');
+  for (let turn = 0; turn < 20; turn++) await setImmediate();
+  assert.equal(inodeAt(address), undefined);
+
+  const second = await rebinding(address);
+  const said = once(second, 'displaced');
+  fs.rmSync(`${address}.lock`);
+  fs.rmSync(address);
+  await said;
+  for (let turn = 0; turn < 20; turn++) await setImmediate();
+  assert.equal(inodeAt(address), undefined, 'another may have the claim');
+  await second.release();
+});
+
+test('rebind, and then a hand-over → the newcomer gets the new socket; after it the old one rebinds nothing', async (t) => {
+  const address = `${temporaryDirectory(t)}/app.sock`;
+  const held = await rebinding(address, { handover: true });
+  fs.unlinkSync(address);
+  await until(() => inodeAt(address) !== undefined);
+  const left = once(held, 'handover');
+  const taken = await listen(greeter('second'), address, { takeover: true, handover: true });
+  await left;
+  assert.equal(await greeting(address), 'second');
+  fs.unlinkSync(address);
+  for (let turn = 0; turn < 20; turn++) await setImmediate();
+  assert.equal(inodeAt(address), undefined);
+  assert.equal(taken.displaced, true);
+  await taken.release();
+});
+
+test('displaced without rebind → a take-over is refused, as what is there is not the claim', async (t) => {
+  const address = `${temporaryDirectory(t)}/app.sock`;
+  const held = await listen(greeter('first'), address, { handover: true });
+  fs.unlinkSync(address);
+  await assert.rejects(listen(greeter('second'), address, { takeover: 100 }), { code: 'EADDRINUSE' });
+  await held.release();
+  assert.deepEqual(leftOpen(address.slice(0, -9)), []);
+});
+
+test("onDisplaced: 'rebind' with claim() → EINVAL: there is no server to listen again", async (t) => {
+  await assert.rejects(claim(`${temporaryDirectory(t)}/app.sock`, { onDisplaced: 'rebind' }), { code: 'EINVAL', reason: 'bad-option' });
+});

@@ -1,0 +1,84 @@
+import { execFile, execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { fileURLToPath } from 'node:url';
+
+/** The repository's root folder. */
+export const root = fileURLToPath(new URL('../../../', import.meta.url));
+
+/** The programs beside the tests, as they are in the source. */
+export const fixtures = join(root, 'tests/package/fixtures');
+
+/** The folder of a user who has installed the packed file, and nothing else. Remove it at the end. */
+export function installPacked(): string {
+  const folder = fs.mkdtempSync(join(fs.realpathSync(os.tmpdir()), 'ra-'));
+  fs.writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'user', private: true, type: 'module' }));
+  const tarball = join(folder, pack(folder));
+  const options = ['--offline', '--ignore-scripts', '--no-audit', '--no-fund', '--silent'];
+  execFileSync('npm', ['install', ...options, tarball], { cwd: folder });
+  for (const fixture of fs.readdirSync(fixtures)) fs.copyFileSync(join(fixtures, fixture), join(folder, fixture));
+  return folder;
+}
+
+function pack(destination: string): string {
+  const args = ['pack', '--json', '--ignore-scripts', '--pack-destination', destination];
+  const [{ filename }] = JSON.parse(execFileSync('npm', args, { cwd: root, encoding: 'utf8', stdio: 'pipe' })) as [
+    { readonly filename: string },
+  ];
+  return filename;
+}
+
+/** Something that runs JavaScript: a command, and its arguments before the program. */
+export interface Runtime {
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** What a program printed on stdout and stderr; a failure too. */
+export async function run(
+  { command: [file = '', ...before], environment }: Runtime,
+  args: readonly string[],
+  cwd: string,
+): Promise<string> {
+  // Nobody's PATH has a compiler in it here.
+  const env = { PATH: '/nowhere', TOUR_RUNTIME: JSON.stringify([file, ...before]), ...environment };
+  const ended = promisify(execFile)(file, [...before, ...args], { cwd, env, encoding: 'utf8', timeout: 120_000 });
+  return await ended.then(
+    ({ stdout, stderr }) => stdout + stderr,
+    (error: { stdout: string; stderr: string; code?: unknown }) => `${error.stdout}${error.stderr}status ${String(error.code)}\n`,
+  );
+}
+
+/** What `tour.mjs` prints where everything works. */
+export const tour = [
+  'listen: true listening true 640',
+  'answer: hello',
+  'second: EADDRINUSE held',
+  'released: free false',
+  'killed: SIGKILL stale',
+  'again: hello',
+  'waited: hello',
+  'hand-over: hello',
+  'rule: no failure',
+  'abstract: hello',
+  'claim: true listening',
+  'files: app.sock.lock',
+  'end',
+];
+
+/** The tour where the runtime can't do some of it: those lines say so. */
+export function tourWithout(...missing: readonly string[]): readonly string[] {
+  return tour.map((line) => {
+    const [what = ''] = line.split(':', 1);
+    return missing.includes(what) ? `${what}: ENOTSUP unsupported` : line;
+  });
+}
+
+/** Takes the tour in the folder of a user. */
+export async function takeTour(runtime: Runtime, kind: 'net' | 'http', folder: string): Promise<readonly string[]> {
+  const sockets = fs.mkdtempSync(join(folder, 's'));
+  return (await run(runtime, ['tour.mjs', sockets, kind], folder)).trimEnd().split('\n');
+}
