@@ -10,11 +10,11 @@ import { fileURLToPath } from 'node:url';
 /** The repository. */
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** What the comparisons need from npm: `bench/package.json`. */
-export const peers = createRequire(join(root, 'bench/package.json'));
+/** What the comparisons need from npm: `bench/peers/`. */
+export const peers = createRequire(join(root, 'bench/peers/package.json'));
 
 /** The programs in C: `bench/native/`. */
-export const floor = join(root, 'build/bench/floor');
+export const floor = join(root, 'build/bench-floor');
 
 export const commandLine = join(root, 'dist/cli/main.js');
 

@@ -103,7 +103,7 @@ function readDocstring(comment) {
   const plain = comment.replaceAll(/^\s*(\/\*\*|\*\/|\* ?)/gm, '').replace(/\*\/\s*$/, '');
   const [text = '', ...tags] = plain.split(/^@/m);
   const of = (name) =>
-    tags.filter((tag) => tag.startsWith(`${name} `)).map((tag) => flat(tag.slice(name.length + 1)).replaceAll(/\{(\w+)\}/g, '`$1`'));
+    tags.filter((tag) => /^\w+/.exec(tag)?.[0] === name).map((tag) => flat(tag.slice(name.length)).replaceAll(/\{(\w+)\}/g, '`$1`'));
   const parameters = of('param').map((tag) => [/^\w+/.exec(tag)?.[0] ?? '', tag.replace(/^\w+( -)? */, '')]);
   return { text: paragraphs(text), parameters, throws: of('throws'), see: of('see') };
 }

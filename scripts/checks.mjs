@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buildExplorer } from './explorer.mjs';
 import { run, runTool, step } from './step.mjs';
 
 /** Rewrites every file in the project's format. */
@@ -33,6 +34,7 @@ export async function runChecks() {
     ['lint', lint],
     ['unused code', checkUnused],
     ['package (publint, attw)', checkPackage],
+    ['explorer (types, bundle, weight)', buildExplorer],
   ];
   const failures = [];
   const takeTurns = async () => {

@@ -5,6 +5,7 @@
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { bundle, isBundled } from './bundle.mjs';
 import { root, run, runTool, step } from './step.mjs';
 
 /**
@@ -33,8 +34,10 @@ export async function install() {
 async function compile(folder, outFolder) {
   removeOrphans(folder, outFolder);
   await runTool('typescript/bin/tsc', '-p', folder === 'src' ? '.' : folder);
+  if (folder !== 'src') return;
   const commandLine = join(root, 'dist/cli/main.js');
-  if (folder === 'src' && existsSync(commandLine)) chmodSync(commandLine, 0o755);
+  if (existsSync(commandLine)) chmodSync(commandLine, 0o755);
+  await bundle();
 }
 
 async function buildAddon() {
@@ -50,6 +53,7 @@ async function buildAddon() {
 function removeOrphans(folder, outFolder) {
   const current = new Set(sources(folder).map((file) => file.slice(0, -'.ts'.length)));
   for (const file of filesUnder(outFolder)) {
+    if (isBundled(file)) continue;
     if (!current.has(file.replace(/(\.d\.ts|\.js)(\.map)?$/, ''))) rmSync(join(root, outFolder, file));
   }
 }

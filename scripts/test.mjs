@@ -1,6 +1,7 @@
 /**
  * `npm test`: installs and builds what is missing, runs the checks, then every test.
  * `npm test -- --only claim/acquire`: just the test files whose path contains that, without the checks.
+ * `npm run test:long`: those in `tests/long`, which the others leave out: they need more time, or more than Node and a compiler.
  */
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -10,18 +11,24 @@ import { prepare } from './prepare.mjs';
 import { exitStatus, main, root, runAttached } from './step.mjs';
 
 /** Longer than the whole suite may take, so only a test that hangs meets it. */
-const hangMs = 280_000;
+const hangMs = { short: 280_000, long: 800_000 };
 
 /** The lines of node:test's closing summary. */
 const summaryLine = /^ℹ (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) .*$/gm;
 
-const { values } = parseArgs({ options: { only: { type: 'string', multiple: true, default: [] } } });
+const { values } = parseArgs({ options: { only: { type: 'string', multiple: true, default: [] }, long: { type: 'boolean' } } });
+const isLong = (file) => file.startsWith('long/');
 
 await main(async () => {
+  if (values.long) {
+    await prepare(['tests']);
+    process.exitCode = await runTests(allTests().filter(isLong));
+    return;
+  }
   if (values.only.length === 0) {
     await prepare(['tests', 'demo']);
     await runChecks();
-    process.exitCode = await runTests([]);
+    process.exitCode = await runTests(allTests().filter((file) => !isLong(file)));
     return;
   }
   // A file that somebody is in the middle of writing should not keep another from being tested.
@@ -32,9 +39,9 @@ await main(async () => {
   process.exitCode = status === 0 ? process.exitCode : status;
 });
 
-/** Runs node:test on these files; on none, it finds all that there are (facts: a glob fails on 20, a folder on 24). */
+/** Runs node:test on these files, each by its name (facts: a glob fails on 20, a folder on 24). */
 async function runTests(files) {
-  const args = ['--test', '--test-concurrency=2', `--test-timeout=${hangMs}`, '--test-reporter=spec', ...files];
+  const args = ['--test', '--test-concurrency=2', `--test-timeout=${values.long ? hangMs.long : hangMs.short}`, '--test-reporter=spec', ...files];
   const cwd = `${root}/build/tests`;
   if (process.stdout.isTTY) return await runAttached(process.execPath, args, cwd);
   const child = spawn(process.execPath, args, { cwd, stdio: ['inherit', 'pipe', 'inherit'] });
@@ -50,12 +57,17 @@ async function runTests(files) {
   return status;
 }
 
-/** The compiled test files whose path has one of these in it: `claim`, `tests/claim/acquire.test.ts`. */
-function testFiles(wanted) {
-  const all = readdirSync(`${root}/build/tests`, { recursive: true })
+/** All compiled test files, by their path below `build/tests`. */
+function allTests() {
+  return readdirSync(`${root}/build/tests`, { recursive: true })
     .map((file) => file.replaceAll('\\', '/'))
     .filter((file) => file.endsWith('.test.js'))
     .sort();
+}
+
+/** The compiled test files whose path has one of these in it: `claim`, `tests/claim/acquire.test.ts`. */
+function testFiles(wanted) {
+  const all = allTests();
   const parts = wanted.map((part) => part.replace(/^(\.\/)?(build\/)?tests\//, '').replace(/\.ts$/, '.js'));
   const chosen = all.filter((file) => parts.some((part) => file.includes(part)));
   if (chosen.length > 0) return chosen;

@@ -69,13 +69,12 @@ export class Hold {
     this.#released = true;
     holds.delete(this);
     const shared = this.#removeFiles();
-    this.#handover?.close();
     closeSocket();
-    const { place } = this.#held;
-    if (place === undefined) return;
     // A newcomer that has a share of the lock is the holder now: the record is not ours to empty.
-    if (shared) kernel.close(this.#held.lockFd);
-    else run(kernel, releaseLock(this.#held));
+    if (this.#held.place !== undefined && shared) kernel.close(this.#held.lockFd);
+    else if (this.#held.place !== undefined) run(kernel, releaseLock(this.#held));
+    // Last, because the end of its connection tells the newcomer that we have closed our share.
+    this.#handover?.close();
   }
 
   /** At exit the names are removed and the record emptied. The kernel closes the descriptors, with no chance to come between. */

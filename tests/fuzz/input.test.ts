@@ -9,7 +9,7 @@ import { byteLength, parseAddress } from '#dist/address/address.js';
 import { formatRecord, isRecord, parseRecord, recordBytesMax } from '#dist/claim/record.js';
 import { explain, show } from '#dist/errors/explain.js';
 import { parse, receiveNow } from '#dist/handover/message.js';
-import { run } from '#dist/kernel/kernel.js';
+import { failed, run } from '#dist/kernel/kernel.js';
 import { kernel } from '#dist/kernel/posix.js';
 import { readEnvironment } from '#dist/server/inherit.js';
 import { openDescriptors, temporaryDirectory } from '../support/directory.js';
@@ -129,6 +129,11 @@ test('10,000 environments → LISTEN_* is believed only if it is for this proces
     number,
     number,
   ];
+  // Bound, and not listening.
+  const bound = kernel.socket();
+  assert.ok(!failed(bound));
+  assert.equal(kernel.bind(bound, `${path}.bound`), 0);
+  t.after(() => kernel.close(bound));
   const count = fc.oneof(
     fc.nat(40).map(String),
     fc.nat(3000).map(String),
@@ -157,7 +162,7 @@ test('10,000 environments → LISTEN_* is believed only if it is for this proces
         Number(given.LISTEN_FDS) <= 1024;
       const inRange = (fd: number): boolean => fd >= 3 && fd < 3 + Number(given.LISTEN_FDS);
       assert.deepEqual(found, forUs && inRange(unixFd) ? [{ fd: unixFd, name: path }] : []);
-      assert.ok(found.every(({ fd }) => fd !== tcpFd));
+      assert.ok(found.every(({ fd }) => fd !== tcpFd && fd !== bound));
       assert.deepEqual(environment, forUs ? { OTHER: 'stays' } : { ...given, OTHER: 'stays' });
       taken += found.length;
     },

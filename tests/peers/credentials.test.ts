@@ -142,7 +142,7 @@ test('an http2 session that was destroyed → ENOTCONN', async (t) => {
   const [session] = (await once(server, 'session')) as [http2.Http2Session];
   assert.equal(peerCredentials(session).pid, process.pid);
   const kept = session.socket; // A stand-in for the socket, which throws at every touch when the session has gone.
-  assert.equal(peerCredentials(kept as net.Socket).pid, process.pid);
+  assert.equal(peerCredentials(kept).pid, process.pid);
   const ended = Promise.all([once(session, 'close'), once(client, 'close')]);
   session.destroy();
   client.destroy();
@@ -150,5 +150,5 @@ test('an http2 session that was destroyed → ENOTCONN', async (t) => {
   await ended;
   assert.deepEqual(refusal(session), closed);
   assert.deepEqual(refusal(client), closed);
-  assert.deepEqual(refusal(kept as net.Socket), closed);
+  assert.deepEqual(refusal(kept), closed);
 });

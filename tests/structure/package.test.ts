@@ -13,13 +13,20 @@ const published = [
   /^dist\/[\w/-]+\.(js|d\.ts)$/,
   /^prebuilt\/[\w-]+\/reuseaddr\.node$/,
   /^native\/\w+\.[ch]$/,
+  /^man\/reuseaddr\.1$/,
   /^README\.md$/,
   /^CHANGELOG\.md$/,
   /^LICENSE$/,
   /^package\.json$/,
 ];
 
-const entryPoints = ['dist/index.js', 'dist/index.d.ts', 'dist/register.js', 'dist/register.d.ts', 'dist/cli/main.js'];
+const entryPoints = [
+  'dist/bundle/index.js',
+  'dist/index.d.ts',
+  'dist/bundle/register.js',
+  'dist/register.d.ts',
+  'dist/cli/main.js',
+];
 
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
   readonly scripts: Readonly<Record<string, string>>;

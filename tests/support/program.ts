@@ -87,6 +87,11 @@ export class Program {
     return failure;
   }
 
+  /** Whether it has ended, as far as this process has been told. */
+  get ended(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
   /** Sends a signal. */
   signal(signal: NodeJS.Signals): void {
     this.#child.kill(signal);

@@ -1,0 +1,47 @@
+/** The tables and plots of `docs/benchmarks.md`, between marks that name them. All the rest of the page is written by hand. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from './environment.js';
+import { drawPlots } from './plots.js';
+import { reachLines } from './reach.js';
+import { groupsOf, type Recording } from './recording.js';
+import { figure, markdownTable } from './tables.js';
+
+const page = join(root, 'docs/benchmarks.md');
+
+export function writePage(recording: Recording): void {
+  writeFileSync(page, fillPage(readFileSync(page, 'utf8'), recording));
+  const folder = join(root, 'docs/benchmarks');
+  mkdirSync(folder, { recursive: true });
+  for (const [name, svg] of drawPlots(recording)) writeFileSync(join(folder, `${name}.svg`), svg);
+}
+
+/** Puts the figures between the marks. */
+export function fillPage(text: string, recording: Recording): string {
+  return text.replaceAll(/<!-- figures: (\w+) -->\n[^]*?<!-- end -->/g, (_, name: string) => {
+    return `<!-- figures: ${name} -->\n${figures(name, recording)}\n<!-- end -->`;
+  });
+}
+
+function figures(name: string, recording: Recording): string {
+  if (name === 'run') return describeRun(recording);
+  if (name === 'reach') return reachTable(recording);
+  const groups = groupsOf(recording.measurements.filter(({ part }) => part === name));
+  return groups.map(markdownTable).join('\n\n');
+}
+
+function describeRun({ recorded, revision, machine, loads }: Recording): string {
+  const { processor, processors, memoryGiB, kernel, node, tmpfs, disk } = machine;
+  return [
+    `Recorded ${recorded.slice(0, 16).replace('T', ' ')} UTC at ${revision}: ${processors} processors (${processor}, virtual),`,
+    `${memoryGiB} GiB, Linux ${kernel}, Node ${node}; ${tmpfs} and ${disk}. The machine was not ours alone: its load average was`,
+    `${figure(Math.min(...loads))} to ${figure(Math.max(...loads))}.`,
+  ].join('\n');
+}
+
+function reachTable(recording: Recording): string {
+  const rows = reachLines(recording).map(
+    ({ name, limit, figure: value, met }) => `| ${name} | ${limit} | ${value} | ${met === true ? 'met' : met === false ? '**missed**' : '–'} |`,
+  );
+  return ['| | aim | ratio (half of all rounds) | |', '|---|---:|---:|---|', ...rows].join('\n');
+}

@@ -1,0 +1,34 @@
+/** What holding an address costs those who connect: nothing. And what `allow` costs them. */
+import { join } from 'node:path';
+import { node, places, withDirectory } from '../environment.js';
+import { choose, takeTurns, type Measurement, type Run } from '../measure.js';
+import { connectionsPerSecond, roundTrip, throughput } from './traffic.js';
+
+const subjects = { plain: 'plain', reuseaddr: 'held', 'reuseaddr, allow': 'allow' } as const;
+
+export async function measureBytes(run: Run): Promise<Measurement[]> {
+  return await withDirectory(places.tmpfs, async (directory) => {
+    const server = node('serve', directory);
+    try {
+      await server.line();
+      const rounds = choose(run, 60, 12, 1);
+      const measure = (
+        group: string,
+        unit: string,
+        better: Measurement['better'],
+        one: (to: { path: string }) => Promise<number>,
+      ): Promise<Measurement[]> => {
+        run.say(`${group}, plain and held`);
+        const turns = Object.entries(subjects).map(([name, file]) => ({ name, measure: () => one({ path: join(directory, file) }) }));
+        return takeTurns({ part: 'bytes', group, unit, better }, rounds, turns);
+      };
+      return [
+        ...(await measure('connections', '/s', 'higher', (to) => connectionsPerSecond(to, choose(run, 200, 100, 10)))),
+        ...(await measure('round trip, 64 B', 'µs', 'lower', (to) => roundTrip(to, 64, choose(run, 500, 200, 10)))),
+        ...(await measure('throughput', 'MiB/s', 'higher', (to) => throughput(to, choose(run, 64, 16, 1)))),
+      ];
+    } finally {
+      await server.end();
+    }
+  });
+}

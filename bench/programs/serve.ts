@@ -1,0 +1,43 @@
+/** All servers that connections and bytes are measured at, in one process, so that they share what the machine does to it. */
+import { writeSync } from 'node:fs';
+import http from 'node:http';
+import { createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { listen } from 'reuseaddr';
+
+const [directory = ''] = process.argv.slice(2);
+
+/** The first byte says what the client wants: `e`, every byte back; `s`, one byte back for each MiB. */
+function serve(socket: Socket): void {
+  let streaming: boolean | undefined;
+  let seen = 0;
+  socket.setNoDelay(true);
+  socket.on('error', () => undefined);
+  socket.on('data', (bytes) => {
+    streaming ??= bytes[0] === 's'.charCodeAt(0);
+    if (!streaming) return void socket.write(bytes);
+    const before = seen >> 20;
+    seen += bytes.length;
+    if (seen >> 20 > before) socket.write('x'.repeat((seen >> 20) - before));
+  });
+}
+
+function listenPlain(server: Server, where: string | number): Promise<void> {
+  return new Promise((resolve) => {
+    if (typeof where === 'string') server.listen(where, 4096, resolve);
+    else server.listen(where, '127.0.0.1', 4096, resolve);
+  });
+}
+
+const port = (server: Server): number => (server.address() as { port: number }).port;
+const answer: http.RequestListener = (_request, response) => void response.end('ok');
+
+const tcp = createServer(serve);
+const tcpHttp = http.createServer(answer);
+await listenPlain(createServer(serve), join(directory, 'plain'));
+await listenPlain(http.createServer(answer), join(directory, 'http'));
+await listenPlain(tcp, 0);
+await listenPlain(tcpHttp, 0);
+await listen(createServer(serve), join(directory, 'held'), { backlog: 4096 });
+await listen(createServer(serve), join(directory, 'allow'), { backlog: 4096, allow: { uid: [process.geteuid?.() ?? 0] } });
+writeSync(1, `${port(tcp)} ${port(tcpHttp)}\n`);

@@ -1,0 +1,4 @@
+import { createServer } from 'node:net';
+import { report } from './report.js';
+
+createServer().listen(process.argv[2], () => report());

@@ -1,0 +1,115 @@
+import { median, ratio } from './measure.js';
+import { find, type Recording } from './recording.js';
+
+/** What was to be reached, and whether it was. */
+export interface ReachLine {
+  readonly name: string;
+  readonly limit: string;
+  readonly figure: string;
+  readonly met: boolean | undefined;
+  readonly text: string;
+}
+
+type Judged = readonly [figure: string, met: boolean] | undefined;
+
+interface Aim {
+  readonly name: string;
+  readonly limit: string;
+  readonly judge: (recording: Recording) => Judged;
+}
+
+/** The one against the other, in one group, at most so many times. */
+function atMost(name: string, max: number, part: string, group: string, one: string, other: string): Aim {
+  return { name, limit: `≤ ${max}`, judge: (recording) => compare(recording, part, group, one, other, (value) => value <= max) };
+}
+
+function below(name: string, part: string, group: string, one: string, other: string): Aim {
+  return { name, limit: '< 1', judge: (recording) => compare(recording, part, group, one, other, (value) => value < 1) };
+}
+
+function none(name: string, group: string): Aim {
+  return {
+    name,
+    limit: '0',
+    judge: (recording) => {
+      const values = find(recording, 'handover', group, 'reuseaddr')?.values;
+      const sum = values?.reduce((total, value) => total + value, 0);
+      return sum === undefined ? undefined : [String(sum), sum === 0];
+    },
+  };
+}
+
+/** As fast as the plain server, in whichever direction the unit counts. */
+function within(name: string, group: string, subject: string, min: number, max: number): Aim {
+  return {
+    name,
+    limit: max === Infinity ? `≥ ${min}` : `${min} to ${max}`,
+    judge: (recording) => {
+      const one = find(recording, 'bytes', group, subject);
+      const plain = find(recording, 'bytes', group, 'plain');
+      if (one === undefined || plain === undefined) return undefined;
+      const speed = one.better === 'higher' ? ratio(one, plain) : ratio(plain, one);
+      const [low, high] = speed.spread;
+      return [`${speed.median.toFixed(3)} (${low.toFixed(2)} – ${high.toFixed(2)})`, speed.median >= min && speed.median <= max];
+    },
+  };
+}
+
+function compare(
+  recording: Recording,
+  part: string,
+  group: string,
+  one: string,
+  other: string,
+  good: (value: number) => boolean,
+): Judged {
+  const [left, right] = [find(recording, part, group, one), find(recording, part, group, other)];
+  if (left === undefined || right === undefined) return undefined;
+  const { median: middle, spread } = ratio(left, right);
+  return [`${middle.toFixed(2)} (${spread[0].toFixed(2)} – ${spread[1].toFixed(2)})`, good(middle)];
+}
+
+/** How much more the last of many addresses may cost than one of the first hundred. */
+const growthMax = 1.25;
+
+const flat: Aim = {
+  name: 'one more address beside thousands, against one beside 100',
+  limit: `≤ ${growthMax}`,
+  judge: ({ measurements }) => {
+    const counted = measurements
+      .filter(({ part, group, subject }) => part === 'growth' && group === 'one more address' && subject.startsWith('reuseaddr'))
+      .map(({ subject, values }) => ({ count: Number(subject.split(', ')[1]), middle: median(values) }));
+    const [few, many] = [counted.find(({ count }) => count === 100), counted.at(-1)];
+    if (few === undefined || many === undefined) return undefined;
+    const growth = many.middle / few.middle;
+    return [`${growth.toFixed(2)} (${many.count})`, growth <= growthMax];
+  },
+};
+
+const aims: readonly Aim[] = [
+  ...['tmpfs', 'disk'].flatMap((place) => [
+    atMost(`claim against plain listen, ${place}`, 3.5, 'claim', place, 'reuseaddr', 'plain'),
+    atMost(`claim against C, ${place}`, 4, 'claim', place, 'reuseaddr', 'C'),
+    below(`claim against proper-lockfile, ${place}`, 'claim', place, 'reuseaddr', 'proper-lockfile'),
+    below(`claim against a lock by hand, ${place}`, 'claim', place, 'reuseaddr', 'lock by hand'),
+  ]),
+  atMost('start with listen() against plain Node', 1.05, 'start', 'time', 'reuseaddr', 'plain'),
+  atMost('start with the preload against plain Node', 1.05, 'start', 'time', 'preload', 'plain'),
+  atMost('failover against C', 2, 'failover', 'SIGKILL', 'reuseaddr', 'C'),
+  none('hand-over: refused connections', 'refused'),
+  none('hand-over: reset connections', 'reset'),
+  ...['connections', 'round trip, 64 B', 'throughput'].flatMap((group) => [
+    within(`${group} of a held server against plain`, group, 'reuseaddr', 0.97, 1.03),
+    within(`${group} with allow against plain`, group, 'reuseaddr, allow', 0.95, Infinity),
+  ]),
+  flat,
+];
+
+export function reachLines(recording: Recording): readonly ReachLine[] {
+  return aims.map(({ name, limit, judge }) => {
+    const judged = judge(recording);
+    const [figure, met] = judged ?? ['not measured', undefined];
+    const verdict = met === undefined ? '–' : met ? 'met' : 'missed';
+    return { name, limit, figure, met, text: `${verdict.padEnd(7)} ${name}: ${figure}, aim ${limit}` };
+  });
+}

@@ -1,0 +1,103 @@
+/** `npm run man`: makes `man/reuseaddr.1` of the commands' own descriptions. With `--check` it only says whether it is out of date. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from './step.mjs';
+
+const page = join(root, 'man/reuseaddr.1');
+const text = await manual();
+if (process.argv.includes('--check')) {
+  if (!existsSync(page) || readFileSync(page, 'utf8') !== text) {
+    console.error('man/reuseaddr.1 is out of date: run `npm run man`');
+    process.exitCode = 1;
+  }
+} else {
+  mkdirSync(join(root, 'man'), { recursive: true });
+  writeFileSync(page, text);
+}
+
+async function manual() {
+  const { commands } = await import(join(root, 'dist/cli/commands.js'));
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const loaded = await Promise.all(Object.values(commands).map(async ({ load }) => (await load()).command));
+  const sections = loaded.map(section).join('');
+  return `.TH REUSEADDR 1 "" "reuseaddr ${version}" "User Commands"
+.SH NAME
+reuseaddr \\- hold, inspect and clean Unix domain sockets
+.SH SYNOPSIS
+.B reuseaddr
+.I COMMAND
+.RI [ OPTION \\&.\\|.\\|.]
+.I ARGUMENT
+\\&.\\|.\\|.
+.SH DESCRIPTION
+What SO_REUSEADDR is to TCP, for Unix domain sockets: a server that died can start again at once on the same address, and a live one
+is never robbed of it. Who has the file
+.IR ADDRESS .lock
+locked with
+.BR flock (2)
+has the address. The lock file is never removed.
+.PP
+An
+.I ADDRESS
+is a path, or on Linux an abstract name (@app); ./@app is a file.
+.SH COMMANDS
+${sections}.SH EXIT STATUS
+.TP
+.B 0
+done
+.TP
+.B 1
+failed; standard error says why
+.TP
+.B 2
+wrong usage
+.TP
+.B 3
+somebody has the address; for
+.BR inspect :
+it is not listening
+.SH ENVIRONMENT
+.TP
+.B NO_COLOR
+No colours, on a terminal too.
+.SH FILES
+.TP
+.IB ADDRESS .lock
+The lock file. It stays; do not remove it.
+.TP
+.IB ADDRESS .handover
+The socket on which a holder serves hand-overs.
+.SH SEE ALSO
+.BR flock (2),
+.BR unix (7),
+.BR sd_listen_fds (3),
+.BR flock (1)
+`;
+}
+
+function section(command) {
+  const options = Object.entries(command.options).map(
+    ([name, option]) => `.TP\n.B ${escape(spell(name, option))}\n${sentence(option.summary)}\n`,
+  );
+  const examples = command.examples.map(([line, meaning]) => `.PP\n${sentence(meaning)}:\n.PP\n.nf\n.RS\n${escape(line)}\n.RE\n.fi\n`);
+  return `.SS "reuseaddr ${escape(command.name)} [OPTION...] ${escape(command.operands)}"
+${command.description
+  .split(/\n\s*\n/)
+  .map((paragraph) => sentence(paragraph.replaceAll(/\s+/g, ' ').trim()))
+  .join('\n.PP\n')}
+${options.join('')}${examples.join('')}`;
+}
+
+function spell(name, { short, value, valueIsOptional }) {
+  const argument = value === undefined ? '' : valueIsOptional ? `[=${value}]` : `=${value}`;
+  return `${short === undefined ? '' : `-${short}, `}--${name}${argument}`;
+}
+
+/** A line that begins with a dot or a quote would be a request of troff's. */
+function sentence(text) {
+  return escape(text).replace(/^[.']/, '\\&$&');
+}
+
+function escape(text) {
+  return text.replaceAll('\\', '\\e').replaceAll('-', '\\-').replaceAll('…', '...').replaceAll('’', "'").replaceAll('→', '->');
+}

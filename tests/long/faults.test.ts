@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { temporaryDirectory } from '../support/directory.js';
+import type { Failure, Program } from '../support/program.js';
+import { inLanes } from './lanes.js';
+import { newStage, record } from './points.js';
+import { Cast, scenarios, type Scenario } from './scenarios.js';
+import { assertSound, type State } from './stage.js';
+import { injectedAt, Strace, type Point } from './strace.js';
+
+/**
+ * With which errnos each call may fail, by its man page. Not in it is close(2): on Linux it gives the descriptor free whatever it
+ * says, and strace could only leave it out. Nor epoll_ctl(2), at whose failure libuv aborts: that is a crash, and tested as one.
+ */
+const errnos: Readonly<Record<string, readonly string[]>> = {
+  open: ['EINTR', 'ENOSPC', 'EMFILE', 'ENFILE', 'ENOMEM', 'EIO', 'EACCES', 'EROFS'],
+  openat: ['EINTR', 'ENOSPC', 'EMFILE', 'ENFILE', 'ENOMEM', 'EIO', 'EACCES', 'EROFS'],
+  readlink: ['EACCES', 'EIO', 'ENOMEM'],
+  faccessat2: ['EACCES', 'EIO', 'ENOMEM'],
+  statx: ['EACCES', 'ENOMEM', 'EIO'],
+  flock: ['EINTR', 'ENOLCK', 'EIO'],
+  fcntl: ['EMFILE'],
+  pread64: ['EINTR', 'EIO'],
+  pwrite64: ['EINTR', 'EIO', 'ENOSPC'],
+  ftruncate: ['EINTR', 'EIO', 'EROFS'],
+  fchmod: ['EIO', 'EROFS', 'ENOMEM'],
+  chmod: ['EACCES', 'EIO', 'EROFS', 'ENOMEM'],
+  chown: ['EACCES', 'EIO', 'EROFS', 'ENOMEM'],
+  renameat2: ['EACCES', 'EIO', 'EROFS', 'ENOMEM', 'ENOSPC'],
+  unlink: ['EACCES', 'EIO', 'EROFS', 'ENOMEM'],
+  socket: ['EACCES', 'EMFILE', 'ENFILE', 'ENOMEM'],
+  bind: ['EACCES', 'ENOMEM', 'EROFS', 'EIO', 'ENOSPC'],
+  listen: ['EACCES', 'ENOMEM'],
+  connect: ['EACCES', 'EINTR', 'ENOMEM'],
+  accept4: ['EINTR', 'EMFILE', 'ENFILE', 'ENOMEM'],
+  sendto: ['EINTR', 'ENOMEM'],
+  recvfrom: ['EINTR', 'ENOMEM'],
+  sendmsg: ['EINTR', 'ENOMEM'],
+  recvmsg: ['EINTR', 'ENOMEM'],
+  pipe2: ['EMFILE', 'ENFILE', 'ENOMEM'],
+  eventfd2: ['EMFILE', 'ENFILE', 'ENOMEM'],
+  clone: ['EAGAIN', 'ENOMEM'],
+  clone3: ['EAGAIN', 'ENOMEM'],
+  poll: ['EINTR', 'ENOMEM'],
+  ppoll: ['EINTR', 'ENOMEM'],
+};
+
+/** For so long a process may go on with what it began when a call failed: it tries again after a rest. */
+const settleMs = 5000;
+
+async function settled(program: Program, before: State): Promise<State> {
+  const untilMs = performance.now() + settleMs;
+  for (;;) {
+    const state = await program.ask<State>('state');
+    if (state.waits === 0 && state.fds.join() === before.fds.join()) return state;
+    if (performance.now() > untilMs) return state;
+  }
+}
+
+function errnosOf({ syscall, text }: Point): readonly string[] {
+  if (syscall === 'fcntl' && !text.includes('F_DUPFD')) return [];
+  return errnos[syscall] ?? [];
+}
+
+const laneCount = 3;
+
+interface Fault {
+  readonly point: Point;
+  readonly errno: string;
+}
+
+async function failAt(fault: Fault, cast: Cast, scenario: Scenario, root: string): Promise<string> {
+  const { point, errno } = fault;
+  const { stage, bystanders } = newStage(cast, scenario, root);
+  const roles = [scenario.victim, ...(scenario.partner === undefined ? [] : [scenario.partner])];
+  const programs = await Promise.all(roles.map((role) => cast.get(role)));
+  const [victim] = programs as [Program];
+  const before = await Promise.all(programs.map((one) => one.ask<State>('state')));
+  await scenario.prepare(stage);
+  const strace = await Strace.attach(victim.pid, `${stage.directory}.strace`, {
+    inject: `${point.syscall}:error=${errno}:when=${point.nth}`,
+    threads: point.thread === 'other',
+  });
+  let failure: Failure | undefined;
+  await scenario.act(stage).catch((error: unknown) => (failure = error as Failure));
+  const said = await strace.detach();
+  try {
+    assert.deepEqual(programs.filter(({ ended }) => ended).map(({ pid }) => pid), [], 'a process has ended');
+    const outcome = await assertSound(stage, scenario, programs, bystanders);
+    const after = await Promise.all(programs.map((one, index) => settled(one, before[index]!)));
+    for (const [index, { fds, waits }] of after.entries()) {
+      assert.deepEqual(fds, before[index]?.fds, `${roles[index]} has descriptors left`);
+      assert.equal(waits, 0, `${roles[index]} has a thread left`);
+    }
+    if (injectedAt(said) === undefined) return 'not reached';
+    if (failure === undefined) return 'went on';
+    // The second is Node's own, of a `server.listen({ fd })` that failed.
+    assert.match(failure.message, /Cannot listen on|^listen E[A-Z]+: /, 'the error says what could not be done');
+    assert.match(failure.code, /^E[A-Z]+$/);
+    return outcome === 'the stray serves on' && failure.reason === 'stray' ? 'refused as before' : 'clear error';
+  } catch (error) {
+    const where = `${scenario.name}: ${point.syscall} no. ${point.nth} of the ${point.thread} thread failed with ${errno}: ${point.text}`;
+    throw new Error(`${where}\n${(error as Error).message}\nit said: ${failure?.message}\nwhat it did:\n${said}`, { cause: error });
+  }
+}
+
+for (const scenario of scenarios) {
+  test(`each system call fails with each errno, in: ${scenario.name} → an error that says so, or it goes on; nothing is left`, async (t: TestContext) => {
+    const root = temporaryDirectory(t);
+    const points = await record(t, scenario, root);
+    const faults = points.flatMap((point) => errnosOf(point).map((errno): Fault => ({ point, errno })));
+    const outcomes = new Map<string, number>();
+    const lanes = Array.from({ length: laneCount }, () => new Cast(t, root));
+    await inLanes(faults, lanes, async (fault, cast) => {
+      const outcome = await failAt(fault, cast, scenario, root);
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+    });
+    await Promise.all(lanes.map((cast) => cast.end()));
+    const counts = [...outcomes].map(([outcome, count]) => `${outcome} ${count}`).join(', ');
+    t.diagnostic(`${faults.length} faults at ${points.length} calls: ${counts}`);
+    assert.ok((outcomes.get('not reached') ?? 0) <= faults.length / 20, counts);
+  });
+}

@@ -1,0 +1,154 @@
+import { once } from 'node:events';
+import fs from 'node:fs';
+import net from 'node:net';
+import type { TestContext } from 'node:test';
+import { kernel } from '#dist/kernel/posix.js';
+import { Program, fixtureBeside } from '../support/program.js';
+
+const program = fixtureBeside(import.meta.url, 'target.mjs');
+
+/** The processes of a case, each started again when it has died, and used again when it has not. */
+export class Cast {
+  readonly #t: TestContext;
+  readonly #spare: string;
+  readonly #programs = new Map<string, Program>();
+
+  constructor(t: TestContext, spareDirectory: string) {
+    this.#t = t;
+    this.#spare = spareDirectory;
+  }
+
+  async get(role: string): Promise<Program> {
+    const present = this.#programs.get(role);
+    if (present !== undefined && !present.ended) return present;
+    const started = await Program.start(this.#t, { program, quiet: true });
+    await started.ask('warmUp', { address: `${this.#spare}/${started.pid}.sock` });
+    this.#programs.set(role, started);
+    return started;
+  }
+
+  async end(): Promise<void> {
+    await Promise.all([...this.#programs.values()].map((one) => one.kill()));
+  }
+}
+
+export interface Stage {
+  readonly cast: Cast;
+  readonly directory: string;
+  readonly address: string;
+  /** A live socket of another program that must be there all the time. */
+  stray?: net.Server;
+  /** Fulfilled when the holder has handed over. */
+  left?: Promise<unknown>;
+}
+
+/** One thing that processes do to an address, in which one of them is killed, or has a call fail. */
+export interface Scenario {
+  readonly name: string;
+  /** Whom strace is attached to. */
+  readonly victim: 'starter' | 'holder' | 'newcomer';
+  readonly address?: (directory: string) => string;
+  /** What there is before. Nothing of it is in the window. */
+  prepare(stage: Stage): Promise<void>;
+  act(stage: Stage): Promise<unknown>;
+  /** The process at the other end, which may have the claim afterwards. */
+  readonly partner?: 'holder' | 'newcomer';
+}
+
+const longName = (directory: string): string => `${directory}/${'d'.repeat(90)}/app.sock`;
+
+/** A dead socket at a path, as a crash leaves it. */
+function deadSocket(path: string): void {
+  const fd = kernel.socket();
+  if (typeof fd === 'string') throw new Error(fd);
+  kernel.bind(fd, path);
+  kernel.close(fd);
+}
+
+/** A program that listens without reuseaddr. */
+async function stray(stage: Stage): Promise<void> {
+  stage.stray = net.createServer((connection) => connection.on('error', () => undefined).end('stray')).listen(stage.address);
+  await once(stage.stray, 'listening');
+}
+
+const start = async ({ cast, address }: Stage, args: object = {}): Promise<unknown> =>
+  (await cast.get('starter')).ask('window', { action: 'listen', args: { address, ...args } });
+
+const serving = async ({ cast, address }: Stage): Promise<void> =>
+  (await cast.get('holder')).ask('listen', { address, options: { handover: true } });
+
+const takeOver = async ({ cast, address }: Stage): Promise<unknown> =>
+  (await cast.get('newcomer')).ask('window', {
+    action: 'listen',
+    args: { address, options: { takeover: true, handover: true } },
+  });
+
+export const scenarios: readonly Scenario[] = [
+  { name: 'start on a free path', victim: 'starter', prepare: async () => undefined, act: start },
+  {
+    name: 'start over a stale socket',
+    victim: 'starter',
+    prepare: async ({ address }) => deadSocket(address),
+    act: start,
+  },
+  {
+    name: 'start over what a crash left aside, with hand-overs served',
+    victim: 'starter',
+    async prepare({ directory, address }) {
+      deadSocket(`${directory}/.app.sock.reuseaddr-aside`);
+      deadSocket(`${address}.handover`);
+    },
+    act: async (stage) => start(stage, { options: { handover: true } }),
+  },
+  {
+    name: 'start on a long path, with a mode that the umask narrows, and a group',
+    victim: 'starter',
+    address: longName,
+    prepare: async ({ directory }) => fs.mkdirSync(`${directory}/${'d'.repeat(90)}`),
+    act: async (stage) => start(stage, { umask: 0o777, options: { mode: 0o660, group: 0 } }),
+  },
+  {
+    name: 'start where a stray listens',
+    victim: 'starter',
+    prepare: stray,
+    act: start,
+  },
+  {
+    name: 'start where a crash set a live stray aside',
+    victim: 'starter',
+    async prepare(stage) {
+      await stray(stage);
+      fs.renameSync(stage.address, `${stage.directory}/.app.sock.reuseaddr-aside`);
+    },
+    act: start,
+  },
+  {
+    name: 'release',
+    victim: 'holder',
+    prepare: serving,
+    act: async ({ cast }) => (await cast.get('holder')).ask('window', { action: 'release' }),
+  },
+  {
+    name: 'hand-over, the old side',
+    victim: 'holder',
+    partner: 'newcomer',
+    async prepare(stage) {
+      await serving(stage);
+      await stage.cast.get('newcomer');
+      // Asked now, so that no other message comes in the window. A process that was killed answers too: that it has ended.
+      const left = (await stage.cast.get('holder')).ask('left').catch(() => undefined);
+      stage.left = left;
+    },
+    async act(stage) {
+      await takeOver(stage);
+      await stage.left;
+    },
+  },
+  {
+    name: 'hand-over, the new side',
+    victim: 'newcomer',
+    partner: 'holder',
+    prepare: serving,
+    act: takeOver,
+  },
+];

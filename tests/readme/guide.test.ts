@@ -1,0 +1,87 @@
+/** The guide's examples are run, as the README's are; every page's links lead somewhere; and what is made of the source is current. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { examplesOf, Project, root } from './examples.js';
+
+let project: Project;
+const directory = fs.mkdtempSync(join(fs.realpathSync(os.tmpdir()), 'ra-'));
+before(() => {
+  project = new Project(directory);
+});
+after(() => fs.rmSync(directory, { recursive: true, force: true }));
+
+const pages = [...pagesIn('docs'), ...pagesIn('examples'), 'README.md', 'CONTRIBUTING.md'];
+
+for (const page of pages.filter((path) => path.startsWith('docs/guide/'))) {
+  for (const example of examplesOf(read(page)).filter(({ language }) => language === 'sh' || language === 'ts')) {
+    test(`${page}, line ${example.line}: ${example.heading} → runs, and prints what it says`, async () => {
+      const { status, printed, missing } = await project.run(example);
+      assert.deepEqual(missing, [], `it printed:\n${printed}`);
+      assert.equal(status, 0, printed);
+    });
+  }
+}
+
+for (const page of pages) {
+  test(`${page} → every link inside the repository leads somewhere`, () => {
+    const links = [...read(page).matchAll(/\]\((?!https?:)([^)]+)\)/g)].map((match) => match[1] ?? '');
+    assert.deepEqual(
+      links.filter((link) => !leadsSomewhere(page, link)),
+      [],
+    );
+  });
+}
+
+test('docs/README.md and examples/README.md → every page can be found from there', () => {
+  for (const folder of ['docs', 'examples']) {
+    const index = `${folder}/README.md`;
+    const text = read(index);
+    const unlisted = pagesIn(folder).filter((page) => page !== index && !text.includes(page.slice(folder.length + 1)));
+    assert.deepEqual(unlisted, []);
+  }
+});
+
+test('docs/api.md, etc/reuseaddr.api.md and man/reuseaddr.1 → they are what the source makes of them', () => {
+  for (const script of ['api', 'man']) {
+    execFileSync(process.execPath, [join(root, `scripts/${script}.mjs`), '--check'], { encoding: 'utf8' });
+  }
+});
+
+test('README, "Platforms" → what it says was run is in the matrix of docs/platforms.md', () => {
+  const matrix = read('docs/platforms.md');
+  for (const runtime of ['Node 20, 22, 24, 26', 'arm64', 'musl', 'Deno', 'Bun']) assert.ok(matrix.includes(runtime), runtime);
+});
+
+function pagesIn(folder: string): string[] {
+  if (!fs.existsSync(join(root, folder))) return [];
+  return fs
+    .readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.md') && !path.includes('node_modules'))
+    .map((path) => `${folder}/${path}`)
+    .sort();
+}
+
+function read(page: string): string {
+  return fs.readFileSync(join(root, page), 'utf8');
+}
+
+function leadsSomewhere(page: string, link: string): boolean {
+  const [path = '', anchor] = link.split('#');
+  const target = path === '' ? join(root, page) : join(root, dirname(page), path);
+  if (!fs.existsSync(target)) return false;
+  if (anchor === undefined || anchor === '') return true;
+  const headings = [...fs.readFileSync(target, 'utf8').matchAll(/^#+ (.*)$/gm)].map((match) => anchorOf(match[1] ?? ''));
+  return headings.includes(anchor);
+}
+
+/** As GitHub makes it of a heading. */
+function anchorOf(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replaceAll(/[^\w\s-]/g, '')
+    .replaceAll(' ', '-');
+}

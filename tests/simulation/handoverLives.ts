@@ -1,0 +1,154 @@
+import { acquire } from '#dist/claim/acquire.js';
+import { bindUnderLock } from '#dist/claim/bind.js';
+import { placeOf } from '#dist/claim/locate.js';
+import { isRefusal } from '#dist/claim/refusal.js';
+import { release, removeSocketFile } from '#dist/claim/release.js';
+import { hear, offer, type Offered } from '#dist/handover/offer.js';
+import { request } from '#dist/handover/request.js';
+import { handoverPlace } from '#dist/handover/socket.js';
+import type { Operation, SystemCall } from '#dist/kernel/kernel.js';
+import type { ProcessState } from './handoverWorld.js';
+
+const located = placeOf('/run', 'app', undefined, 'linux');
+if (isRefusal(located)) throw new Error('the place is refused');
+export const place = located;
+const beside = handoverPlace(place, 'linux');
+if (isRefusal(beside)) throw new Error('the hand-over place is refused');
+const handover = beside;
+const target = { place, handover };
+export const terms = { mode: 0o600, backlog: 8, record: '' };
+
+/** Changes what an operation calls: is given each call, and how to make it. */
+export type Change = (call: SystemCall, make: (call?: SystemCall) => Operation<unknown>) => Operation<unknown>;
+
+/** Thrown by a change: the operation is left here, with this outcome. */
+export class Leave {
+  readonly outcome: unknown;
+  constructor(outcome: unknown) {
+    this.outcome = outcome;
+  }
+}
+
+/** What is changed in the production code, for a mutant. */
+export interface Changes {
+  readonly offer?: (offered: Offered, connection: number) => Change;
+  readonly request?: () => Change;
+  /** A holder that accepts another newcomer while an offer is out. */
+  readonly twoOffers?: boolean;
+  /** A release while an offer is out unlinks as any other. */
+  readonly unlinkWhenAbandoned?: boolean;
+}
+
+/** A call that is no system call of the protocol: what the harness does, or what it says of itself. */
+export function* call(name: string, ...args: readonly unknown[]): Operation<unknown> {
+  return yield { name, args } as unknown as SystemCall;
+}
+
+function mark(standing: ProcessState['standing']): Operation<unknown> {
+  return call('mark', standing);
+}
+
+/** Runs an operation with some of its calls changed. */
+export function* changed<Outcome>(operation: Operation<Outcome>, change: Change): Operation<Outcome> {
+  function* make(made: SystemCall): Operation<unknown> {
+    return yield made;
+  }
+  let step = operation.next();
+  while (!step.done) {
+    const pending = step.value;
+    try {
+      step = operation.next(yield* change(pending, (other = pending) => make(other)));
+    } catch (error) {
+      if (error instanceof Leave) return error.outcome as Outcome;
+      throw error;
+    }
+  }
+  return step.value;
+}
+
+/** A process that has the claim: serves hand-overs, or releases, until it has it no more. What server/hold.ts and handover/serve.ts do. */
+export function* holding(offered: Offered, changes: Changes): Operation<unknown> {
+  for (let served = 0; served < 2; served++) {
+    const connection = yield* call('accept', offered.handoverFd);
+    if (connection === 'release') return yield* releasing(offered);
+    if (!(yield* hear(connection as number, 1000))) {
+      yield* call('close', connection);
+      continue;
+    }
+    const outcome = yield* offering(connection as number, offered, changes);
+    if (outcome === 'handed-over') return yield* mark('done');
+    if (outcome === 'abandoned') return yield* mark('done');
+  }
+  return yield* releasing(offered);
+}
+
+function* offering(connection: number, offered: Offered, changes: Changes, nested = false): Operation<unknown> {
+  const change = changes.offer?.(offered, connection);
+  const mutated = change ? changed(offer(connection, offered, 5000), change) : offer(connection, offered, 5000);
+  let beside_ = changes.twoOffers === true && !nested;
+  return yield* changed(mutated, function* (pending, make) {
+    if (pending.name === 'epoll_ctl') yield* mark('handing');
+    if (pending.name !== 'poll') return yield* make();
+    if (beside_) {
+      beside_ = false;
+      const second = (yield* call('accept', offered.handoverFd)) as number | 'release';
+      if (typeof second === 'number' && (yield* hear(second, 1000))) yield* offering(second, offered, changes, true);
+    }
+    const ready = yield* call('poll', pending.args[0], pending.args[1], 'abandonable');
+    if (ready === 'ECANCELED') yield* abandoning(offered, changes);
+    return ready;
+  });
+}
+
+/** `Hold.surrender` while an offer is out: everything is closed, and nothing unlinked. The connection is closed last, by `offer`. */
+function* abandoning(offered: Offered, changes: Changes): Operation<void> {
+  if (changes.unlinkWhenAbandoned) yield* removeSocketFile(place, offered);
+  yield* mark('leaving');
+  yield* call('close', offered.listenFd);
+  yield* call('close', offered.lockFd);
+  yield* call('close', offered.handoverFd);
+}
+
+function* releasing(offered: Offered): Operation<unknown> {
+  yield* mark('leaving');
+  const file = yield* call('lstat', handover.path);
+  if (typeof file === 'object') yield* removeSocketFile(handover, { identity: file as { dev: bigint; ino: bigint } });
+  yield* call('close', offered.handoverFd);
+  yield* release(place, { lockFd: offered.lockFd!, listenFd: offered.listenFd, identity: offered.identity });
+  return yield* mark('done');
+}
+
+/** A process that asks for the claim, and holds it then. What server/obtain.ts and server/takeover.ts do. */
+export function* asking(changes: Changes, triesMax: number): Operation<unknown> {
+  for (let tries = 0; tries < triesMax; tries++) {
+    const claim = yield* acquire(place, terms);
+    if (!isRefusal(claim)) {
+      const socket = yield* bindUnderLock(handover, terms);
+      if (isRefusal(socket)) {
+        yield* release(place, claim);
+        break;
+      }
+      yield* call('epoll_ctl', 'EPOLL_CTL_ADD', claim.listenFd);
+      yield* mark('holding');
+      return yield* holding({ ...claim, handoverFd: socket.listenFd }, changes);
+    }
+    const asked = request(target, terms, 1000);
+    const offered = yield* changes.request ? changed(asked, changes.request()) : asked;
+    if (typeof offered === 'object' && !isRefusal(offered)) {
+      yield* mark('holding');
+      return yield* holding(offered, changes);
+    }
+  }
+  return yield* mark('done');
+}
+
+/** The first holder's beginning, which is not explored. */
+export function* beginning(): Operation<Offered> {
+  const claim = yield* acquire(place, terms);
+  if (isRefusal(claim)) throw new Error('the first start is refused');
+  const socket = yield* bindUnderLock(handover, terms);
+  if (isRefusal(socket)) throw new Error('the hand-over socket is refused');
+  yield* call('epoll_ctl', 'EPOLL_CTL_ADD', claim.listenFd);
+  yield* mark('holding');
+  return { ...claim, handoverFd: socket.listenFd };
+}
