@@ -35,7 +35,7 @@ ${Object.entries(meanings)
   .join('\n')}`,
   options: {
     json: { summary: 'print one JSON object' },
-    lock: { value: 'PATH', summary: 'the lock file, where it is not ADDRESS.lock' },
+    'lock-path': { value: 'PATH', summary: 'the lock file, where it is not ADDRESS.lock' },
   },
   examples: [
     ['reuseaddr inspect /run/app.sock', 'who has it?'],
@@ -44,7 +44,7 @@ ${Object.entries(meanings)
     ['reuseaddr inspect /run/app.sock >/dev/null || echo down', 'is it listening?'],
   ],
   async run({ operands: [address = ''], options, terminal }) {
-    const lockPath = options['lock'] as string | undefined;
+    const lockPath = options['lock-path'] as string | undefined;
     const found = await inspect(address, { lockPath });
     terminal.print(options['json'] === true ? `${json(found)}\n` : page(found, terminal));
     return found.state === 'listening' ? status.done : status.inUse;

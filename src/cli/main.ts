@@ -44,16 +44,19 @@ async function explain(error: unknown, command: Command, terminal: Terminal): Pr
   // Anything else is a mistake of ours, and its stack is wanted.
   if (code === undefined) throw error;
   terminal.complain(inOptions(message));
-  if (reason === 'bad-address' || reason === 'bad-option') return status.usage;
+  if (usageReasons.has(reason ?? '')) return status.usage;
   return code === 'EADDRINUSE' ? status.inUse : status.failed;
 }
+
+/** What is wrong with the words of the command, and not with the world. */
+const usageReasons: ReadonlySet<string> = new Set(['bad-address', 'bad-option', 'unknown-user', 'unknown-group']);
 
 /** The library's advice names its options; those of the command are spelt otherwise. */
 function inOptions(message: string): string {
   return message
     .replaceAll(/\{ (?:timeout|wait: true) \}/g, '--wait')
     .replaceAll('{ takeover: true }', '--takeover')
-    .replaceAll('{ lockPath }', '--lock');
+    .replaceAll('{ lockPath }', '--lock-path');
 }
 
 function refuse(message: string, usage: string, command: string, terminal: Terminal): number {

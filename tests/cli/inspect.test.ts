@@ -46,12 +46,12 @@ test('--json → one object on one line; the inode a string, the mode octal, the
   assert.match(String(told.holder['since']), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
 });
 
-test('--lock → that lock file is looked at', onLinux, async (t) => {
+test('--lock-path → that lock file is looked at', onLinux, async (t) => {
   const directory = temporaryDirectory(t);
   const held = await claim(`${directory}/app.sock`, { lockPath: `${directory}/other.lock` });
   t.after(() => held.release());
   assert.match((await run(['inspect', held.address])).stdout, /state {6}stray/);
-  assert.match((await run(['inspect', held.address, '--lock', `${directory}/other.lock`])).stdout, /state {6}listening/);
+  assert.match((await run(['inspect', held.address, '--lock-path', `${directory}/other.lock`])).stdout, /state {6}listening/);
 });
 
 test('a long path → its holder is found too', onLinux, async (t) => {

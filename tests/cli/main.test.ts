@@ -22,7 +22,7 @@ test('it is called wrongly → usage on stderr, nothing on stdout, status 2', as
     ['ls', '--json=1'],
     ['inspect'],
     ['inspect', '/run/a', '/run/b'],
-    ['inspect', '--lock'],
+    ['inspect', '--lock-path'],
     ['clean'],
     ['clean', '@app'],
     ['connect', '--wait=soon', '/run/a'],
