@@ -69,7 +69,10 @@ export function quartiles(values: readonly number[]): readonly [number, number] 
 }
 
 /** The ratio of the medians, and the quartiles of the ratios round by round. */
-export function ratio(one: Measurement, other: Measurement): { readonly median: number; readonly spread: readonly [number, number] } {
+export function ratio(
+  one: Measurement,
+  other: Measurement,
+): { readonly median: number; readonly spread: readonly [number, number] } {
   const pairs = one.values.map((value, round) => value / (other.values[round] ?? Number.NaN));
   return { median: median(one.values) / median(other.values), spread: quartiles(pairs) };
 }

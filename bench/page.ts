@@ -41,7 +41,8 @@ function describeRun({ recorded, revision, machine, loads }: Recording): string 
 
 function reachTable(recording: Recording): string {
   const rows = reachLines(recording).map(
-    ({ name, limit, figure: value, met }) => `| ${name} | ${limit} | ${value} | ${met === true ? 'met' : met === false ? '**missed**' : '–'} |`,
+    ({ name, limit, figure: value, met }) =>
+      `| ${name} | ${limit} | ${value} | ${met === true ? 'met' : met === false ? '**missed**' : '–'} |`,
   );
   return ['| | aim | ratio (half of all rounds) | |', '|---|---:|---:|---|', ...rows].join('\n');
 }

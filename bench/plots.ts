@@ -37,12 +37,20 @@ export function drawPlots({ measurements }: Recording): ReadonlyMap<string, stri
   };
   bars('claim', byGroup(of('claim'), 'µs for listen and close', true));
   bars('failover', byGroup(of('failover'), 'ms without a server'));
-  bars('handover', byGroup(of('handover').filter(({ group }) => group === 'longest pause'), 'ms without an answer'));
+  bars(
+    'handover',
+    byGroup(
+      of('handover').filter(({ group }) => group === 'longest pause'),
+      'ms without an answer',
+    ),
+  );
   bars('tcp', unixToTcp(of('tcp')));
   const growth = of('growth').filter(({ group }) => group === 'one more address');
   if (growth.length > 0) plots.set('growth', (theme) => drawGrowth(growth, theme));
   return new Map(
-    [...plots].flatMap(([name, draw]) => Object.entries(themes).map(([theme, colors]) => [`${name}-${theme}`, draw(colors)] as const)),
+    [...plots].flatMap(([name, draw]) =>
+      Object.entries(themes).map(([theme, colors]) => [`${name}-${theme}`, draw(colors)] as const),
+    ),
   );
 }
 
@@ -51,7 +59,12 @@ function byGroup(measurements: readonly Measurement[], unit: string, logarithmic
   const groups = [...new Set(measurements.map(({ group }) => group))];
   const value = (group: string, subject: string): number =>
     median(measurements.find((one) => one.group === group && one.subject === subject)?.values ?? []);
-  return { names, unit, logarithmic, series: groups.map((name) => ({ name, values: names.map((subject) => value(name, subject)) })) };
+  return {
+    names,
+    unit,
+    logarithmic,
+    series: groups.map((name) => ({ name, values: names.map((subject) => value(name, subject)) })),
+  };
 }
 
 /** How many times as fast, whichever way the unit counts. */

@@ -51,7 +51,12 @@ export function textTables(measurements: readonly Measurement[]): string {
 export function markdownTable(group: readonly Measurement[]): string {
   const rows = rowsOf(group);
   const compared = rows.some(({ ratio: one }) => one !== '');
-  const cells = rows.map(({ subject, median: middle, spread, ratio: one }) => [subject, middle, spread, ...(compared ? [one] : [])]);
+  const cells = rows.map(({ subject, median: middle, spread, ratio: one }) => [
+    subject,
+    middle,
+    spread,
+    ...(compared ? [one] : []),
+  ]);
   const head = [group[0]?.group ?? '', 'median', 'half of all', ...(compared ? ['ratio'] : [])];
   const line = (row: readonly string[]): string => `| ${row.join(' | ')} |`;
   return [line(head), line(head.map((_, column) => (column === 0 ? '---' : '---:'))), ...cells.map(line)].join('\n');

@@ -47,6 +47,10 @@ export function formatCount(count: number): string {
   return count < 1e15 ? count.toLocaleString('en') : count.toExponential(1).replace(/e\+(\d+)/, ' · 10^$1');
 }
 
+export function formatSeconds(seconds: number): string {
+  return `${seconds.toFixed(seconds < 1 ? 2 : 1)} s`;
+}
+
 /** `A`, `A and B`, `A, B and C`. */
 export function formatList(words: readonly string[]): string {
   return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`;

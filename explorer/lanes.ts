@@ -117,15 +117,24 @@ export class Log {
   }
 
   #row(number: number, letters: readonly string[], { move, calls, event, broken }: Told): HTMLElement {
-    const jump = h('button', { type: 'button', class: 'number', tabindex: '-1', 'aria-label': `To step ${number}` }, String(number));
+    const jump = h(
+      'button',
+      { type: 'button', class: 'number', tabindex: '-1', 'aria-label': `To step ${number}` },
+      String(number),
+    );
     jump.addEventListener('click', () => this.#go(number));
     const lines = calls.map(({ call, answer }) =>
-      h('p', { class: 'call' }, code(call), h('span', { class: isErrno(answer) ? 'answer errno' : 'answer' }, ` = ${formatAnswer(answer)}`)),
+      h(
+        'p',
+        { class: 'call' },
+        code(call),
+        h('span', { class: isErrno(answer) ? 'answer errno' : 'answer' }, ` = ${formatAnswer(answer)}`),
+      ),
     );
     const cell = h(
       'div',
       { class: 'cell mine' },
-      h('span', { class: 'letter' }, letters[move.process]!),
+      h('span', { class: 'letter' }, letters[move.process]),
       h('div', {}, ...lines, event !== undefined && h('p', { class: move.crash ? 'event crash' : 'event' }, event)),
     );
     const cells = letters.map((_letter, process) => (process === move.process ? cell : h('div', { class: 'cell' })));
@@ -136,18 +145,26 @@ export class Log {
     return h('li', { class: broken.length > 0 ? 'row broken' : 'row' }, jump, ...cells, ...notes);
   }
 
-  /** Scrolls the log alone, never the page. */
+  /** Scrolls the log and the lanes alone, never the page. */
   #reveal(row: HTMLElement | undefined): void {
     const root = this.#root;
     if (!row) root.scrollTop = 0;
     else if (row.offsetTop < root.scrollTop) root.scrollTop = row.offsetTop;
     else if (row.offsetTop + row.offsetHeight > root.scrollTop + root.clientHeight)
       root.scrollTop = row.offsetTop + row.offsetHeight - root.clientHeight;
+
+    const [cell, lanes] = [row?.querySelector<HTMLElement>('.mine'), root.parentElement];
+    if (!cell || !lanes) return;
+    const right = cell.offsetLeft + cell.offsetWidth;
+    if (cell.offsetLeft < lanes.scrollLeft) lanes.scrollLeft = cell.offsetLeft;
+    else if (right > lanes.scrollLeft + lanes.clientWidth) lanes.scrollLeft = right - lanes.clientWidth;
   }
 }
 
 function code(call: Parameters<typeof formatArguments>[0]): HTMLElement {
   // A place to break a long argument list at.
-  const args = formatArguments(call).split(/(?<=[|.])/).flatMap((part) => [part, h('wbr')]);
+  const args = formatArguments(call)
+    .split(/(?<=[|.])/)
+    .flatMap((part) => [part, h('wbr')]);
   return h('code', {}, h('b', {}, call.name), '(', ...args, ')');
 }

@@ -3,7 +3,7 @@ import type { Move } from '../tests/simulation/machine.js';
 import { Play, playable, playables } from '../tests/simulation/play.js';
 import { formatSchedule, parseSchedule } from '../tests/simulation/schedule.js';
 import { byId, enable, h, onClick } from './dom.js';
-import { formatCount } from './format.js';
+import { formatCount, formatSeconds } from './format.js';
 import { listenToKeys } from './keyboard.js';
 import { Lanes, Log } from './lanes.js';
 import { showClients, showFiles, showGuarantees } from './panels.js';
@@ -81,7 +81,9 @@ class Page {
       // What is known of it shows best in the directory that it is known from.
       this.#choose({ ...this.#setting, scheme, stale: scheme !== 'unlink-at-exit' });
     });
-    this.#directory.addEventListener('change', () => this.#choose({ ...this.#setting, stale: this.#directory.value === 'stale' }));
+    this.#directory.addEventListener('change', () =>
+      this.#choose({ ...this.#setting, stale: this.#directory.value === 'stale' }),
+    );
     byId('processes', HTMLElement).addEventListener('change', () => {
       this.#choose({ ...this.#setting, processes: Number(checked('processes')[0]) });
     });
@@ -203,12 +205,15 @@ class Page {
   }
 
   #schedule(): void {
-    this.#timer = setTimeout(() => {
-      this.#at++;
-      if (this.#at < this.#play.length) this.#schedule();
-      else this.#timer = undefined;
-      this.#render();
-    }, stepMs / Number(this.#speed.value));
+    this.#timer = setTimeout(
+      () => {
+        this.#at++;
+        if (this.#at < this.#play.length) this.#schedule();
+        else this.#timer = undefined;
+        this.#render();
+      },
+      stepMs / Number(this.#speed.value),
+    );
   }
 
   #pause(): void {
@@ -253,13 +258,16 @@ class Page {
     const lives = starts === 1 ? 'once' : 'twice';
     if (report.kind === 'failed') this.#stopSearch(`The search failed: ${report.message}`);
     else if (report.kind === 'too-many')
-      this.#stopSearch(`${what} ${breaks} in the first ${formatCount(report.states)} states.`, 'There are more, too many for a page.');
+      this.#stopSearch(
+        `${what} ${breaks} in the first ${formatCount(report.states)} states.`,
+        'There are more, too many for a page.',
+      );
     else if (report.kind === 'holds') {
       const { states, transitions, steps, seconds } = report;
       const each = this.#setting.processes === 1 ? 'It starts' : 'Each process starts';
       this.#stopSearch(
         `${what} ${breaks} in any of all ${formatCount(states)} states.`,
-        `${formatCount(transitions)} transitions, up to ${steps} steps deep, in ${seconds.toFixed(1)} s. ` +
+        `${formatCount(transitions)} transitions, up to ${steps} steps deep, in ${formatSeconds(seconds)}. ` +
           `${each} ${lives}, and may crash before and after any call.`,
       );
     } else this.#showFailure(report);
@@ -273,7 +281,7 @@ class Page {
     const hole = playable(this.#setting.scheme).caughtBy === undefined && /[LM]/.test(this.#setting.outsiders);
     this.#say(
       `${name} ${words} breaks after ${length} steps, and in no fewer.`,
-      `${formatCount(states)} states, ${seconds.toFixed(1)} s.` +
+      `${formatCount(states)} states, ${formatSeconds(seconds)}.` +
         (hole ? ' This is the known hole: a lock file that is removed while it is locked.' : ''),
     );
     if (matchMedia('(prefers-reduced-motion: reduce)').matches) return;
@@ -284,12 +292,13 @@ class Page {
 
   #render(): void {
     const [play, at] = [this.#play, this.#at];
+    // Before the log, which scrolls to a row that is as high as its lane is narrow.
+    document.documentElement.style.setProperty('--lanes', String(play.scenario.processes.length));
     this.#lanes.show(play, at);
     this.#log.show(play, at);
     showClients(byId('clients', HTMLElement), play, at);
     showGuarantees(byId('guarantees', HTMLElement), play, at);
     showFiles(byId('files', HTMLTableElement), play, at);
-    document.documentElement.style.setProperty('--lanes', String(play.scenario.processes.length));
     this.#position.max = String(play.length);
     this.#position.value = String(at);
     this.#position.setAttribute('aria-valuetext', `step ${at} of ${play.length}`);

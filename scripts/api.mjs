@@ -4,11 +4,16 @@
  *     node scripts/api.mjs --check      says what is out of date, and changes nothing
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { Extractor, ExtractorConfig } from '@microsoft/api-extractor';
+import { prepare } from './prepare.mjs';
 import { root } from './step.mjs';
 
+// Not by import: the linter would then judge every script of the project by its types.
+const { Extractor, ExtractorConfig } = createRequire(import.meta.url)('@microsoft/api-extractor');
+
 const check = process.argv.includes('--check');
+if (!check) await prepare();
 mkdirSync(join(root, 'build'), { recursive: true });
 const workshop = mkdtempSync(join(root, 'build/api-'));
 try {
@@ -30,9 +35,18 @@ function read(path) {
 function extract() {
   const path = join(root, 'scripts/api-extractor.json');
   const configObject = ExtractorConfig.loadFile(path);
-  configObject.apiReport = { enabled: true, reportFolder: workshop, reportTempFolder: workshop, reportFileName: 'reuseaddr.api.md' };
+  configObject.apiReport = {
+    enabled: true,
+    reportFolder: workshop,
+    reportTempFolder: workshop,
+    reportFileName: 'reuseaddr.api.md',
+  };
   configObject.docModel = { enabled: true, apiJsonFilePath: join(workshop, 'api.json') };
-  const config = ExtractorConfig.prepare({ configObject, configObjectFullPath: path, packageJsonFullPath: join(root, 'package.json') });
+  const config = ExtractorConfig.prepare({
+    configObject,
+    configObjectFullPath: path,
+    packageJsonFullPath: join(root, 'package.json'),
+  });
   const wrong = [];
   Extractor.invoke(config, {
     localBuild: true,
@@ -48,7 +62,9 @@ function extract() {
 function reference() {
   const { members } = JSON.parse(readFileSync(join(workshop, 'api.json'), 'utf8'));
   const order = ['Function', 'Class', 'Interface', 'TypeAlias'];
-  const exported = members[0].members.toSorted((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind) || compare(a.name, b.name));
+  const exported = members[0].members.toSorted(
+    (a, b) => order.indexOf(a.kind) - order.indexOf(b.kind) || compare(a.name, b.name),
+  );
   const sections = exported.map((member) => section(member, 2));
   return `# API
 
@@ -65,12 +81,15 @@ function compare(a, b) {
 }
 
 function title({ name, kind }) {
-  if (kind === 'Function' || kind === 'Method') return `\`${name}()\``;
+  if (['Function', 'Method'].includes(kind)) return `\`${name}()\``;
   return kind === 'Class' ? `class \`${name}\`` : `\`${name}\``;
 }
 
 function anchor(text) {
-  return text.toLowerCase().replaceAll(/[^\w\s-]/g, '').replaceAll(' ', '-');
+  return text
+    .toLowerCase()
+    .replaceAll(/[^\w\s-]/g, '')
+    .replaceAll(' ', '-');
 }
 
 /** One export, with its members. */
@@ -80,7 +99,9 @@ function section(item, level) {
   if (parameters.length > 0) parts.push(parameters.map(([name, what]) => `- \`${name}\`: ${what}`).join('\n'));
   if (throws.length > 0) parts.push(`**Throws** ${throws.join('; ')}`);
   if (see.length > 0) parts.push(`**See** ${see.join('; ')}`);
-  const members = (item.members ?? []).filter(({ docComment = '', kind }) => !docComment.includes('@internal') && kind !== 'Constructor');
+  const members = (item.members ?? []).filter(
+    ({ docComment = '', kind }) => !docComment.includes('@internal') && kind !== 'Constructor',
+  );
   return [...parts.filter((part) => part !== ''), ...members.map(row)].join('\n\n');
 }
 
@@ -103,7 +124,9 @@ function readDocstring(comment) {
   const plain = comment.replaceAll(/^\s*(\/\*\*|\*\/|\* ?)/gm, '').replace(/\*\/\s*$/, '');
   const [text = '', ...tags] = plain.split(/^@/m);
   const of = (name) =>
-    tags.filter((tag) => /^\w+/.exec(tag)?.[0] === name).map((tag) => flat(tag.slice(name.length)).replaceAll(/\{(\w+)\}/g, '`$1`'));
+    tags
+      .filter((tag) => /^\w+/.exec(tag)?.[0] === name)
+      .map((tag) => flat(tag.slice(name.length)).replaceAll(/\{(\w+)\}/g, '`$1`'));
   const parameters = of('param').map((tag) => [/^\w+/.exec(tag)?.[0] ?? '', tag.replace(/^\w+( -)? */, '')]);
   return { text: paragraphs(text), parameters, throws: of('throws'), see: of('see') };
 }
@@ -113,5 +136,9 @@ function flat(text) {
 }
 
 function paragraphs(text) {
-  return text.trim().split(/\n\s*\n/).map(flat).join('\n\n');
+  return text
+    .trim()
+    .split(/\n\s*\n/)
+    .map(flat)
+    .join('\n\n');
 }

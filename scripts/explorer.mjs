@@ -42,6 +42,8 @@ if (process.argv[1] && fileURLToPath(import.meta.url) === realpathSync(process.a
   await main(async () => {
     await prepare();
     const { file, bytes } = await step('explorer', buildExplorer);
-    console.log(`\n${relative(process.cwd(), file)}  ${(bytes / 1000).toFixed(0)} kB\nOpen ${pathToFileURL(file)} in a browser.`);
+    console.log(
+      `\n${relative(process.cwd(), file)}  ${(bytes / 1000).toFixed(0)} kB\nOpen ${pathToFileURL(file).href} in a browser.`,
+    );
   });
 }

@@ -1,18 +1,21 @@
 /** `npm run man`: makes `man/reuseaddr.1` of the commands' own descriptions. With `--check` it only says whether it is out of date. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { prepare } from './prepare.mjs';
 import { root } from './step.mjs';
 
 const page = join(root, 'man/reuseaddr.1');
-const text = await manual();
-if (process.argv.includes('--check')) {
-  if (!existsSync(page) || readFileSync(page, 'utf8') !== text) {
+const check = process.argv.includes('--check');
+if (!check) await prepare();
+const current = await manual();
+if (check) {
+  if (!existsSync(page) || readFileSync(page, 'utf8') !== current) {
     console.error('man/reuseaddr.1 is out of date: run `npm run man`');
     process.exitCode = 1;
   }
 } else {
   mkdirSync(join(root, 'man'), { recursive: true });
-  writeFileSync(page, text);
+  writeFileSync(page, current);
 }
 
 async function manual() {
@@ -79,7 +82,9 @@ function section(command) {
   const options = Object.entries(command.options).map(
     ([name, option]) => `.TP\n.B ${escape(spell(name, option))}\n${sentence(option.summary)}\n`,
   );
-  const examples = command.examples.map(([line, meaning]) => `.PP\n${sentence(meaning)}:\n.PP\n.nf\n.RS\n${escape(line)}\n.RE\n.fi\n`);
+  const examples = command.examples.map(
+    ([line, meaning]) => `.PP\n${sentence(meaning)}:\n.PP\n.nf\n.RS\n${escape(line)}\n.RE\n.fi\n`,
+  );
   return `.SS "reuseaddr ${escape(command.name)} [OPTION...] ${escape(command.operands)}"
 ${command.description
   .split(/\n\s*\n/)

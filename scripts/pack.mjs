@@ -51,6 +51,7 @@ function checkAddons() {
     const file = join(root, 'prebuilt', nameOf(target), 'reuseaddr.node');
     const how = target.platform === process.platform ? 'Run `npm run pack:all`.' : 'The release workflow builds it.';
     if (!existsSync(file)) throw new Error(`There is no addon for ${nameOf(target)}. ${how}`);
-    if (builtHere.includes(target) && statSync(file).mtimeMs < newest) throw new Error(`${file} is older than its source. ${how}`);
+    if (builtHere.includes(target) && statSync(file).mtimeMs < newest)
+      throw new Error(`${file} is older than its source. ${how}`);
   }
 }

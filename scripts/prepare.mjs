@@ -9,7 +9,7 @@ import { bundle, isBundled } from './bundle.mjs';
 import { root, run, runTool, step } from './step.mjs';
 
 /**
- * Installs and builds. `programs` are the folders compiled besides `src`: 'tests', 'demo'. With `despiteTypeErrors`, they are
+ * Installs and builds. `programs` are the folders compiled besides `src`: 'tests', 'demo', 'bench'. With `despiteTypeErrors`, they are
  * reported and count for the exit status, but what tsc made of the code is run all the same.
  */
 export async function prepare(programs = [], { despiteTypeErrors = false } = {}) {

@@ -26,13 +26,13 @@ await main(async () => {
     return;
   }
   if (values.only.length === 0) {
-    await prepare(['tests', 'demo']);
+    await prepare(['tests', 'demo', 'bench']);
     await runChecks();
     process.exitCode = await runTests(allTests().filter((file) => !isLong(file)));
     return;
   }
   // A file that somebody is in the middle of writing should not keep another from being tested.
-  await prepare(['tests'], { despiteTypeErrors: true });
+  await prepare(['tests', 'bench'], { despiteTypeErrors: true });
   const files = testFiles(values.only);
   if (files.length === 0) return;
   const status = await runTests(files);
@@ -41,7 +41,13 @@ await main(async () => {
 
 /** Runs node:test on these files, each by its name (facts: a glob fails on 20, a folder on 24). */
 async function runTests(files) {
-  const args = ['--test', '--test-concurrency=2', `--test-timeout=${values.long ? hangMs.long : hangMs.short}`, '--test-reporter=spec', ...files];
+  const args = [
+    '--test',
+    '--test-concurrency=2',
+    `--test-timeout=${values.long ? hangMs.long : hangMs.short}`,
+    '--test-reporter=spec',
+    ...files,
+  ];
   const cwd = `${root}/build/tests`;
   if (process.stdout.isTTY) return await runAttached(process.execPath, args, cwd);
   const child = spawn(process.execPath, args, { cwd, stdio: ['inherit', 'pipe', 'inherit'] });

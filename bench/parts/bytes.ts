@@ -19,7 +19,10 @@ export async function measureBytes(run: Run): Promise<Measurement[]> {
         one: (to: { path: string }) => Promise<number>,
       ): Promise<Measurement[]> => {
         run.say(`${group}, plain and held`);
-        const turns = Object.entries(subjects).map(([name, file]) => ({ name, measure: () => one({ path: join(directory, file) }) }));
+        const turns = Object.entries(subjects).map(([name, file]) => ({
+          name,
+          measure: () => one({ path: join(directory, file) }),
+        }));
         return takeTurns({ part: 'bytes', group, unit, better }, rounds, turns);
       };
       return [

@@ -40,7 +40,13 @@ async function measureAddresses(run: Run): Promise<Measurement[]> {
       });
     }
   }
-  return [...values].map(([subject, measured]) => ({ ...about, group: 'one more address', unit: 'µs', subject, values: measured }));
+  return [...values].map(([subject, measured]) => ({
+    ...about,
+    group: 'one more address',
+    unit: 'µs',
+    subject,
+    values: measured,
+  }));
 }
 
 /** Until all but one have been refused. Eight processes, each with its share. */
@@ -94,8 +100,8 @@ async function measureStandbys(run: Run): Promise<Measurement[]> {
 }
 
 async function measureList(run: Run): Promise<Measurement[]> {
-  const counts = choose(run, [100, 1000, addressesMax()], [100, 1000], [10]);
-  const rounds = choose(run, 7, 2, 1);
+  const counts = choose(run, [100, 1000, addressesMax()], [1000], [10]);
+  const rounds = choose(run, 7, 1, 1);
   const measurements: Measurement[] = [];
   for (const count of counts) {
     run.say(`list ${count} sockets`);

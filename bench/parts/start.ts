@@ -1,4 +1,5 @@
 /** What a whole process takes, from its start until it listens; and what importing the package costs. */
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { node, places, program, sharedClock, withDirectory, Child } from '../environment.js';
 import { choose, takeTurns, type Measurement, type Run, type Subject } from '../measure.js';
@@ -21,12 +22,11 @@ export async function measureStart(run: Run): Promise<Measurement[]> {
       },
     });
     const subjects = [
-      // Each with an address of its own that its last process has left stale, but for plain Node, which could not start then.
       subject('plain', 'startPlain'),
       subject('reuseaddr', 'startListen'),
       subject('preload', 'startPlain', '--import', 'reuseaddr/register'),
     ].map((one) => ({ ...one, measure: () => cleanly(path, one.measure) }));
-    const rounds = choose(run, 40, 10, 1);
+    const rounds = choose(run, 60, 8, 1);
     const about = { part: 'start', unit: 'ms', better: 'lower' } as const;
     const wall = await takeTurns({ ...about, group: 'time' }, rounds, subjects);
     const processor = [...processorTimes].map(([name, values]) => ({
@@ -41,7 +41,6 @@ export async function measureStart(run: Run): Promise<Measurement[]> {
 
 /** The file of a process that SIGTERM has ended stays, and plain Node would not start. */
 async function cleanly<Result>(path: string, work: () => Promise<Result> | Result): Promise<Result> {
-  const { rmSync } = await import('node:fs');
   rmSync(path, { force: true });
   return await work();
 }

@@ -55,7 +55,11 @@ async function measureC(run: Run): Promise<Measurement[]> {
   const mebibytes = String(choose(run, 512, 64, 4));
   const bufferKiB = [8, 32, 208, 1024, 4096];
   return [
-    ...(await takeTurns({ part: 'tcp', group: 'C: round trip, 64 B', unit: 'µs', better: 'lower' }, rounds, each('echo', '64', times))),
+    ...(await takeTurns(
+      { part: 'tcp', group: 'C: round trip, 64 B', unit: 'µs', better: 'lower' },
+      rounds,
+      each('echo', '64', times),
+    )),
     ...(await takeTurns(
       { part: 'tcp', group: 'C: round trip, 16 KiB', unit: 'µs', better: 'lower' },
       rounds,

@@ -17,11 +17,16 @@ createInterface({ input: process.stdin }).on('line', (line) => {
   const mine: Load = { answered: 0, refused: 0, reset: 0, pauseMsMax: 0 };
   load = mine;
   lastAnswer = performance.now();
-  for (let count = 0; count < atOnce; count++) void connectUntilStopped(line.slice('go '.length), mine);
+  for (let client = 0; client < atOnce; client++) void connectUntilStopped(line.slice('go '.length), mine);
 });
 
 async function connectUntilStopped(path: string, mine: Load): Promise<void> {
-  while (load === mine) count(mine, await ask(path));
+  while (isWanted(mine)) count(mine, await ask(path));
+}
+
+/** Until the next `stop`. */
+function isWanted(mine: Load): boolean {
+  return load === mine;
 }
 
 function count(mine: Load, outcome: 'answered' | 'refused' | 'reset' | 'full'): void {

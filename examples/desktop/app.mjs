@@ -7,7 +7,7 @@ const address = `${folder}/app.sock`; // In Electron: app.getPath('userData').
 
 const server = createServer((socket) => {
   let text = '';
-  socket.setEncoding('utf8').on('data', (chunk) => (text += chunk));
+  socket.setEncoding('utf8').on('data', (chunk) => (text += String(chunk)));
   socket.on('end', () => {
     open(JSON.parse(text));
     socket.end('opened\n');

@@ -15,8 +15,9 @@ one=$!
 ask
 (container two) &
 two=$!
-until grep -q "$(stat -c %i "$folder/app.sock.lock")" /proc/locks && grep -q -e '->' /proc/locks; do :; done   # It waits in flock(2).
+inode=$(stat -c %i "$folder/app.sock.lock")
+until grep -q -e "->.*:$inode " /proc/locks; do :; done # It waits in flock(2).
 kill -9 $one
-until ask 2>/dev/null | grep two; do :; done
+until ask 2>/dev/null | grep two; do :; done # Who was queued at the one that died sees a reset.
 kill -9 $two
 rm -r "$folder"

@@ -7,7 +7,10 @@ let sessions = 0;
 const server = createServer((socket) => {
   const session = ++sessions;
   const connection = createMessageConnection(new SocketMessageReader(socket), new SocketMessageWriter(socket));
-  connection.onRequest('initialize', () => ({ capabilities: { hoverProvider: true }, serverInfo: { name: `server ${process.pid}` } }));
+  connection.onRequest('initialize', () => ({
+    capabilities: { hoverProvider: true },
+    serverInfo: { name: `server ${process.pid}` },
+  }));
   connection.onRequest('textDocument/hover', () => ({ contents: `session ${session}` }));
   connection.onRequest('shutdown', () => null);
   connection.onNotification('exit', () => socket.end());
@@ -15,5 +18,7 @@ const server = createServer((socket) => {
 });
 // A new version of the server is started in the place of the old one. Open editors go on with the one that they have.
 await listen(server, process.argv[2], { takeover: true, handover: true });
-process.send?.('serving');
-process.disconnect?.();
+if (process.send) {
+  process.send('serving');
+  process.disconnect();
+}

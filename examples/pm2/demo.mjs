@@ -24,13 +24,23 @@ try {
   fs.rmSync(folder, { recursive: true, force: true });
 }
 
-/** The server's pid. */
+/** The server's pid. Who is in the queue of a process that dies sees a reset, and asks again. */
 async function ask() {
+  for (;;) {
+    try {
+      return await askOnce();
+    } catch (error) {
+      if (error.code !== 'ECONNRESET') throw error;
+    }
+  }
+}
+
+async function askOnce() {
   const socket = await connect(address, { timeout: 20_000 });
   const answer = await new Promise((resolve, reject) => {
     http.get({ createConnection: () => socket }, resolve).on('error', reject);
   });
   let text = '';
-  for await (const chunk of answer) text += chunk;
+  for await (const chunk of answer.setEncoding('utf8')) text += chunk;
   return Number(/\d+/.exec(text));
 }

@@ -8,10 +8,10 @@ import os from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
-const [proxyName = 'nginx', count = '3'] = process.argv.slice(2);
+const [proxyName = 'nginx', wanted = '3'] = process.argv.slice(2);
 const folder = fs.mkdtempSync(`${os.tmpdir()}/roll-`);
 fs.chmodSync(folder, 0o755); // The proxy's workers are another user's.
-const addresses = Array.from({ length: Number(count) }, (_, index) => `${folder}/app-${index + 1}.sock`);
+const addresses = Array.from({ length: Number(wanted) }, (_, index) => `${folder}/app-${index + 1}.sock`);
 const agent = new http.Agent({ keepAlive: true, maxSockets: 8 });
 
 const servers = new Map();
@@ -22,9 +22,9 @@ const seen = new Map();
 const lost = [];
 try {
   while ((await ask()) === undefined) lost.length = 0; // Until the proxy listens.
-  let rolling = true;
+  const roll = new AbortController();
   const load = Array.from({ length: 8 }, async () => {
-    while (rolling) await ask();
+    while (!roll.signal.aborted) await ask();
   });
   for (const version of ['v2', 'v3']) {
     for (const address of addresses) {
@@ -33,7 +33,7 @@ try {
       if (old.exitCode === null) await once(old, 'exit'); // Its last connection has ended.
     }
   }
-  rolling = false;
+  roll.abort();
   await Promise.all(load);
 } finally {
   agent.destroy();
@@ -57,7 +57,9 @@ function startProxy() {
   const name = proxyName === 'nginx' ? 'nginx.conf' : 'haproxy.cfg';
   const lines = fs.readFileSync(here(name), 'utf8').split('\n');
   // Without the servers that are not there.
-  const config = lines.filter((line) => !/app-\d/.test(line) || addresses.some((path) => line.includes(path.slice(path.lastIndexOf('/')))));
+  const config = lines.filter(
+    (line) => !/app-\d/.test(line) || addresses.some((path) => line.includes(path.slice(path.lastIndexOf('/')))),
+  );
   const file = `${folder}/${name}`;
   fs.writeFileSync(file, config.join('\n').replaceAll('FOLDER', folder).replaceAll('PORT', String(port)));
   const args = proxyName === 'nginx' ? ['-p', folder, '-c', file, '-e', `${folder}/nginx.log`] : ['-db', '-f', file];

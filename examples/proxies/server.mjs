@@ -5,5 +5,7 @@ import { listen } from 'reuseaddr';
 const [address, version] = process.argv.slice(2);
 const server = createServer((request, response) => setTimeout(() => response.end(`${version}\n`), 2));
 await listen(server, address, { mode: 0o666, takeover: true, handover: true });
-process.send?.('serving');
-process.disconnect?.();
+if (process.send) {
+  process.send('serving');
+  process.disconnect();
+}

@@ -4,7 +4,9 @@ import { createServer } from 'node:http';
 import { listen } from 'reuseaddr';
 
 const [address] = process.argv.slice(2);
-const server = createServer((request, response) => response.end(`hello from ${held.lockPath === undefined ? 'systemd' : 'my own'} socket\n`));
+const server = createServer((request, response) =>
+  response.end(`hello from ${held.lockPath === undefined ? 'systemd' : 'my own'} socket\n`),
+);
 const held = await listen(server, address, { mode: 0o660 });
 // Type=notify: units that come after this one are started now. sd_notify(3)
 if (process.env.NOTIFY_SOCKET) execFile('systemd-notify', ['--ready', '--status=serving']);

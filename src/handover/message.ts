@@ -50,7 +50,11 @@ export type Received =
 /** Waits for a message. `ETIMEDOUT` after `timeoutMs`. */
 export function* receive(fd: number, timeoutMs: number): Operation<Received> {
   const ready = yield* sys.poll(fd, timeoutMs);
-  return ready === 0 ? yield* receiveNow(fd) : ready;
+  if (ready === 0) return yield* receiveNow(fd);
+  if (ready === 'ETIMEDOUT' || ready === 'ECANCELED') return ready;
+  // There is no thread to wait on (RLIMIT_NPROC, pids.max), maybe for good. What has come already can be read all the same.
+  const received = yield* receiveNow(fd);
+  return received === 'EAGAIN' ? ready : received;
 }
 
 /** Reads a message without waiting: `EAGAIN` where there is none. */

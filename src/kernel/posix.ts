@@ -147,8 +147,8 @@ export const kernel: Kernel = {
   listen: (fd, backlog) => done(addon().listen(fd, backlog)),
   probe: (name) => done(addon().probe(name)),
   sock_diag(fd) {
-    const file = addon().unixFile(fd);
-    return file < 0 ? diagnose(fd) : identityOf(file);
+    const opened = addon().unixFile(fd);
+    return opened < 0 ? diagnose(fd) : identityOf(opened);
   },
   connect(name) {
     const fd = addon().socket();

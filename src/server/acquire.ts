@@ -43,8 +43,8 @@ export function acquireNow(request: Request): Hold {
 }
 
 /** Somebody has the address, so that it may be free later. */
-export function isInUse({ refused }: Refusal): boolean {
-  return refused === 'held' || refused === 'starting' || refused === 'stray';
+export function isInUse({ refused: why }: Refusal): boolean {
+  return why === 'held' || why === 'starting' || why === 'stray';
 }
 
 /** The error for a request that was refused, with whatever can be found out about who has the address. */

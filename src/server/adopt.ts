@@ -104,9 +104,13 @@ export function wrapClose(handle: Handle, around: (closeHandle: () => void) => v
 /** Bun closes its listening socket by itself, in the server's `close`, and does not know the address of a descriptor. */
 function handleOf(server: Server & InternalServer): Handle {
   const { _handle: handle, _pipeName: address } = server;
-  if (handle !== null && typeof (handle.close as unknown) === 'function') return handle;
-  Object.defineProperty(server, 'address', { value: () => (server.listening ? address : null), configurable: true, writable: true });
-  return server as unknown as Handle;
+  if (handle !== null && typeof (handle as Partial<Handle>).close === 'function') return handle;
+  Object.defineProperty(server, 'address', {
+    value: () => (server.listening ? address : null),
+    configurable: true,
+    writable: true,
+  });
+  return server;
 }
 
 /** The backlog must be given by its position: in an options object beside `fd` Node ignores it, and listen(2)s again with 511. */

@@ -67,12 +67,12 @@ async function makeRoomAndListen(server: Server, hold: Hold, { text, terms }: Re
   if (held.place.long) throw unsupported(text, 'a path of this length');
   run(kernel, removeSocketFile(held.place, held));
   kernel.close(held.listenFd);
-  const umask = terms.mode === undefined ? process.umask() : process.umask(0o777 & ~terms.mode);
+  const umask = terms.mode === undefined ? undefined : process.umask(0o777 & ~terms.mode);
   let listening: Promise<void>;
   try {
     listening = listenOnPath(server, held.place.path);
   } finally {
-    process.umask(umask);
+    if (umask !== undefined) process.umask(umask);
   }
   await listening;
   if (terms.uid !== undefined || terms.gid !== undefined) {

@@ -95,7 +95,7 @@ export class Claim extends EventEmitter<ClaimEvents> {
     const before = this.#displacement;
     this.#displacement = displacement(this.#hold.held);
     if (this.#displacement !== undefined && this.#displacement !== before) this.emit('displaced', this.#displacement);
-    if (this.#displacement === 'socket' && !this.#hold.released) this.#rebind?.();
+    if (this.#displacement === 'socket') this.#rebind?.();
   }
 
   /**

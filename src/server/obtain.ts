@@ -1,15 +1,15 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { locate } from '../claim/locate.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
-import { HandoverSocket } from '../handover/socket.js';
 import { run, runAsync } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { waitingKernel } from '../kernel/wait.js';
 import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
 import { acquireRequest, inherit, isInUse, pauses, refused } from './acquire.js';
+import { holdFor, start } from './begin.js';
 import { Hold, type Held } from './hold.js';
-import { start, takeOver } from './takeover.js';
+import { takeOver } from './takeover.js';
 
 /**
  * Makes the claim in the ways that the caller asked for: at once; if somebody has the address by hand-over; if that fails too, by
@@ -36,23 +36,6 @@ export async function obtain(request: Request, acceptor: Acceptor): Promise<Hold
     request.signal?.throwIfAborted();
   }
   throw refused(request, refusal);
-}
-
-/**
- * The hold of a claim that was just made, with the hand-over socket where that was asked for. It comes before the acceptor, so that
- * nobody can find the address held by us, and that socket not there.
- */
-export function holdFor(request: Request, held: Held): Hold | Refusal {
-  const hold = new Hold(held);
-  if (!request.handover) return hold;
-  const { address } = request;
-  const socket = HandoverSocket.bind(held, address.kind === 'abstract' ? address.name : undefined);
-  if (isRefusal(socket)) {
-    hold.surrender();
-    return socket;
-  }
-  hold.handover = socket;
-  return hold;
 }
 
 /**

@@ -13,8 +13,8 @@ import type { Hold } from './hold.js';
  * Connections that were not accepted yet are lost with the old socket, and clients see them reset.
  */
 export function rebind({ terms }: Request, hold: Hold, acceptor: Acceptor): void {
-  // A newcomer that has a share of the old socket would be left with that.
-  if (hold.place === undefined || hold.handover?.offering === true) return;
+  // A newcomer that has a share of the old socket would be left with that. A listener of `displaced` may have released.
+  if (hold.released || hold.place === undefined || hold.handover?.offering === true) return;
   const bound = run(kernel, bindUnderLock(hold.place, terms));
   if (isRefusal(bound)) return;
   acceptor.takeBack();

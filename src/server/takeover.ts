@@ -10,8 +10,8 @@ import { waitingKernel } from '../kernel/wait.js';
 import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
 import { acquireRequest, isInUse, pauses } from './acquire.js';
+import { holdFor, start } from './begin.js';
 import { Hold, inodeOf, type Held } from './hold.js';
-import { holdFor } from './obtain.js';
 
 /** For so long a holder that listens may still be about to bind its hand-over socket, in milliseconds. */
 const unservedMs = 50;
@@ -53,17 +53,6 @@ export async function takeOver(
   return refusal;
 }
 
-/** Has the acceptor accept on a claim that we hold alone. */
-export async function start(hold: Hold, acceptor: Acceptor): Promise<Hold> {
-  try {
-    await acceptor.start(hold.listenFd);
-    return hold;
-  } catch (error) {
-    hold.surrender();
-    throw error;
-  }
-}
-
 function targetOf({ address }: Request): Target | Refusal {
   if (address.kind === 'abstract') return { abstract: address.name };
   if (address.kind === 'pipe') throw new Error('A Windows pipe is not claimed.');
@@ -81,8 +70,8 @@ async function ask(
   timeoutMs: number,
 ): Promise<Offered | NotReceived | Refusal> {
   const failures: unknown[] = [];
-  const kernel = acceptingKernel(signal, acceptor, (error) => failures.push(error));
-  const outcome = await runAsync(kernel, requestHandover(target, terms, timeoutMs));
+  const accepting = acceptingKernel(signal, acceptor, (error) => failures.push(error));
+  const outcome = await runAsync(accepting, requestHandover(target, terms, timeoutMs));
   if (failures.length > 0) throw failures[0];
   return outcome;
 }

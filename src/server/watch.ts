@@ -73,7 +73,7 @@ class WatchedDirectory {
   }
 
   #look(): void {
-    for (const look of [...this.lookers]) look();
+    for (const look of this.lookers) look();
   }
 
   close(): void {

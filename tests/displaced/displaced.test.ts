@@ -209,5 +209,8 @@ test('displaced without rebind → a take-over is refused, as what is there is n
 });
 
 test("onDisplaced: 'rebind' with claim() → EINVAL: there is no server to listen again", async (t) => {
-  await assert.rejects(claim(`${temporaryDirectory(t)}/app.sock`, { onDisplaced: 'rebind' }), { code: 'EINVAL', reason: 'bad-option' });
+  await assert.rejects(claim(`${temporaryDirectory(t)}/app.sock`, { onDisplaced: 'rebind' }), {
+    code: 'EINVAL',
+    reason: 'bad-option',
+  });
 });

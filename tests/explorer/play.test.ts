@@ -39,15 +39,18 @@ test('a start of reuseaddr meets a holder → it is refused as held, and the hol
   run(play, 1);
   assert.equal(play.told.at(-1)!.event, 'is refused: held (EADDRINUSE)');
   assert.equal(clientView(play.moment(play.length)).reaches, 0);
-  assert.deepEqual(
-    files(play.moment(play.length)).find(({ name }) => name === '/run/app.sock.lock')?.lockedBy,
-    [0],
-  );
+  assert.deepEqual(files(play.moment(play.length)).find(({ name }) => name === '/run/app.sock.lock')?.lockedBy, [0]);
   assert.equal(play.make({ process: 0, crash: true }), true);
   assert.equal(play.told.at(-1)!.event, 'dies');
   run(play, 1);
   assert.equal(clientView(play.moment(play.length)).reaches, 1);
   assert.equal(play.broken(play.length).size, 0);
+});
+
+test('a server of plain Node dies → the page says in words what a fresh start would come to', () => {
+  const play = new Play({ ...two, scheme: 'unlink-at-exit', stale: false });
+  for (const move of parseSchedule(play.scenario, 'A4 !A')) assert.ok(play.make(move));
+  assert.deepEqual(play.broken(play.length).get('G3'), { what: 'a fresh start is refused: stray (EADDRINUSE)', at: 3 });
 });
 
 test('moves are cut off → the state before them is back, and other moves can be made', () => {

@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { listen } from 'reuseaddr';
+import { listen } from '#dist/index.js';
 import { hear } from '#dist/handover/offer.js';
 import { format, parse } from '#dist/handover/message.js';
 import { kernel } from '#dist/kernel/posix.js';
@@ -31,8 +31,8 @@ const breaches: Readonly<Record<string, (fd: number) => void>> = {
   'no end of line': (fd) => say(fd, 'reuseaddr 1 request'),
   'an unknown version': (fd) => say(fd, 'reuseaddr 2 request\n'),
   'another message': (fd) => say(fd, 'reuseaddr 1 ready\n'),
-  'garbage': (fd) => say(fd, '\u0000\u0007\u001b[2J\u00ff'.repeat(20)),
-  'huge': (fd) => say(fd, 'x'.repeat(4096)),
+  garbage: (fd) => say(fd, '\u0000\u0007\u001b[2J\u00ff'.repeat(20)),
+  huge: (fd) => say(fd, 'x'.repeat(4096)),
   'descriptors with the request': (fd) => say(fd, 'reuseaddr 1 request\n', [fd, fd]),
   'too many descriptors': (fd) => say(fd, 'reuseaddr 1 request\n', [fd, fd, fd, fd, fd, fd]),
   'asks and goes': (fd) => say(fd, 'reuseaddr 1 request\n'),
@@ -44,96 +44,114 @@ function say(fd: number, text: string, fds: readonly number[] = []): void {
   kernel.close(fd);
 }
 
-test('1,000 broken requests → the holder serves on with the same number of open descriptors, and hands over after that', onLinux, async (t) => {
-  const address = `${temporaryDirectory(t)}/app.sock`;
-  const held = await listen(greeter('first'), address, { handover: true });
-  const before = openDescriptors();
-  const kinds = Object.values(breaches);
-  for (let count = 0; count < 1000; count++) {
-    const fd = kernel.connect(`${address}.handover`);
-    if (typeof fd === 'string') assert.equal(fd, 'EAGAIN');
-    else kinds[count % kinds.length]!(fd);
-    if (count % 20 === 0) await setImmediate();
-  }
-  await until(() => openDescriptors() <= before);
-  assert.equal(await greeting(address), 'first');
-  const left = once(held, 'handover');
-  const taken = await listen(greeter('second'), address, both);
-  await left;
-  assert.equal(await greeting(address), 'second');
-  await taken.release();
-  t.diagnostic(`1000 requests of ${kinds.length} kinds`);
-});
+test(
+  '1,000 broken requests → the holder serves on with the same number of open descriptors, and hands over after that',
+  onLinux,
+  async (t) => {
+    const address = `${temporaryDirectory(t)}/app.sock`;
+    const held = await listen(greeter('first'), address, { handover: true });
+    const before = openDescriptors();
+    const kinds = Object.values(breaches);
+    for (let count = 0; count < 1000; count++) {
+      const fd = kernel.connect(`${address}.handover`);
+      if (typeof fd === 'string') assert.equal(fd, 'EAGAIN');
+      else kinds[count % kinds.length]!(fd);
+      if (count % 20 === 0) await setImmediate();
+    }
+    await until(() => openDescriptors() <= before);
+    assert.equal(await greeting(address), 'first');
+    const left = once(held, 'handover');
+    const taken = await listen(greeter('second'), address, both);
+    await left;
+    assert.equal(await greeting(address), 'second');
+    await taken.release();
+    t.diagnostic(`1000 requests of ${kinds.length} kinds`);
+  },
+);
 
-test('peers answer an offer with something else than ready, send descriptors, or go → the offer is taken back, and nothing is left open', onLinux, async (t) => {
-  const address = `${temporaryDirectory(t)}/app.sock`;
-  const held = await listen(greeter('first'), address, { handover: true });
-  const before = openDescriptors();
-  const answers: ((fd: number) => void)[] = [
-    () => undefined,
-    (fd) => kernel.sendmsg(fd, 'rubbish\n', []),
-    (fd) => kernel.sendmsg(fd, 'reuseaddr 1 request\n', []),
-    (fd) => kernel.sendmsg(fd, 'reuseaddr 1 done\n', [fd, fd, fd]),
-    (fd) => kernel.sendmsg(fd, 'reuseaddr 1 ready\n', [fd, fd, fd, fd]),
-    (fd) => kernel.sendmsg(fd, 'x'.repeat(4096), []),
-    (fd) => kernel.sendmsg(fd, 'reuseaddr 1 ready\nreuseaddr 1 ready\n', []),
-  ];
-  for (const answer of answers) {
+test(
+  'peers answer an offer with something else than ready, send descriptors, or go → the offer is taken back, and nothing is left open',
+  onLinux,
+  async (t) => {
+    const address = `${temporaryDirectory(t)}/app.sock`;
+    const held = await listen(greeter('first'), address, { handover: true });
+    const before = openDescriptors();
+    const answers: ((fd: number) => void)[] = [
+      () => undefined,
+      (fd) => kernel.sendmsg(fd, 'rubbish\n', []),
+      (fd) => kernel.sendmsg(fd, 'reuseaddr 1 request\n', []),
+      (fd) => kernel.sendmsg(fd, 'reuseaddr 1 done\n', [fd, fd, fd]),
+      (fd) => kernel.sendmsg(fd, 'reuseaddr 1 ready\n', [fd, fd, fd, fd]),
+      (fd) => kernel.sendmsg(fd, 'x'.repeat(4096), []),
+      (fd) => kernel.sendmsg(fd, 'reuseaddr 1 ready\nreuseaddr 1 ready\n', []),
+    ];
+    for (const answer of answers) {
+      const fd = kernel.connect(`${address}.handover`) as number;
+      kernel.sendmsg(fd, format({ kind: 'request' }), []);
+      assert.equal(await waitingKernel().poll(fd, Infinity), 0);
+      const offer = kernel.recvmsg(fd, 128, 3);
+      if (typeof offer === 'string') assert.fail(offer);
+      assert.equal(parse(offer.text.trimEnd())?.kind, 'offer');
+      for (const each of offer.fds) kernel.close(each);
+      answer(fd);
+      if (answer !== answers[0]) {
+        assert.equal(await waitingKernel().poll(fd, Infinity), 0);
+        assert.deepEqual(kernel.recvmsg(fd, 128, 3), { text: 'reuseaddr 1 abort\n', fds: [] });
+      }
+      kernel.close(fd);
+      await until(() => openDescriptors() <= before);
+    }
+    assert.equal(await greeting(address), 'first');
+    await held.release();
+  },
+);
+
+test(
+  'hundreds of silent peers stay connected → none of them is given anything, and a good newcomer gets the address at once',
+  onLinux,
+  async (t) => {
+    const address = `${temporaryDirectory(t)}/app.sock`;
+    await listen(greeter('first'), address, { handover: true });
+    const silent: number[] = [];
+    for (let count = 0; count < 300; count++) {
+      const fd = kernel.connect(`${address}.handover`);
+      if (typeof fd === 'number') silent.push(fd);
+      await setImmediate();
+    }
+    const taken = await listen(greeter('second'), address, both);
+    assert.equal(await greeting(address), 'second');
+    for (const fd of silent) {
+      const said = kernel.recvmsg(fd, 128, 3);
+      assert.ok(
+        said === 'EAGAIN' || said === 'ECONNRESET' || (typeof said === 'object' && said.text === '' && said.fds.length === 0),
+      );
+      kernel.close(fd);
+    }
+    await taken.release();
+    t.diagnostic(`${silent.length} silent peers`);
+  },
+);
+
+test(
+  'a peer keeps its offer and says nothing → others may not have the address, until it goes; the server goes on',
+  onLinux,
+  async (t) => {
+    const address = `${temporaryDirectory(t)}/app.sock`;
+    await listen(greeter('first'), address, { handover: true });
     const fd = kernel.connect(`${address}.handover`) as number;
     kernel.sendmsg(fd, format({ kind: 'request' }), []);
     assert.equal(await waitingKernel().poll(fd, Infinity), 0);
     const offer = kernel.recvmsg(fd, 128, 3);
     if (typeof offer === 'string') assert.fail(offer);
-    assert.equal(parse(offer.text.trimEnd())?.kind, 'offer');
-    for (const each of offer.fds) kernel.close(each);
-    answer(fd);
-    if (answer !== answers[0]) {
-      assert.equal(await waitingKernel().poll(fd, Infinity), 0);
-      assert.deepEqual(kernel.recvmsg(fd, 128, 3), { text: 'reuseaddr 1 abort\n', fds: [] });
-    }
-    kernel.close(fd);
-    await until(() => openDescriptors() <= before);
-  }
-  assert.equal(await greeting(address), 'first');
-  await held.release();
-});
-
-test('hundreds of silent peers stay connected → none of them is given anything, and a good newcomer gets the address at once', onLinux, async (t) => {
-  const address = `${temporaryDirectory(t)}/app.sock`;
-  await listen(greeter('first'), address, { handover: true });
-  const silent: number[] = [];
-  for (let count = 0; count < 300; count++) {
-    const fd = kernel.connect(`${address}.handover`);
-    if (typeof fd === 'number') silent.push(fd);
-    await setImmediate();
-  }
-  const taken = await listen(greeter('second'), address, both);
-  assert.equal(await greeting(address), 'second');
-  for (const fd of silent) {
-    const said = kernel.recvmsg(fd, 128, 3);
-    assert.ok(said === 'EAGAIN' || said === 'ECONNRESET' || (typeof said === 'object' && said.text === '' && said.fds.length === 0));
-    kernel.close(fd);
-  }
-  await taken.release();
-  t.diagnostic(`${silent.length} silent peers`);
-});
-
-test('a peer keeps its offer and says nothing → others may not have the address, until it goes; the server goes on', onLinux, async (t) => {
-  const address = `${temporaryDirectory(t)}/app.sock`;
-  await listen(greeter('first'), address, { handover: true });
-  const fd = kernel.connect(`${address}.handover`) as number;
-  kernel.sendmsg(fd, format({ kind: 'request' }), []);
-  assert.equal(await waitingKernel().poll(fd, Infinity), 0);
-  const offer = kernel.recvmsg(fd, 128, 3);
-  if (typeof offer === 'string') assert.fail(offer);
-  await assert.rejects(listen(greeter('second'), address, { takeover: 50 }), { code: 'EADDRINUSE', reason: 'held' });
-  assert.equal(await greeting(address), 'first');
-  const taken = listen(greeter('second'), address, { takeover: 60_000 });
-  for (const each of [...offer.fds, fd]) kernel.close(each);
-  const made = await taken;
-  assert.equal(await greeting(address), 'second');
-  await made.release();
-});
+    await assert.rejects(listen(greeter('second'), address, { takeover: 50 }), { code: 'EADDRINUSE', reason: 'held' });
+    assert.equal(await greeting(address), 'first');
+    const taken = listen(greeter('second'), address, { takeover: 60_000 });
+    for (const each of [...offer.fds, fd]) kernel.close(each);
+    const made = await taken;
+    assert.equal(await greeting(address), 'second');
+    await made.release();
+  },
+);
 
 test('another user asks → it may not connect; where it may, it is given nothing', asRoot, async (t) => {
   const address = `${temporaryDirectory(t, 0o755)}/app.sock`;
@@ -149,7 +167,9 @@ test('another user asks → it may not connect; where it may, it is given nothin
       client.on('close', () => console.log(text));`;
     const { execFile } = await import('node:child_process');
     return await new Promise((done) =>
-      execFile(process.execPath, ['-e', script, `${address}.handover`], { ...stranger, cwd: '/' }, (_error, out) => done(out.trim())),
+      execFile(process.execPath, ['-e', script, `${address}.handover`], { ...stranger, cwd: '/' }, (_error, out) =>
+        done(out.trim()),
+      ),
     );
   };
   assert.equal(await asks(), 'EACCES');
@@ -163,17 +183,24 @@ test('another user asks → it may not connect; where it may, it is given nothin
 test('a connection of another user is heard → no, and nothing is read', asRoot, async (t) => {
   const { server } = await connectedPair(t);
   let read = 0;
-  const strange = { ...waitingKernel(), peerCredentials: () => ({ pid: 1, ...stranger }), recvmsg: () => (read++, 'EAGAIN' as const) };
+  const strange = {
+    ...waitingKernel(),
+    peerCredentials: () => ({ pid: 1, ...stranger }),
+    recvmsg: () => (read++, 'EAGAIN' as const),
+  };
   assert.equal(await runAsync(strange, hear(server, 1000)), false);
   assert.equal(await runAsync({ ...strange, peerCredentials: () => 'EINVAL' as const }, hear(server, 1000)), false);
   assert.equal(read, 0);
 });
 
-test('a server of another user is bound where the hand-over socket should be, and offers a lock and sockets → it is not believed', asRoot, async (t) => {
-  const directory = temporaryDirectory(t, 0o1777);
-  const address = `${directory}/app.sock`;
-  const held = await listen(greeter('first'), address);
-  const script = `
+test(
+  'a server of another user is bound where the hand-over socket should be, and offers a lock and sockets → it is not believed',
+  asRoot,
+  async (t) => {
+    const directory = temporaryDirectory(t, 0o1777);
+    const address = `${directory}/app.sock`;
+    const held = await listen(greeter('first'), address);
+    const script = `
     const { kernel } = await import(process.argv[1]);
     const net = await import('node:net');
     const server = net.createServer((c) => {
@@ -181,82 +208,100 @@ test('a server of another user is bound where the hand-over socket should be, an
       kernel.sendmsg(fd, 'reuseaddr 1 offer 1 1\\n', [fd, fd, fd]);
     }).listen(process.argv[2] + '.handover', () => { process.send?.('ready'); });
     `;
-  const { spawn } = await import('node:child_process');
-  const liar = spawn(process.execPath, ['--input-type=module', '-e', script, import.meta.resolve('#dist/kernel/posix.js'), address], {
-    ...stranger,
-    cwd: '/',
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  });
-  t.after(() => liar.kill('SIGKILL'));
-  await once(liar, 'message');
-  fs.chmodSync(`${address}.handover`, 0o777);
-  const before = openDescriptors();
-  await assert.rejects(listen(greeter('second'), address, { takeover: true }), {
-    code: 'EADDRINUSE',
-    reason: 'held',
-    message: /A hand-over is made between processes of one user only/,
-  });
-  assert.equal(openDescriptors(), before);
-  assert.equal(await greeting(address), 'first');
-  await held.release();
-});
-
-test('the hand-over socket of a holder offers what is not the claim → refused, and every descriptor is closed', onLinux, async (t) => {
-  const address = `${temporaryDirectory(t)}/app.sock`;
-  const held = await listen(greeter('first'), address, { handover: true });
-  const another = await listen(greeter('another'), `${address}.another`, { handover: true });
-  const lock = fs.openSync(`${address}.lock`, 'r+');
-  const anotherLock = fs.openSync(`${address}.another.lock`, 'r+');
-  t.after(() => {
-    fs.closeSync(lock);
-    fs.closeSync(anotherLock);
-  });
-  const { dev, ino } = fs.statSync(address, { bigint: true });
-  const genuine = `reuseaddr 1 offer ${dev} ${ino}\n`;
-  const hold = claimOf(address);
-  const offers: readonly (readonly [what: string, text: string, fds: readonly number[]])[] = [
-    ['no descriptors', genuine, []],
-    ['too few', genuine, [hold.listen, hold.handover]],
-    ['too many', genuine, [hold.listen, hold.handover, hold.lock, hold.lock]],
-    ['a lock file that is open, and not locked', genuine, [hold.listen, hold.handover, lock]],
-    ['the lock of another address', genuine, [hold.listen, hold.handover, claimOf(`${address}.another`).lock]],
-    ['a listening socket of another address', genuine, [claimOf(`${address}.another`).listen, hold.handover, hold.lock]],
-    ['a hand-over socket of another address', genuine, [hold.listen, claimOf(`${address}.another`).handover, hold.lock]],
-    ['another inode', `reuseaddr 1 offer ${dev} ${ino + 1n}\n`, [hold.listen, hold.handover, hold.lock]],
-    ['another version', `reuseaddr 2 offer ${dev} ${ino}\n`, [hold.listen, hold.handover, hold.lock]],
-    ['no numbers', `reuseaddr 1 offer x y\n`, [hold.listen, hold.handover, hold.lock]],
-  ];
-  for (const [what, text, fds] of offers) {
-    // Whoever answers at the socket: bound there is the holder's own, so that it is found where it should be.
-    const { connect } = kernel;
-    const connection = await connectedPair(t);
-    kernel.connect = () => {
-      kernel.connect = connect;
-      kernel.sendmsg(connection.server, text, fds);
-      return connection.client;
-    };
+    const { spawn } = await import('node:child_process');
+    const liar = spawn(
+      process.execPath,
+      ['--input-type=module', '-e', script, import.meta.resolve('#dist/kernel/posix.js'), address],
+      {
+        ...stranger,
+        cwd: '/',
+        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      },
+    );
+    t.after(() => liar.kill('SIGKILL'));
+    await once(liar, 'message');
+    fs.chmodSync(`${address}.handover`, 0o777);
     const before = openDescriptors();
-    await assert.rejects(listen(greeter('second'), address, { takeover: true }), { code: 'EADDRINUSE', message: /bad-offer/ }, what);
-    assert.equal(openDescriptors(), before - 1, what);
-    connection.clientClosed();
-    assert.equal(await greeting(address), 'first', what);
-  }
-  await held.release();
-  await another.release();
-  t.diagnostic(`${offers.length} offers`);
-});
+    await assert.rejects(listen(greeter('second'), address, { takeover: true }), {
+      code: 'EADDRINUSE',
+      reason: 'held',
+      message: /A hand-over is made between processes of one user only/,
+    });
+    assert.equal(openDescriptors(), before);
+    assert.equal(await greeting(address), 'first');
+    await held.release();
+  },
+);
+
+test(
+  'the hand-over socket of a holder offers what is not the claim → refused, and every descriptor is closed',
+  onLinux,
+  async (t) => {
+    const address = `${temporaryDirectory(t)}/app.sock`;
+    const held = await listen(greeter('first'), address, { handover: true });
+    const another = await listen(greeter('another'), `${address}.another`, { handover: true });
+    const lock = fs.openSync(`${address}.lock`, 'r+');
+    const anotherLock = fs.openSync(`${address}.another.lock`, 'r+');
+    t.after(() => {
+      fs.closeSync(lock);
+      fs.closeSync(anotherLock);
+    });
+    const { dev, ino } = fs.statSync(address, { bigint: true });
+    const genuine = `reuseaddr 1 offer ${dev} ${ino}\n`;
+    const hold = claimOf(address);
+    const offers: readonly (readonly [what: string, text: string, fds: readonly number[]])[] = [
+      ['no descriptors', genuine, []],
+      ['too few', genuine, [hold.listen, hold.handover]],
+      ['too many', genuine, [hold.listen, hold.handover, hold.lock, hold.lock]],
+      ['a lock file that is open, and not locked', genuine, [hold.listen, hold.handover, lock]],
+      ['the lock of another address', genuine, [hold.listen, hold.handover, claimOf(`${address}.another`).lock]],
+      ['a listening socket of another address', genuine, [claimOf(`${address}.another`).listen, hold.handover, hold.lock]],
+      ['a hand-over socket of another address', genuine, [hold.listen, claimOf(`${address}.another`).handover, hold.lock]],
+      ['another inode', `reuseaddr 1 offer ${dev} ${ino + 1n}\n`, [hold.listen, hold.handover, hold.lock]],
+      ['another version', `reuseaddr 2 offer ${dev} ${ino}\n`, [hold.listen, hold.handover, hold.lock]],
+      ['no numbers', `reuseaddr 1 offer x y\n`, [hold.listen, hold.handover, hold.lock]],
+    ];
+    for (const [what, text, fds] of offers) {
+      // Whoever answers at the socket: bound there is the holder's own, so that it is found where it should be.
+      const { connect } = kernel;
+      const connection = await connectedPair(t);
+      kernel.connect = () => {
+        kernel.connect = connect;
+        kernel.sendmsg(connection.server, text, fds);
+        return connection.client;
+      };
+      const before = openDescriptors();
+      await assert.rejects(
+        listen(greeter('second'), address, { takeover: true }),
+        { code: 'EADDRINUSE', message: /bad-offer/ },
+        what,
+      );
+      assert.equal(openDescriptors(), before - 1, what);
+      connection.clientClosed();
+      assert.equal(await greeting(address), 'first', what);
+    }
+    await held.release();
+    await another.release();
+    t.diagnostic(`${offers.length} offers`);
+  },
+);
 
 /** The descriptors of a claim that this process has. */
 function claimOf(address: string): { lock: number; listen: number; handover: number } {
   const table = fs.readFileSync('/proc/net/unix', 'utf8');
   const inode = (path: string): string => new RegExp(`01 +(\\d+) ${path.replaceAll('.', '\\.')}$`, 'm').exec(table)![1]!;
-  const open = new Map(fs.readdirSync('/proc/self/fd').flatMap((fd) => {
-    try {
-      return [[fs.readlinkSync(`/proc/self/fd/${fd}`), Number(fd)] as const];
-    } catch {
-      return [];
-    }
-  }).reverse());
+  const open = new Map(
+    fs
+      .readdirSync('/proc/self/fd')
+      .flatMap((fd) => {
+        try {
+          return [[fs.readlinkSync(`/proc/self/fd/${fd}`), Number(fd)] as const];
+        } catch {
+          return [];
+        }
+      })
+      .reverse(),
+  );
   return {
     lock: open.get(`${address}.lock`)!,
     listen: open.get(`socket:[${inode(address)}]`)!,

@@ -32,7 +32,10 @@ interface Passed {
 }
 
 /** Runs the program as a supervisor does that follows sd_listen_fds(3): the shell makes way for it, so the pid stays. */
-async function child(address: string, { fds = [], variables = {}, options = {}, how = 'listen', reach }: Passed): Promise<Report> {
+async function child(
+  address: string,
+  { fds = [], variables = {}, options = {}, how = 'listen', reach }: Passed,
+): Promise<Report> {
   const set = Object.entries(variables).map(([name, value]) => `${name}=${value}; export ${name};`);
   const args = ['-c', `${set.join(' ')} exec "$@"`, 'sh', process.execPath, fixtureBeside(import.meta.url, 'child.mjs')];
   const env = { ...process.env, ...(reach === undefined ? {} : { REACH: reach }) };
@@ -55,19 +58,32 @@ function assertUsed(report: Report, fd = 3): void {
   const { fd: used, lockPath, answered, closeOnExec, nonBlocking, second, variables, childs } = report;
   assert.deepEqual(
     { used, lockPath, answered, closeOnExec, nonBlocking, second, variables, childs },
-    { used: fd, lockPath: undefined, answered: true, closeOnExec: true, nonBlocking: true, second: 'EADDRINUSE held', variables: [], childs: '0' },
+    {
+      used: fd,
+      lockPath: undefined,
+      answered: true,
+      closeOnExec: true,
+      nonBlocking: true,
+      second: 'EADDRINUSE held',
+      variables: [],
+      childs: '0',
+    },
     JSON.stringify(report),
   );
 }
 
-test('a socket that is bound to the path is inherited → it is used, no lock is taken, the variables are gone, a release leaves the file', onLinux, async (t) => {
-  const address = `${temporaryDirectory(t)}/app.sock`;
-  const { fd } = await holding(t, address);
-  const inode = inodeAt(address);
-  assertUsed(await child(address, { fds: [fd], variables: ours }));
-  assertUsed(await child(address, { fds: [fd], variables: { LISTEN_PID: '$$', LISTEN_FDS: '1' } }));
-  assert.equal(inodeAt(address), inode);
-});
+test(
+  'a socket that is bound to the path is inherited → it is used, no lock is taken, the variables are gone, a release leaves the file',
+  onLinux,
+  async (t) => {
+    const address = `${temporaryDirectory(t)}/app.sock`;
+    const { fd } = await holding(t, address);
+    const inode = inodeAt(address);
+    assertUsed(await child(address, { fds: [fd], variables: ours }));
+    assertUsed(await child(address, { fds: [fd], variables: { LISTEN_PID: '$$', LISTEN_FDS: '1' } }));
+    assert.equal(inodeAt(address), inode);
+  },
+);
 
 test('the same by claim() → claim.fd is the inherited socket', onLinux, async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
@@ -91,18 +107,25 @@ test('a long path, a directory that is a symlink, an abstract name → the inher
   assert.ok(nodePath.startsWith('\0'));
 });
 
-test('several are inherited, files and other sockets among them → the one that is bound to the address is used', onLinux, async (t) => {
-  const directory = temporaryDirectory(t);
-  const [other, held] = [await holding(t, `${directory}/other.sock`), await holding(t, `${directory}/app.sock`)];
-  const file = fs.openSync(`${directory}/file`, 'w');
-  const unbound = kernel.socket() as number;
-  t.after(() => {
-    fs.closeSync(file);
-    kernel.close(unbound);
-  });
-  const fds = [file, unbound, other.fd, held.fd];
-  assertUsed(await child(`${directory}/app.sock`, { fds, variables: { ...ours, LISTEN_FDS: '4', LISTEN_FDNAMES: 'a:b:c:d' } }), 6);
-});
+test(
+  'several are inherited, files and other sockets among them → the one that is bound to the address is used',
+  onLinux,
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    const [other, held] = [await holding(t, `${directory}/other.sock`), await holding(t, `${directory}/app.sock`)];
+    const file = fs.openSync(`${directory}/file`, 'w');
+    const unbound = kernel.socket() as number;
+    t.after(() => {
+      fs.closeSync(file);
+      kernel.close(unbound);
+    });
+    const fds = [file, unbound, other.fd, held.fd];
+    assertUsed(
+      await child(`${directory}/app.sock`, { fds, variables: { ...ours, LISTEN_FDS: '4', LISTEN_FDNAMES: 'a:b:c:d' } }),
+      6,
+    );
+  },
+);
 
 test('handover under an inherited socket → quietly not served: whoever passed it has the claim', onLinux, async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
@@ -112,49 +135,64 @@ test('handover under an inherited socket → quietly not served: whoever passed 
   assert.equal(report.handover, false);
 });
 
-test('LISTEN_PID is another process, or missing; LISTEN_FDS is garbage or huge → nothing is inherited, the variables stay, and the address is refused as held', onLinux, async (t) => {
-  const address = `${temporaryDirectory(t)}/app.sock`;
-  const { fd } = await holding(t, address);
-  const wrong: readonly Record<string, string>[] = [
-    { LISTEN_PID: '1', LISTEN_FDS: '1' },
-    { LISTEN_FDS: '1' },
-    { LISTEN_PID: "''", LISTEN_FDS: '1' },
-    { LISTEN_PID: '0$$', LISTEN_FDS: '1' },
-    { LISTEN_PID: '$$' },
-    { LISTEN_PID: '$$', LISTEN_FDS: '-1' },
-    { LISTEN_PID: '$$', LISTEN_FDS: '1x' },
-    { LISTEN_PID: '$$', LISTEN_FDS: '1e3' },
-    { LISTEN_PID: '$$', LISTEN_FDS: '1025' },
-    { LISTEN_PID: '$$', LISTEN_FDS: '99999999999999999999' },
-    { LISTEN_PID: '$$', LISTEN_FDS: "''" },
-  ];
-  for (const variables of wrong) {
-    const report = await child(address, { fds: [fd], variables });
-    assert.deepEqual([report.error, report.variables.length], ['held', Object.keys(variables).length], JSON.stringify(variables));
-  }
-  t.diagnostic(`${wrong.length} environments`);
-});
+test(
+  'LISTEN_PID is another process, or missing; LISTEN_FDS is garbage or huge → nothing is inherited, the variables stay, and the address is refused as held',
+  onLinux,
+  async (t) => {
+    const address = `${temporaryDirectory(t)}/app.sock`;
+    const { fd } = await holding(t, address);
+    const wrong: readonly Record<string, string>[] = [
+      { LISTEN_PID: '1', LISTEN_FDS: '1' },
+      { LISTEN_FDS: '1' },
+      { LISTEN_PID: "''", LISTEN_FDS: '1' },
+      { LISTEN_PID: '0$$', LISTEN_FDS: '1' },
+      { LISTEN_PID: '$$' },
+      { LISTEN_PID: '$$', LISTEN_FDS: '-1' },
+      { LISTEN_PID: '$$', LISTEN_FDS: '1x' },
+      { LISTEN_PID: '$$', LISTEN_FDS: '1e3' },
+      { LISTEN_PID: '$$', LISTEN_FDS: '1025' },
+      { LISTEN_PID: '$$', LISTEN_FDS: '99999999999999999999' },
+      { LISTEN_PID: '$$', LISTEN_FDS: "''" },
+    ];
+    for (const variables of wrong) {
+      const report = await child(address, { fds: [fd], variables });
+      assert.deepEqual(
+        [report.error, report.variables.length],
+        ['held', Object.keys(variables).length],
+        JSON.stringify(variables),
+      );
+    }
+    t.diagnostic(`${wrong.length} environments`);
+  },
+);
 
-test('what is inherited is no listening Unix socket, or there are fewer than LISTEN_FDS says → an ordinary claim', onLinux, async (t) => {
-  const directory = temporaryDirectory(t);
-  const file = fs.openSync(`${directory}/file`, 'w');
-  const bound = kernel.socket() as number;
-  assert.equal(kernel.bind(bound, `${directory}/bound.sock`), 0);
-  t.after(() => {
-    fs.closeSync(file);
-    kernel.close(bound);
-  });
-  for (const [address, fds, count] of [
-    [`${directory}/app.sock`, [file], '1'],
-    [`${directory}/app.sock`, [file, bound], '1024'],
-    [`${directory}/app.sock`, [], '3'],
-  ] as const) {
-    const report = await child(address, { fds, variables: { LISTEN_PID: '$$', LISTEN_FDS: count } });
-    assert.deepEqual([report.lockPath, report.answered, report.variables.length, report.error], [`${address}.lock`, true, 0, undefined]);
-  }
-  // Bound to the address, and not listening: not what sd_listen_fds(3) passes.
-  assert.equal((await child(`${directory}/bound.sock`, { fds: [bound], variables: ours })).error, 'stray');
-});
+test(
+  'what is inherited is no listening Unix socket, or there are fewer than LISTEN_FDS says → an ordinary claim',
+  onLinux,
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    const file = fs.openSync(`${directory}/file`, 'w');
+    const bound = kernel.socket() as number;
+    assert.equal(kernel.bind(bound, `${directory}/bound.sock`), 0);
+    t.after(() => {
+      fs.closeSync(file);
+      kernel.close(bound);
+    });
+    for (const [address, fds, count] of [
+      [`${directory}/app.sock`, [file], '1'],
+      [`${directory}/app.sock`, [file, bound], '1024'],
+      [`${directory}/app.sock`, [], '3'],
+    ] as const) {
+      const report = await child(address, { fds, variables: { LISTEN_PID: '$$', LISTEN_FDS: count } });
+      assert.deepEqual(
+        [report.lockPath, report.answered, report.variables.length, report.error],
+        [`${address}.lock`, true, 0, undefined],
+      );
+    }
+    // Bound to the address, and not listening: not what sd_listen_fds(3) passes.
+    assert.equal((await child(`${directory}/bound.sock`, { fds: [bound], variables: ours })).error, 'stray');
+  },
+);
 
 test('an inherited socket is bound to another address → an ordinary claim for this one', onLinux, async (t) => {
   const directory = temporaryDirectory(t);
@@ -163,10 +201,14 @@ test('an inherited socket is bound to another address → an ordinary claim for 
   assert.deepEqual([report.lockPath, report.answered], [`${directory}/app.sock.lock`, true]);
 });
 
-test('the file was removed and another has its place → the inherited socket is not taken for it by its name', onLinux, async (t) => {
-  const address = `${temporaryDirectory(t)}/app.sock`;
-  const { fd } = await holding(t, address);
-  fs.rmSync(address);
-  const report = await child(address, { fds: [fd], variables: ours });
-  assert.equal(report.error, 'starting');
-});
+test(
+  'the file was removed and another has its place → the inherited socket is not taken for it by its name',
+  onLinux,
+  async (t) => {
+    const address = `${temporaryDirectory(t)}/app.sock`;
+    const { fd } = await holding(t, address);
+    fs.rmSync(address);
+    const report = await child(address, { fds: [fd], variables: ours });
+    assert.equal(report.error, 'starting');
+  },
+);

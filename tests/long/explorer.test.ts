@@ -168,13 +168,15 @@ test('a link is broken, or its schedule cannot be played → the page says so', 
 
 test('keys alone → a process steps and crashes, the steps go back and on, and the focus can be seen', { skip }, async () => {
   await withPage(pageUrl, {}, async (page) => {
-    await page.keyboard.press('a');
-    await page.keyboard.press('a');
-    await page.keyboard.press('Shift+A');
-    assert.equal(await page.locator('#count').innerText(), '3 of 3');
+    for (const key of ['a', 'a', 'Shift+A', 'b']) await page.keyboard.press(key);
+    const busy = 'halfway through bind(2) nobody dies, and the directory is busy';
+    assert.equal(await page.locator('#count').innerText(), '2 of 2', busy);
+    for (const key of ['a', 'Shift+A', 'b']) await page.keyboard.press(key);
+    assert.equal(await page.locator('#count').innerText(), '5 of 5');
     await page.keyboard.press('ArrowLeft');
+    assert.equal(await page.locator('#count').innerText(), '4 of 5');
     await page.keyboard.press('Home');
-    assert.equal(await page.locator('#count').innerText(), '0 of 3');
+    assert.equal(await page.locator('#count').innerText(), '0 of 5');
     await page.keyboard.press('End');
     await page.keyboard.press('Space');
     await page.getByRole('button', { name: 'Pause' }).waitFor();

@@ -68,7 +68,14 @@ for (const { name, mount, needs } of fileSystems) {
     const node = [process.execPath, '--test', '--test-reporter=tap', ...suites];
     const ran = spawnSync('unshare', ['-m', 'sh', '-c', script, 'sh', work, repository, ...node], { encoding: 'utf8' });
     const count = (what: string): number => Number(new RegExp(`^# ${what} (\\d+)$`, 'm').exec(ran.stdout)?.[1] ?? -1);
-    assert.equal(ran.status, 0, `${ran.stdout.split('\n').filter((line) => !/^ *ok /.test(line)).join('\n')}\n${ran.stderr}`);
+    assert.equal(
+      ran.status,
+      0,
+      `${ran.stdout
+        .split('\n')
+        .filter((line) => !/^ *ok /.test(line))
+        .join('\n')}\n${ran.stderr}`,
+    );
     t.diagnostic(`${name}: ${count('pass')} tests passed, ${count('skipped')} skipped`);
     assert.ok(count('pass') > 50);
   });

@@ -50,10 +50,14 @@ async function assertNothingGrows(t: TestContext, count: number, round: () => Pr
   assert.ok(grown < heapBytesMax, `the heap has grown by ${grown} bytes`);
 }
 
-test(`${rounds.claim} claims and releases in one process → descriptors, threads, listeners and heap are where they were`, onLinux, async (t) => {
-  const address = `${temporaryDirectory(t)}/app.sock`;
-  await assertNothingGrows(t, rounds.claim, async () => (await claim(address)).release());
-});
+test(
+  `${rounds.claim} claims and releases in one process → descriptors, threads, listeners and heap are where they were`,
+  onLinux,
+  async (t) => {
+    const address = `${temporaryDirectory(t)}/app.sock`;
+    await assertNothingGrows(t, rounds.claim, async () => (await claim(address)).release());
+  },
+);
 
 test(`${rounds.claim / 2} refused claims, and waits that time out → nothing is left of them`, onLinux, async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
@@ -65,15 +69,19 @@ test(`${rounds.claim / 2} refused claims, and waits that time out → nothing is
   await holder.release();
 });
 
-test(`${rounds.handover} hand-overs in one process → descriptors, threads, listeners and heap are where they were`, onLinux, async (t) => {
-  const address = `${temporaryDirectory(t)}/app.sock`;
-  let current: Claim = await listen(net.createServer(), address, { handover: true });
-  await assertNothingGrows(t, rounds.handover, async () => {
-    const old = current;
-    const left = new Promise<void>((resolve) => old.once('handover', () => resolve()));
-    current = await listen(net.createServer(), address, { handover: true, takeover: true });
-    await left;
-  });
-  await current.release();
-  assert.deepEqual(fs.readdirSync(address.slice(0, address.lastIndexOf('/'))), ['app.sock.lock']);
-});
+test(
+  `${rounds.handover} hand-overs in one process → descriptors, threads, listeners and heap are where they were`,
+  onLinux,
+  async (t) => {
+    const address = `${temporaryDirectory(t)}/app.sock`;
+    let current: Claim = await listen(net.createServer(), address, { handover: true });
+    await assertNothingGrows(t, rounds.handover, async () => {
+      const old = current;
+      const left = new Promise<void>((resolve) => old.once('handover', () => resolve()));
+      current = await listen(net.createServer(), address, { handover: true, takeover: true });
+      await left;
+    });
+    await current.release();
+    assert.deepEqual(fs.readdirSync(address.slice(0, address.lastIndexOf('/'))), ['app.sock.lock']);
+  },
+);

@@ -155,15 +155,19 @@ async function eventsOf(t: TestContext, family: Family, dying: Role, one: Case):
   return events;
 }
 for (const one of cases) {
-  test(`SIGKILL of either end, ${one.name} → the other is told at once, by a Unix socket as by TCP or better`, onLinux, async (t) => {
-    for (const family of ['unix', 'tcp'] as const) {
-      for (const dying of ['server', 'client'] as const) {
-        const events = await eventsOf(t, family, dying, one);
-        const told = one.ignore === true ? events.filter((event) => !event.includes('write')) : events;
-        if (one.ignore === true) assert.match(told.at(-1) ?? '', /^close/);
-        else assert.deepEqual(told, one.expected[family], `${family}, the ${dying} died`);
-        t.diagnostic(`${family.padEnd(4)} ${dying} killed: ${events.join(', ')}`);
+  test(
+    `SIGKILL of either end, ${one.name} → the other is told at once, by a Unix socket as by TCP or better`,
+    onLinux,
+    async (t) => {
+      for (const family of ['unix', 'tcp'] as const) {
+        for (const dying of ['server', 'client'] as const) {
+          const events = await eventsOf(t, family, dying, one);
+          const told = one.ignore === true ? events.filter((event) => !event.includes('write')) : events;
+          if (one.ignore === true) assert.match(told.at(-1) ?? '', /^close/);
+          else assert.deepEqual(told, one.expected[family], `${family}, the ${dying} died`);
+          t.diagnostic(`${family.padEnd(4)} ${dying} killed: ${events.join(', ')}`);
+        }
       }
-    }
-  });
+    },
+  );
 }

@@ -20,9 +20,10 @@ export async function record(t: TestContext, scenario: Scenario, root: string): 
   const { stage, bystanders } = newStage(cast, scenario, root);
   await scenario.prepare(stage);
   const victim = await cast.get(scenario.victim);
-  const strace = await Strace.attach(victim.pid, `${stage.directory}.strace`);
+  const strace = await Strace.attach(victim.pid, `${stage.directory}.strace`, { threads: scenario.killsOnly !== true });
   await scenario.act(stage).catch(() => undefined);
   const log = await strace.detach();
+  await scenario.cleanUp?.(stage);
   const partner = scenario.partner === undefined ? [] : [await cast.get(scenario.partner)];
   await assertSound(stage, scenario, [victim, ...partner], bystanders);
   await cast.end();

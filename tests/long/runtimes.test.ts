@@ -27,8 +27,8 @@ const missing = {
 } as const;
 
 test('Node 20, 22, 24 and 26 → everything, and the preload', onLinuxX64, async (t) => {
-  for (const { name, path } of await runtimes()) {
-    const runtime = { name, command: [path] };
+  for (const { name, path: executable } of await runtimes()) {
+    const runtime = { name, command: [executable] };
     for (const kind of kinds) {
       await t.test(`${name}, ${kind}`, async () => assert.deepEqual(await takeTour(runtime, kind, folder), tour));
     }
@@ -45,7 +45,10 @@ test('Node 20, 22, 24 and 26 → everything, and the preload', onLinuxX64, async
       }
     });
     await t.test(`${name}, tool`, async () => {
-      assert.match(await run(runtime, ['node_modules/reuseaddr/dist/cli/main.js', 'inspect', join(folder, 'a.sock')], folder), /state +free/);
+      assert.match(
+        await run(runtime, ['node_modules/reuseaddr/dist/cli/main.js', 'inspect', join(folder, 'a.sock')], folder),
+        /state +free/,
+      );
     });
   }
 });
@@ -80,7 +83,8 @@ test('Bun for musl, in musl’s loader → the same addon as for glibc', onLinux
 
 test('Node for arm64 under qemu → everything', onLinuxX64, async (t) => {
   const qemu = '/usr/bin/qemu-aarch64';
-  if (!fs.existsSync(qemu) || !fs.existsSync('/usr/aarch64-linux-gnu')) return t.skip('qemu-user and a cross compiler are not installed');
+  if (!fs.existsSync(qemu) || !fs.existsSync('/usr/aarch64-linux-gnu'))
+    return t.skip('qemu-user and a cross compiler are not installed');
   const home = await installPackages('package/runtimes', ['--force']);
   const node = join(home, 'node_modules/node-arm64/bin/node');
   const runtime = { name: 'Node, arm64', command: [qemu, '-L', '/usr/aarch64-linux-gnu', node] };

@@ -23,41 +23,60 @@ function libraryOf(name: string): string {
   return spawnSync('cc', [`-print-file-name=${name}`], { encoding: 'utf8' }).stdout.trim();
 }
 
-test('the addon with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer → no error, and no leak of its own', onLinux, (t: TestContext) => {
-  const work = fs.mkdtempSync('/var/tmp/reuseaddr-');
-  t.after(() => fs.rmSync(work, { recursive: true, force: true }));
-  // A copy of what was built, with another addon in it.
-  for (const part of ['package.json', 'dist', 'build/tests', 'tests', 'native']) fs.cpSync(`${root}/${part}`, `${work}/${part}`, { recursive: true });
-  fs.symlinkSync(`${root}/node_modules`, `${work}/node_modules`);
-  const addon = `${work}/prebuilt/${process.platform}-${process.arch}/reuseaddr.node`;
-  fs.mkdirSync(addon.slice(0, addon.lastIndexOf('/')), { recursive: true });
-  const sources = fs.readdirSync(`${work}/native`).filter((file) => file.endsWith('.c'));
-  const compiled = spawnSync(
-    'cc',
-    ['-std=c11', '-O1', '-g', '-fPIC', '-fno-omit-frame-pointer', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined']
-      .concat('-shared', '-Wl,-z,nodelete', '-I', `${root}/node_modules/node-api-headers/include`, '-o', addon)
-      .concat(sources.map((file) => `${work}/native/${file}`)),
-    { encoding: 'utf8' },
-  );
-  assert.equal(compiled.status, 0, compiled.stderr);
-  const env = {
-    ...process.env,
-    LD_PRELOAD: [libraryOf('libasan.so'), libraryOf('libubsan.so')].join(':'),
-    // Node itself never frees much at its end, so what is leaked is judged below by who had asked for it.
-    ASAN_OPTIONS: `detect_leaks=1:log_path=${work}/report:exitcode=0:detect_stack_use_after_return=1`,
-    LSAN_OPTIONS: `exitcode=0:max_leaks=0`,
-    UBSAN_OPTIONS: `print_stacktrace=1:log_path=${work}/undefined`,
-    NODE_TEST_CONTEXT: undefined,
-  };
-  const ran = spawnSync(process.execPath, ['--test', '--test-reporter=tap', ...suites], { cwd: `${work}/build/tests`, env, encoding: 'utf8' });
-  const reports = fs.readdirSync(work).filter((file) => /^(report|undefined)\./.test(file));
-  const blocks = reports.flatMap((file) => fs.readFileSync(`${work}/${file}`, 'utf8').split('\n\n'));
-  // A leak is the addon's own if the addon is what called the allocator.
-  const ours = blocks.filter((block) => /ERROR: AddressSanitizer|runtime error:/.test(block) || /#1 .*reuseaddr\.node/.test(block));
-  assert.deepEqual(ours, []);
-  const passed = Number(/^# pass (\d+)$/m.exec(ran.stdout)?.[1] ?? -1);
-  const failed = ran.stdout.split('\n').filter((line) => line.includes('not ok'));
-  t.diagnostic(`${passed} tests passed under the sanitizers, ${reports.length} reports read, none about the addon`);
-  assert.deepEqual(failed, [], ran.stdout);
-  assert.ok(passed > 50 && reports.length > 0, `it ran: ${ran.stderr}`);
-});
+test(
+  'the addon with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer → no error, and no leak of its own',
+  onLinux,
+  (t: TestContext) => {
+    const work = fs.mkdtempSync('/var/tmp/reuseaddr-');
+    t.after(() => fs.rmSync(work, { recursive: true, force: true }));
+    // A copy of what was built, with another addon in it.
+    for (const part of ['package.json', 'dist', 'build/tests', 'tests', 'native'])
+      fs.cpSync(`${root}/${part}`, `${work}/${part}`, { recursive: true });
+    fs.symlinkSync(`${root}/node_modules`, `${work}/node_modules`);
+    const addon = `${work}/prebuilt/${process.platform}-${process.arch}/reuseaddr.node`;
+    fs.mkdirSync(addon.slice(0, addon.lastIndexOf('/')), { recursive: true });
+    const sources = fs.readdirSync(`${work}/native`).filter((file) => file.endsWith('.c'));
+    const compiled = spawnSync(
+      'cc',
+      [
+        '-std=c11',
+        '-O1',
+        '-g',
+        '-fPIC',
+        '-fno-omit-frame-pointer',
+        '-fsanitize=address,undefined',
+        '-fno-sanitize-recover=undefined',
+      ]
+        .concat('-shared', '-Wl,-z,nodelete', '-I', `${root}/node_modules/node-api-headers/include`, '-o', addon)
+        .concat(sources.map((file) => `${work}/native/${file}`)),
+      { encoding: 'utf8' },
+    );
+    assert.equal(compiled.status, 0, compiled.stderr);
+    const env = {
+      ...process.env,
+      LD_PRELOAD: [libraryOf('libasan.so'), libraryOf('libubsan.so')].join(':'),
+      // Node itself never frees much at its end, so what is leaked is judged below by who had asked for it.
+      ASAN_OPTIONS: `detect_leaks=1:log_path=${work}/report:exitcode=0:detect_stack_use_after_return=1`,
+      LSAN_OPTIONS: `exitcode=0:max_leaks=0`,
+      UBSAN_OPTIONS: `print_stacktrace=1:log_path=${work}/undefined`,
+      NODE_TEST_CONTEXT: undefined,
+    };
+    const ran = spawnSync(process.execPath, ['--test', '--test-reporter=tap', ...suites], {
+      cwd: `${work}/build/tests`,
+      env,
+      encoding: 'utf8',
+    });
+    const reports = fs.readdirSync(work).filter((file) => /^(report|undefined)\./.test(file));
+    const blocks = reports.flatMap((file) => fs.readFileSync(`${work}/${file}`, 'utf8').split('\n\n'));
+    // A leak is the addon's own if the addon is what called the allocator.
+    const ours = blocks.filter(
+      (block) => /ERROR: AddressSanitizer|runtime error:/.test(block) || /#1 .*reuseaddr\.node/.test(block),
+    );
+    assert.deepEqual(ours, []);
+    const passed = Number(/^# pass (\d+)$/m.exec(ran.stdout)?.[1] ?? -1);
+    const failed = ran.stdout.split('\n').filter((line) => line.includes('not ok'));
+    t.diagnostic(`${passed} tests passed under the sanitizers, ${reports.length} reports read, none about the addon`);
+    assert.deepEqual(failed, [], ran.stdout);
+    assert.ok(passed > 50 && reports.length > 0, `it ran: ${ran.stderr}`);
+  },
+);

@@ -4,6 +4,7 @@ import net from 'node:net';
 import type { TestContext } from 'node:test';
 import { kernel } from '#dist/kernel/posix.js';
 import { Program, fixtureBeside } from '../support/program.js';
+import { until } from '../support/waits.js';
 
 const program = fixtureBeside(import.meta.url, 'target.mjs');
 
@@ -51,6 +52,10 @@ export interface Scenario {
   /** What there is before. Nothing of it is in the window. */
   prepare(stage: Stage): Promise<void>;
   act(stage: Stage): Promise<unknown>;
+  /** What other processes do is not to be recorded, nor to be failed. */
+  readonly killsOnly?: boolean;
+  /** Ends what the victim has left running: a program that it had started serves on without it. */
+  readonly cleanUp?: (stage: Stage) => Promise<void>;
   /** The process at the other end, which may have the claim afterwards. */
   readonly partner?: 'holder' | 'newcomer';
 }
@@ -83,7 +88,69 @@ const takeOver = async ({ cast, address }: Stage): Promise<unknown> =>
     args: { address, options: { takeover: true, handover: true } },
   });
 
+/** A program that does nothing with its socket, and that can be told from all others by its command line. */
+const programOf = ({ directory }: Stage): readonly string[] => [
+  'sleep',
+  `100000${directory.slice(directory.lastIndexOf('/') + 1)}`,
+];
+
+function instances(stage: Stage): number[] {
+  const wanted = `${programOf(stage).join('\0')}\0`;
+  return fs
+    .readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => pid > 0 && commandLine(pid) === wanted);
+}
+
+function commandLine(pid: number): string | undefined {
+  try {
+    return fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return undefined; // It has ended.
+  }
+}
+
+async function runs(stage: Stage): Promise<void> {
+  const { cast, address } = stage;
+  const victim = await cast.get('starter');
+  await victim.ask('run', { operands: [address, ...programOf(stage)], options: { restart: 'always', 'ready-after': '0' } });
+  await until(() => victim.ended || instances(stage).length > 0);
+}
+
+async function endRun(stage: Stage): Promise<void> {
+  const victim = await stage.cast.get('starter');
+  await victim.kill();
+  for (const pid of instances(stage)) process.kill(pid, 'SIGKILL');
+  await until(() => instances(stage).length === 0);
+}
+
 export const scenarios: readonly Scenario[] = [
+  {
+    name: 'reuseaddr run, from its start until the program runs',
+    victim: 'starter',
+    killsOnly: true,
+    prepare: async ({ address }) => deadSocket(address),
+    async act(stage) {
+      await runs(stage);
+      await (await stage.cast.get('starter')).ask('endWindow');
+    },
+    cleanUp: endRun,
+  },
+  {
+    name: 'reuseaddr run, while it starts its program again',
+    victim: 'starter',
+    killsOnly: true,
+    prepare: runs,
+    async act(stage) {
+      const victim = await stage.cast.get('starter');
+      await victim.ask('beginWindow');
+      const before = instances(stage);
+      for (const pid of before) process.kill(pid, 'SIGKILL');
+      await until(() => victim.ended || instances(stage).some((pid) => !before.includes(pid)));
+      await victim.ask('endWindow');
+    },
+    cleanUp: endRun,
+  },
   { name: 'start on a free path', victim: 'starter', prepare: async () => undefined, act: start },
   {
     name: 'start over a stale socket',

@@ -284,14 +284,19 @@ class Arena {
     for (const { from, to, said, failure } of this.#looks) {
       const result = said ?? failure ?? 'closed';
       const last = looks.at(-1);
-      if (last?.found === result) last.text = `observer: ${result}, ${++last.count} times, until ${(to - last.at).toFixed(2)} ms later`;
+      if (last?.found === result)
+        last.text = `observer: ${result}, ${++last.count} times, until ${(to - last.at).toFixed(2)} ms later`;
       else looks.push({ at: from, found: result, count: 1, text: `observer: ${result} (${(to - from).toFixed(2)} ms)` });
     }
     const all = [...this.#timeline, ...looks].sort((a, b) => a.at - b.at);
     const first = all[0]?.at ?? 0;
     const timeline = all.map(({ at, text }) => `${(at - first).toFixed(2).padStart(10)} ms  ${text}`);
-    const numbered = found.map((text) => text.replace(/at (\d+\.\d+)/, (_, at: string) => `at ${(Number(at) - first).toFixed(2)} ms`));
-    throw new SoakFailed(`seed ${this.#seed}, ${this.#address}: ${numbered.slice(0, 20).join('\n')}\n\ntimeline of the round\n${timeline.join('\n')}`);
+    const numbered = found.map((text) =>
+      text.replace(/at (\d+\.\d+)/, (_, at: string) => `at ${(Number(at) - first).toFixed(2)} ms`),
+    );
+    throw new SoakFailed(
+      `seed ${this.#seed}, ${this.#address}: ${numbered.slice(0, 20).join('\n')}\n\ntimeline of the round\n${timeline.join('\n')}`,
+    );
   }
 
   end(): void {
@@ -322,7 +327,9 @@ export async function soak(root: string, minutes: number, seed: number, progress
   for (const directory of directories) fs.mkdirSync(directory);
   const random = new Random(seed);
   const arenas = [
-    ...directories.map((directory) => new Arena(`${directory}/app.sock`, directory, seed, new Random(random.below(2 ** 31)), counts)),
+    ...directories.map(
+      (directory) => new Arena(`${directory}/app.sock`, directory, seed, new Random(random.below(2 ** 31)), counts),
+    ),
     new Arena(`@reuseaddr-soak-${process.pid}`, undefined, seed, new Random(random.below(2 ** 31)), counts),
   ];
   const until = now() + minutes * 60_000;

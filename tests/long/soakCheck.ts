@@ -45,7 +45,8 @@ export function violations({ attempts, looks, disturbances, displaced }: RoundRe
         ({ kind, acquired: at }) => kind === 'takeover' && at! > earlier.acquired! && at! <= later.acquired!,
       );
       // A stopped process hears later, or never, that it has handed over.
-      if (earlier.kind !== 'stray' && takenOver && (earlier.end?.how === 'handed over' || earlier.end?.how === 'killed')) continue;
+      if (earlier.kind !== 'stray' && takenOver && (earlier.end?.how === 'handed over' || earlier.end?.how === 'killed'))
+        continue;
       found.push(`G1: ${later.id} (${later.kind}) got the address while ${earlier.id} (${earlier.kind}) had it`);
     }
   }
@@ -82,7 +83,9 @@ function coverage(acquired: readonly Attempt[], disturbances: readonly number[])
     const to = attempt.end?.at ?? Infinity;
     const last = spans.at(-1);
     const before = last?.end;
-    const disturbed = disturbances.some((at) => before !== undefined && at > before.acquired! && at < Math.max(attempt.acquired!, before.end?.at ?? 0));
+    const disturbed = disturbances.some(
+      (at) => before !== undefined && at > before.acquired! && at < Math.max(attempt.acquired!, before.end?.at ?? 0),
+    );
     if (last !== undefined && attempt.kind === 'takeover' && before?.end?.how === 'handed over' && !disturbed) {
       last.to = to;
       last.end = attempt;

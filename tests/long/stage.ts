@@ -69,7 +69,12 @@ async function holderAmong(survivors: readonly Program[]): Promise<Program | und
  * The address as an outsider finds it, after something went wrong in the middle of `scenario`: whoever is left holds it and
  * answers, or a fresh start has it at once; and when all is released, only lock files are left.
  */
-export async function assertSound(stage: Stage, scenario: Scenario, survivors: readonly Program[], before: string): Promise<string> {
+export async function assertSound(
+  stage: Stage,
+  scenario: Scenario,
+  survivors: readonly Program[],
+  before: string,
+): Promise<string> {
   const { address, directory } = stage;
   const living = survivors.filter(({ ended }) => !ended);
   const holder = await holderAmong(living);

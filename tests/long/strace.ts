@@ -45,7 +45,11 @@ export class Strace {
   }
 
   /** `inject` is strace's own expression. Main thread only, unless `threads`. */
-  static async attach(pid: number, log: string, { inject, threads = true }: { inject?: string; threads?: boolean } = {}): Promise<Strace> {
+  static async attach(
+    pid: number,
+    log: string,
+    { inject, threads = true }: { inject?: string; threads?: boolean } = {},
+  ): Promise<Strace> {
     const args = ['-o', log, '-e', `trace=${recorded}`, '-p', String(pid)];
     if (threads) args.push('-f');
     if (inject !== undefined) args.push('-e', `inject=${inject}`);
@@ -106,7 +110,9 @@ function linesOf(log: string, mainTid: number): Line[] {
   return log.split('\n').flatMap((line) => {
     // Without -f there is no thread id before the call. What is resumed has been counted where it began.
     const [, tid, syscall] = /^(?:(\d+) +)?([a-z]\w*)\(/.exec(line) ?? [];
-    return syscall === undefined ? [] : [{ tid: tid === undefined ? mainTid : Number(tid), syscall, text: line.replace(/^\d+ +/, '') }];
+    return syscall === undefined
+      ? []
+      : [{ tid: tid === undefined ? mainTid : Number(tid), syscall, text: line.replace(/^\d+ +/, '') }];
   });
 }
 

@@ -48,7 +48,10 @@ export async function run(
   const ended = promisify(execFile)(file, [...before, ...args], { cwd, env, encoding: 'utf8', timeout: 120_000 });
   return await ended.then(
     ({ stdout, stderr }) => stdout + stderr,
-    (error: { stdout: string; stderr: string; code?: unknown }) => `${error.stdout}${error.stderr}status ${String(error.code)}\n`,
+    (error: unknown) => {
+      const { stdout, stderr, code } = error as { stdout: string; stderr: string; code?: unknown };
+      return `${stdout}${stderr}status ${String(code)}\n`;
+    },
   );
 }
 

@@ -56,7 +56,8 @@ test('every command of the tool works from there', onLinux, async () => {
   const commands = [...(await call('--help')).matchAll(/^ {2}(\w+) {2,}/gm)].map(([, name = '']) => name);
   assert.ok(commands.length >= 5);
   for (const name of commands) assert.match(await call(name, '--help'), /Usage:/, name);
-  if (commands.includes('run')) assert.match(await call('run', path, '--', process.execPath, '-p', 'process.env.LISTEN_FDS'), /^1$/m);
+  if (commands.includes('run'))
+    assert.match(await call('run', path, '--', process.execPath, '-p', 'process.env.LISTEN_FDS'), /^1$/m);
 });
 
 for (const [resolution, options] of [
@@ -76,7 +77,10 @@ await listen(createServer(), held.address, { modes: 1 });
     const compiler = join(root, 'node_modules/typescript/bin/tsc');
     const args = ['--strict', '--noEmit', '--target', 'es2023', '--lib', 'es2023,esnext.disposable', '--types', 'node'];
     const typeRoots = ['--typeRoots', join(root, 'node_modules/@types')];
-    execFileSync(process.execPath, [compiler, ...args, ...typeRoots, ...options, `${resolution}.ts`], { cwd: folder, stdio: 'pipe' });
+    execFileSync(process.execPath, [compiler, ...args, ...typeRoots, ...options, `${resolution}.ts`], {
+      cwd: folder,
+      stdio: 'pipe',
+    });
   });
 }
 
@@ -96,28 +100,32 @@ await listen(createServer(), ${JSON.stringify(join(folder, 'x.sock'))}).catch((e
 });
 
 for (const arch of ['x64', 'arm64']) {
-  test(`the addon for linux-${arch} is built twice, once elsewhere → the same bytes, and no libc in its needed list`, onLinux, (t) => {
-    const compiler = arch === process.arch ? 'cc' : 'aarch64-linux-gnu-gcc';
-    if (process.arch !== 'x64' || !isCommand(compiler)) return t.skip(`there is no ${compiler}`);
-    const elsewhere = fs.mkdtempSync(join(folder, 'b'));
-    for (const part of ['native', 'scripts/build-native.mjs', 'node_modules/node-api-headers']) {
-      fs.cpSync(join(root, part), join(elsewhere, part), { recursive: true });
-    }
-    const [here, there] = [join(folder, `${arch}.node`), join(folder, `${arch}-elsewhere.node`)];
-    for (const [cwd, output] of [
-      [root, here],
-      [elsewhere, there],
-    ] as const) {
-      const builder = join(cwd, 'scripts/build-native.mjs');
-      execFileSync(process.execPath, [builder, '--arch', arch, '--force', '--output', output], { cwd, stdio: 'pipe' });
-    }
-    assert.ok(fs.readFileSync(here).equals(fs.readFileSync(there)));
-    const dynamic = execFileSync('readelf', ['--dynamic', '--wide', here], { encoding: 'utf8' });
-    assert.ok(!dynamic.includes('(NEEDED)') && dynamic.includes('NODELETE'), dynamic);
-    // Of the compiler's own library there is nothing to call in a process of Node.
-    const symbols = execFileSync('readelf', ['--dyn-syms', '--wide', here], { encoding: 'utf8' });
-    assert.doesNotMatch(symbols, /UND __(aarch64|stack_chk|\w+_chk)/);
-  });
+  test(
+    `the addon for linux-${arch} is built twice, once elsewhere → the same bytes, and no libc in its needed list`,
+    onLinux,
+    (t) => {
+      const compiler = arch === process.arch ? 'cc' : 'aarch64-linux-gnu-gcc';
+      if (process.arch !== 'x64' || !isCommand(compiler)) return t.skip(`there is no ${compiler}`);
+      const elsewhere = fs.mkdtempSync(join(folder, 'b'));
+      for (const part of ['native', 'scripts/build-native.mjs', 'node_modules/node-api-headers']) {
+        fs.cpSync(join(root, part), join(elsewhere, part), { recursive: true });
+      }
+      const [here, there] = [join(folder, `${arch}.node`), join(folder, `${arch}-elsewhere.node`)];
+      for (const [cwd, output] of [
+        [root, here],
+        [elsewhere, there],
+      ] as const) {
+        const builder = join(cwd, 'scripts/build-native.mjs');
+        execFileSync(process.execPath, [builder, '--arch', arch, '--force', '--output', output], { cwd, stdio: 'pipe' });
+      }
+      assert.ok(fs.readFileSync(here).equals(fs.readFileSync(there)));
+      const dynamic = execFileSync('readelf', ['--dynamic', '--wide', here], { encoding: 'utf8' });
+      assert.ok(!dynamic.includes('(NEEDED)') && dynamic.includes('NODELETE'), dynamic);
+      // Of the compiler's own library there is nothing to call in a process of Node.
+      const symbols = execFileSync('readelf', ['--dyn-syms', '--wide', here], { encoding: 'utf8' });
+      assert.doesNotMatch(symbols, /UND __(aarch64|stack_chk|\w+_chk)/);
+    },
+  );
 }
 
 function isCommand(name: string): boolean {

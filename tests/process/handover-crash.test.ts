@@ -8,6 +8,12 @@ import { greeting } from '../support/reach.js';
 const program = fixtureBeside(import.meta.url.replace('/process/', '/handover/'), 'server.mjs');
 const both = { takeover: true, handover: true } as const;
 
+/** Of an answer that did not come. */
+function hasExited(failure: unknown): false {
+  assert.equal((failure as NodeJS.ErrnoException).code, 'EXITED');
+  return false;
+}
+
 async function holding(t: TestContext) {
   const address = `${temporaryDirectory(t)}/app.sock`;
   const [holder, newcomer] = await Promise.all([Program.start(t, { program }), Program.start(t, { program })]);
@@ -34,7 +40,7 @@ test('the newcomer is killed before each of its system calls → the holder goes
     const [holder, newcomer] = await Promise.all([Program.start(t, { program }), Program.start(t, { program })]);
     await holder.ask('listen', { address, options: both });
     await newcomer.ask('signalBeforeStep', { step: steps, signal: 'SIGKILL' });
-    survived = await newcomer.ask('listen', { address, options: both }).then(() => true, ({ code }) => assert.equal(code, 'EXITED') ?? false);
+    survived = await newcomer.ask('listen', { address, options: both }).then(() => true, hasExited);
     await holder.ask('settled');
     if (survived) await assertHolds(newcomer, address, third);
     else if ((await holder.ask<string[]>('events', { address })).includes('handover')) {
@@ -49,7 +55,9 @@ test('the newcomer is killed before each of its system calls → the holder goes
     await Promise.all([holder.kill(), newcomer.kill()]);
   }
   assert.ok(kept > 10 && steps > kept);
-  t.diagnostic(`killed before ${steps - 1} system calls: ${kept} times the holder went on, ${hole} times it had handed over already`);
+  t.diagnostic(
+    `killed before ${steps - 1} system calls: ${kept} times the holder went on, ${hole} times it had handed over already`,
+  );
 });
 
 test('the holder is killed before each of its system calls → the newcomer is the holder', async (t) => {
@@ -59,7 +67,7 @@ test('the holder is killed before each of its system calls → the newcomer is t
     const { address, holder, newcomer } = await holding(t);
     await holder.ask('signalBeforeStep', { step: steps, signal: 'SIGKILL' });
     await newcomer.ask('listen', { address, options: both });
-    survived = await holder.ask('ping').then(() => true, ({ code }) => assert.equal(code, 'EXITED') ?? false);
+    survived = await holder.ask('ping').then(() => true, hasExited);
     await assertHolds(newcomer, address, third);
     await Promise.all([holder.kill(), newcomer.kill()]);
   }
@@ -97,7 +105,11 @@ test('the newcomer is stopped after the holder has taken the offer back, and is 
   assert.equal(await greeting(address), String(third.pid));
 });
 
-for (const [action, name] of [['release', 'claim.release()'], ['close', 'server.close()'], ['exit', 'process.exit()']] as const) {
+for (const [action, name] of [
+  ['release', 'claim.release()'],
+  ['close', 'server.close()'],
+  ['exit', 'process.exit()'],
+] as const) {
   test(`${name} of the holder while an offer is out → nothing is unlinked, and the newcomer is the holder`, async (t) => {
     const { address, holder, newcomer } = await holding(t);
     const third = await Program.start(t, { program });

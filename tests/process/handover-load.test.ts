@@ -46,9 +46,15 @@ test('G7: 100 hand-overs in a row between four processes, under a load of six cl
     assert.deepEqual(wrong, {}, kind);
     assert.ok(answered > 0);
     assert.ok(seen > 1, `${kind} was answered by one server only`);
-    t.diagnostic(`${kind}: ${answered} requests answered by ${seen} processes${session > 0 ? ` in ${session} sessions, ${unsent} kept back by the client` : ''}`);
+    t.diagnostic(
+      `${kind}: ${answered} requests answered by ${seen} processes${session > 0 ? ` in ${session} sessions, ${unsent} kept back by the client` : ''}`,
+    );
   }
-  assert.deepEqual(addresses.map(({ address }) => inodeAt(address)), inodes, 'the socket files are the same from the first holder to the last');
+  assert.deepEqual(
+    addresses.map(({ address }) => inodeAt(address)),
+    inodes,
+    'the socket files are the same from the first holder to the last',
+  );
 });
 
 test('a chain of five processes, each takes over from the one before it and that ends → the address always answers, and the last one releases it', async (t) => {
@@ -83,7 +89,10 @@ test('two newcomers ask at once, 20 times → one has it from the holder, the ot
     const pid = Number(await greeting(address));
     const handedOver = await Promise.all(servers.map((server) => server.ask<string[]>('events', { address })));
     const left = servers.filter((_server, i) => !handedOver[i]!.includes('handover'));
-    assert.deepEqual(left.map((server) => server.pid), [pid]);
+    assert.deepEqual(
+      left.map((server) => server.pid),
+      [pid],
+    );
     holder = left[0]!;
   }
 });

@@ -31,8 +31,13 @@ export function expectToBreak(t: TestContext, scenario: Scenario, name: Guarante
 function tell(scenario: Scenario, { guarantee, what, moves }: Violation): string {
   const schedule = formatSchedule(scenario, moves);
   const lines = replay(scenario, schedule).map((line) => `  ${line}`);
-  const link = scenario.setting && `build/explorer/index.html${formatLink({ ...scenario.setting, schedule })}  (npm run explorer)`;
-  const head = [`${scenario.name}: ${guarantee} does not hold: ${what}`, `replay(scenario, '${schedule}')`, ...(link ? [link] : [])];
+  const link =
+    scenario.setting && `build/explorer/index.html${formatLink({ ...scenario.setting, schedule })}  (npm run explorer)`;
+  const head = [
+    `${scenario.name}: ${guarantee} does not hold: ${what}`,
+    `replay(scenario, '${schedule}')`,
+    ...(link ? [link] : []),
+  ];
   return [...head, ...lines].join('\n');
 }
 

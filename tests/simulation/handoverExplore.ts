@@ -1,5 +1,13 @@
 import type { Operation } from '#dist/kernel/kernel.js';
-import { copyHandoverWorld, endProcess, handoverCall, isQuiet, settleHandover, waits, type HandoverWorld } from './handoverWorld.js';
+import {
+  copyHandoverWorld,
+  endProcess,
+  handoverCall,
+  isQuiet,
+  settleHandover,
+  waits,
+  type HandoverWorld,
+} from './handoverWorld.js';
 
 export interface HandoverScenario {
   readonly world: HandoverWorld;
@@ -76,7 +84,8 @@ export function exploreHandover(scenario: HandoverScenario, statesMax = 3_000_00
         if (!moved.wrong && seen.has(key)) continue;
         seen.set(key, states.length);
         states.push({ ...moved, parent: id, steps: steps + 1, move: `${scenario.letters[process]}${choice}` });
-        if (moved.wrong !== undefined) return { states: states.length, transitions, steps: steps + 1, violation: tell(moved.wrong) };
+        if (moved.wrong !== undefined)
+          return { states: states.length, transitions, steps: steps + 1, violation: tell(moved.wrong) };
         if (states.length > statesMax) throw new Error(`more than ${statesMax} states`);
       }
     }
@@ -147,5 +156,9 @@ function keyOf(world: HandoverWorld, positions: readonly number[]): string {
 }
 
 function write(value: unknown): string {
-  return JSON.stringify(value, (_key, one: unknown) => (typeof one === 'bigint' ? Number(one) : one === Infinity ? 'for ever' : one)) ?? '';
+  return (
+    JSON.stringify(value, (_key, one: unknown) =>
+      typeof one === 'bigint' ? Number(one) : one === Infinity ? 'for ever' : one,
+    ) ?? ''
+  );
 }

@@ -22,9 +22,10 @@ export const terms = { mode: 0o600, backlog: 8, record: '' };
 export type Change = (call: SystemCall, make: (call?: SystemCall) => Operation<unknown>) => Operation<unknown>;
 
 /** Thrown by a change: the operation is left here, with this outcome. */
-export class Leave {
+export class Leave extends Error {
   readonly outcome: unknown;
   constructor(outcome: unknown) {
+    super('left');
     this.outcome = outcome;
   }
 }

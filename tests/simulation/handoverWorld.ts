@@ -94,7 +94,8 @@ export function handoverCall(world: HandoverWorld, who: number, name: string, ar
       if (opened?.kind !== 'file') return 'EBADF';
       if (args[1] === 'LOCK_UN') opened.locked = false;
       if (args[1] === 'LOCK_UN') return 0;
-      if (world.open.some((other) => other !== opened && other.kind === 'file' && other.locked && other.ino === opened.ino)) return 'EAGAIN';
+      if (world.open.some((other) => other !== opened && other.kind === 'file' && other.locked && other.ino === opened.ino))
+        return 'EAGAIN';
       opened.locked = true;
       return 0;
     }
@@ -198,7 +199,19 @@ export function handoverCall(world: HandoverWorld, who: number, name: string, ar
 
 /** No other process, and no guarantee, can tell whether such a call was made. */
 export function isQuiet(name: string): boolean {
-  return ['geteuid', 'nanosleep', 'fchmod', 'ftruncate', 'pwrite', 'pread', 'fstat', 'socket', 'sock_diag', 'peerCredentials', 'mark'].includes(name);
+  return [
+    'geteuid',
+    'nanosleep',
+    'fchmod',
+    'ftruncate',
+    'pwrite',
+    'pread',
+    'fstat',
+    'socket',
+    'sock_diag',
+    'peerCredentials',
+    'mark',
+  ].includes(name);
 }
 
 export function endProcess(world: HandoverWorld, who: number): void {

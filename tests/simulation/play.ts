@@ -23,7 +23,12 @@ export interface Playable {
 
 export const playables: readonly Playable[] = [
   { key: 'reuseaddr', name: 'reuseaddr', about: 'The production code, as it is published.', scheme: production },
-  { key: 'standby', name: 'reuseaddr, waiting', about: 'The same, with wait: a start sleeps until it gets the lock.', scheme: standby },
+  {
+    key: 'standby',
+    name: 'reuseaddr, waiting',
+    about: 'The same, with wait: a start sleeps until it gets the lock.',
+    scheme: standby,
+  },
   ...naiveSchemes.map((scheme) => ({
     key: scheme.key,
     name: scheme.name,
@@ -142,7 +147,7 @@ export class Play {
     const named = what
       .replace(/\bprocesses (\d+(?: and \d+)*)/g, (_all, list: string) => list.replace(/\d+/g, letter))
       .replace(/\bprocess (\d+)/g, (_all, process: string) => letter(process))
-      .replace(/: (\{.*\})$/, (_all, refusal: string) => `: ${whyRefused(JSON.parse(refusal))}`);
+      .replace(/is refused: (\{.*\})$/, (_all, refusal: string) => whyRefused(JSON.parse(refusal)));
     return { guarantee, what: named };
   }
 

@@ -16,48 +16,59 @@ interface Standby {
   kill(): Promise<unknown>;
 }
 
-test('a holder is killed and a standby waits, 50 times → a client is served; the time from the kill on, beside that of the same scheme in C', onLinux, async (t) => {
-  const directory = temporaryDirectory(t);
-  const compiled = (name: string): string => {
-    execFileSync('cc', ['-O2', '-w', '-o', `${directory}/${name}`, fixtureBeside(import.meta.url, `${name}.c`)]);
-    return `${directory}/${name}`;
-  };
-  const [scheme, client] = [compiled('failover'), compiled('failover-client')];
+test(
+  'a holder is killed and a standby waits, 50 times → a client is served; the time from the kill on, beside that of the same scheme in C',
+  onLinux,
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    const compiled = (name: string): string => {
+      execFileSync('cc', ['-O2', '-w', '-o', `${directory}/${name}`, fixtureBeside(import.meta.url, `${name}.c`)]);
+      return `${directory}/${name}`;
+    };
+    const [scheme, client] = [compiled('failover'), compiled('failover-client')];
 
-  const inC = async (address: string): Promise<Standby> => {
-    const child: ChildProcess = spawn(scheme, [address, `${address}.lock`], { stdio: 'ignore' });
-    t.after(() => child.kill('SIGKILL'));
-    const exit = once(child, 'exit');
-    return { pid: child.pid!, kill: () => (child.kill('SIGKILL'), exit) };
-  };
-  const ours = async (address: string): Promise<Standby> => {
-    const program = await Program.start(t);
-    void program.ask('listen', { address, options: { wait: true } }).catch(() => undefined);
-    return { pid: program.pid, kill: () => program.kill() };
-  };
-  const start = async (make: (address: string) => Promise<Standby>, address: string) => {
-    const holder = await make(address);
-    while (!(await answers(address))) await setImmediate();
-    return { make, address, holder, times: [] as number[] };
-  };
-  const sides = [await start(inC, `${directory}/c`), await start(ours, `${directory}/ours`)];
-  for (let round = 0; round < rounds; round++) {
-    for (const side of sides) {
-      const standby = await side.make(side.address);
-      while (blockedWaits(`${side.address}.lock`) !== 1) await setImmediate();
-      const { stdout } = await promisify(execFile)(client, [side.address, String(side.holder.pid)]);
-      side.times.push(Number(stdout));
-      await side.holder.kill();
-      side.holder = standby;
+    const inC = async (address: string): Promise<Standby> => {
+      const child: ChildProcess = spawn(scheme, [address, `${address}.lock`], { stdio: 'ignore' });
+      t.after(() => child.kill('SIGKILL'));
+      const exit = once(child, 'exit');
+      return { pid: child.pid!, kill: () => (child.kill('SIGKILL'), exit) };
+    };
+    const ours = async (address: string): Promise<Standby> => {
+      const program = await Program.start(t);
+      void program.ask('listen', { address, options: { wait: true } }).catch(() => undefined);
+      return { pid: program.pid, kill: () => program.kill() };
+    };
+    const start = async (make: (address: string) => Promise<Standby>, address: string) => {
+      const holder = await make(address);
+      while (!(await answers(address))) await setImmediate();
+      return { make, address, holder, times: [] as number[] };
+    };
+    const sides = [await start(inC, `${directory}/c`), await start(ours, `${directory}/ours`)];
+    for (let round = 0; round < rounds; round++) {
+      for (const side of sides) {
+        const standby = await side.make(side.address);
+        while (blockedWaits(`${side.address}.lock`) !== 1) await setImmediate();
+        const { stdout } = await promisify(execFile)(client, [side.address, String(side.holder.pid)]);
+        side.times.push(Number(stdout));
+        await side.holder.kill();
+        side.holder = standby;
+      }
     }
-  }
-  const [c, js] = sides.map(({ times }) => times.toSorted((a, b) => a - b)[rounds / 2]! / 1000) as [number, number];
-  assert.equal(sides[1]!.times.length, rounds);
-  t.diagnostic(`failover, median of ${rounds}: C ${c.toFixed(2)} ms, reuseaddr ${js.toFixed(2)} ms, ${(js / c).toFixed(2)} times (target 2.5)`);
-});
+    const [c, js] = sides.map(({ times }) => times.toSorted((a, b) => a - b)[rounds / 2]! / 1000) as [number, number];
+    assert.equal(sides[1]!.times.length, rounds);
+    t.diagnostic(
+      `failover, median of ${rounds}: C ${c.toFixed(2)} ms, reuseaddr ${js.toFixed(2)} ms, ${(js / c).toFixed(2)} times (target 2.5)`,
+    );
+  },
+);
 
 async function answers(address: string): Promise<boolean> {
   const { connect } = await import('node:net');
   const socket = connect(address);
-  return await once(socket, 'data').then(() => true, () => false).finally(() => socket.destroy());
+  return await once(socket, 'data')
+    .then(
+      () => true,
+      () => false,
+    )
+    .finally(() => socket.destroy());
 }
