@@ -44,7 +44,7 @@ try {
     );
   }
   // A host that doesn't answer is asked no more, and the request goes to the other one.
-  const servers = hosts.map(({ name, there }) => `server ${name} ${there}:8080 check inter 200ms fall 1 rise 1`);
+  const servers = hosts.map(({ name, there }) => `server ${name} ${there}:8080 check inter 200ms fall 3 rise 1`);
   startProxy('front', [], '127.0.0.1:18080', ['retry-on all-retryable-errors', 'retries 3', 'option redispatch 1', ...servers]);
   await spread();
 } finally {
@@ -111,7 +111,7 @@ function startServer(host) {
 
 function startProxy(name, before, address, lines) {
   const file = `${folder}/${name}.cfg`;
-  const times = ['timeout connect 1s', 'timeout client 10s', 'timeout server 1s'];
+  const times = ['timeout connect 5s', 'timeout client 30s', 'timeout server 5s', 'timeout check 5s'];
   fs.writeFileSync(file, ['defaults', 'mode http', ...times, 'listen web', `bind ${address}`, ...lines, ''].join('\n'));
   return start([...before, 'haproxy', '-q', '-db', '-f', file]);
 }

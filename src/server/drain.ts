@@ -6,10 +6,9 @@ interface HttpServer extends Server {
 }
 
 interface Http2Session {
-  readonly closed: boolean;
   close(): void;
-  goaway(code: number, lastStreamId: number): void;
   once(event: 'close', listener: () => void): void;
+  prependOnceListener(event: 'stream', listener: () => void): void;
 }
 
 /** How long a kept-alive connection has to bring the request that its client may be sending just now. */
@@ -20,7 +19,7 @@ const idleMs = 1000;
  *
  * Not by `http.Server.close()`: it resets kept-alive connections on which a client may be sending a request just now (and on Node 26
  * also fresh ones that have sent none yet). Instead every answer from here on says `Connection: close`, and what is idle still is
- * closed a second later. A session of http2 is told to end, likewise.
+ * closed a second later. See also `closeSession`.
  */
 export function drain(server: Server): void {
   NetServer.prototype.close.call(server);
@@ -31,25 +30,23 @@ export function drain(server: Server): void {
     });
     setTimeout(() => closeIdleConnections.call(server), idleMs).unref();
   }
-  for (const session of sessions.get(server) ?? []) closeGracefully(session);
+  for (const session of sessions.get(server) ?? []) closeSession(session);
 }
 
 /**
- * First the client is told to make no more requests, without harm to those that are on their way: with a close at once they would be
- * refused. RFC 9113, section 6.8.
- *
- * A client may have a request that it has not sent yet. It takes that back by itself, as REFUSED_STREAM, and may make it again.
+ * Closes an http2 session as its next request comes, or after a second: so that its client, who waits for an answer then, is told
+ * before it sends another. A request that crosses the GOAWAY all the same fails there as REFUSED_STREAM; nobody has seen it, and it
+ * may be made again (RFC 9113, section 8.7). A GOAWAY that only announces the end (section 6.8) is not to be had in Node: after any
+ * that it sends, nghttp2 drops what comes without a word.
  */
-function closeGracefully(session: Http2Session): void {
-  if (session.closed) return;
-  session.goaway(noError, lastStreamIdMax);
-  setTimeout(() => {
-    if (!session.closed) session.close();
-  }, idleMs).unref();
+function closeSession(session: Http2Session): void {
+  const close = (): void => {
+    clearTimeout(timer);
+    session.close();
+  };
+  const timer = setTimeout(close, idleMs).unref();
+  session.prependOnceListener('stream', close);
 }
-
-const noError = 0;
-const lastStreamIdMax = 2 ** 31 - 1;
 
 const sessions = new WeakMap<Server, Set<Http2Session>>();
 

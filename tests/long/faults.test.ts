@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { temporaryDirectory } from '../support/directory.js';
 import type { Failure, Program } from '../support/program.js';
 import { inLanes } from './lanes.js';
@@ -64,6 +65,9 @@ function errnosOf({ syscall, text }: Point): readonly string[] {
 
 const laneCount = 3;
 
+/** Longer than every deadline of a hand-over together: who is not done by then never will be. */
+const hangMs = 30_000;
+
 /** These fail also from that call on, for good: what is tried again must come to an end. */
 const lasting = new Set(['flock', 'bind', 'renameat2', 'unlink', 'socket', 'clone3']);
 
@@ -93,9 +97,13 @@ async function failAt(fault: Fault, cast: Cast, scenario: Scenario, root: string
     threads: point.thread === 'other',
   });
   let failure: Failure | undefined;
-  await scenario.act(stage).catch((error: unknown) => (failure = error as Failure));
+  const acted = scenario.act(stage).catch((error: unknown) => (failure = error as Failure));
+  const guard = new AbortController();
+  const hung = await Promise.race([acted.then(() => false), pause(hangMs, true, { signal: guard.signal }).catch(() => false)]);
+  guard.abort();
   const said = await strace.detach();
   try {
+    assert.equal(hung, false, 'it hangs');
     assert.deepEqual(
       programs.filter(({ ended }) => ended).map(({ pid }) => pid),
       [],

@@ -8,9 +8,9 @@ import { inspect, listen } from 'reuseaddr';
 import { leftOpen } from '../support/directory.js';
 import { fixtureBeside } from '../support/program.js';
 import { Random } from './random.js';
+import { Actor, type ActorMessage } from './soakActor.js';
 import { violations, type Attempt, type Look } from './soakCheck.js';
 
-const actorProgram = fixtureBeside(import.meta.url, 'actor.mjs');
 const observerProgram = fixtureBeside(import.meta.url, 'observer.mjs');
 
 const actorsPerArena = 3;
@@ -29,43 +29,6 @@ export interface Counts {
 
 /** A guarantee was broken. The message has the round's whole timeline. */
 export class SoakFailed extends Error {}
-
-interface ActorMessage {
-  readonly at: number;
-  readonly event: string;
-  readonly attempt?: string;
-  readonly code?: string;
-  readonly reason?: string;
-  readonly message?: string;
-  readonly what?: string;
-}
-
-/** A process that takes part. */
-class Actor {
-  readonly child: ChildProcess;
-  readonly ready: Promise<unknown>;
-  readonly ended: Promise<unknown>;
-  stopped = false;
-  dead = false;
-
-  constructor(arena: Arena) {
-    this.child = fork(actorProgram, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
-    this.ready = once(this.child, 'message');
-    this.ended = once(this.child, 'exit');
-    this.child.on('error', () => undefined);
-    this.child.on('message', (message) => arena.heard(this, message as ActorMessage));
-    for (const stream of [this.child.stdout, this.child.stderr])
-      stream?.setEncoding('utf8').on('data', (text: string) => arena.note(now(), `${this.child.pid} printed: ${text.trimEnd()}`));
-  }
-
-  get pid(): number {
-    return this.child.pid ?? 0;
-  }
-
-  ask(action: string, args: object): void {
-    if (!this.dead) this.child.send({ action, args }, () => undefined);
-  }
-}
 
 /** One address, the processes that want it, and the observer. */
 class Arena {
@@ -94,13 +57,13 @@ class Arena {
     if (directory !== undefined) fs.writeFileSync(`${directory}/keep.sock`, 'keep me');
   }
 
-  note(at: number, text: string): void {
+  #note(at: number, text: string): void {
     this.#timeline.push({ at, text });
   }
 
-  heard(actor: Actor, message: ActorMessage): void {
+  #hear(actor: Actor, message: ActorMessage): void {
     const { at, event, attempt: id } = message;
-    if (event !== 'ready') this.note(at, `${actor.pid} says: ${event} ${id} ${message.reason ?? message.what ?? ''}`);
+    if (event !== 'ready') this.#note(at, `${actor.pid} says: ${event} ${id} ${message.reason ?? message.what ?? ''}`);
     const attempt = id === undefined ? undefined : this.#attempts.get(id);
     if (attempt !== undefined) {
       if (event === 'acquired') {
@@ -156,7 +119,10 @@ class Arena {
   async #fill(): Promise<void> {
     for (let i = 0; i < actorsPerArena; i++) {
       if (this.#actors[i]?.dead === false) continue;
-      const actor = (this.#actors[i] = new Actor(this));
+      const actor = (this.#actors[i] = new Actor(
+        (from, message) => this.#hear(from, message),
+        ({ pid }, text) => this.#note(now(), `${pid} printed: ${text}`),
+      ));
       await actor.ready;
     }
   }
@@ -180,7 +146,7 @@ class Arena {
   #attempt(actor: Actor, kind: Attempt['kind'], options: object, waitMs?: number): void {
     const id = `${actor.pid}.${this.#made++}`;
     this.#attempts.set(id, { id, kind, pid: actor.pid, actor });
-    this.note(now(), `${actor.pid} is to ${kind}: ${id}`);
+    this.#note(now(), `${actor.pid} is to ${kind}: ${id}`);
     // By a relative path now and then: another chdir follows.
     const relative = this.#directory !== undefined && this.#random.below(3) === 0;
     const address = relative ? `./${this.#address.slice(this.#address.lastIndexOf('/') + 1)}` : this.#address;
@@ -191,14 +157,14 @@ class Arena {
     const holders = [...this.#attempts.values()].filter(({ acquired, end }) => acquired !== undefined && end === undefined);
     if (holders.length === 0) return;
     const { id, actor } = this.#random.pick(holders);
-    this.note(now(), `${actor.pid} is to release ${id}`);
+    this.#note(now(), `${actor.pid} is to release ${id}`);
     actor.ask('release', { attempt: id });
   }
 
   #kill(actor: Actor): void {
     const at = now();
     this.#disturbances.push(at);
-    this.note(at, `SIGKILL ${actor.pid}`);
+    this.#note(at, `SIGKILL ${actor.pid}`);
     for (const attempt of this.#attempts.values()) {
       if (attempt.actor === actor) attempt.end ??= { at, how: 'killed' };
     }
@@ -209,7 +175,7 @@ class Arena {
 
   #stop(actor: Actor): void {
     this.#disturbances.push(now());
-    this.note(now(), `${actor.stopped ? 'SIGCONT' : 'SIGSTOP'} ${actor.pid}`);
+    this.#note(now(), `${actor.stopped ? 'SIGCONT' : 'SIGSTOP'} ${actor.pid}`);
     actor.child.kill(actor.stopped ? 'SIGCONT' : 'SIGSTOP');
     actor.stopped = !actor.stopped;
     this.#counts.stops++;
@@ -224,7 +190,7 @@ class Arena {
     const locked = kernel.flock(fd, 'LOCK_EX|LOCK_NB');
     if (locked === 0 && inodeOf(fd) === inodeAt(path)) {
       kernel.unlink(path);
-      this.note(now(), 'the cleaner removed the lock file');
+      this.#note(now(), 'the cleaner removed the lock file');
     }
     kernel.close(fd);
   }
@@ -234,7 +200,7 @@ class Arena {
     if (this.#directory === undefined || this.#address.length > 100) return;
     const id = `${actor.pid}.${this.#made++}`;
     this.#attempts.set(id, { id, kind: 'stray', pid: actor.pid, actor });
-    this.note(now(), `${actor.pid} is to stray: ${id}`);
+    this.#note(now(), `${actor.pid} is to stray: ${id}`);
     actor.ask('stray', { address: this.#address, attempt: id });
   }
 

@@ -91,7 +91,7 @@ export async function assertSound(
   if (stage.stray !== undefined) {
     const refused = await fresh(address);
     assert.ok('code' in refused, 'G4: a fresh start took the address of a live stray');
-    assert.equal((refused as Failure).reason, 'stray', refused.message);
+    assert.equal(refused.reason, 'stray', refused.message);
     assert.equal(await reach(address), 'stray', 'the stray is not to be reached at its path');
     await new Promise((closed) => stage.stray?.close(closed)); // It unlinks its path, as Node's own servers do.
     outcome = 'the stray serves on';
