@@ -51,7 +51,8 @@ export function printTable(results: Readonly<Partial<Record<Scheme, Outcomes>>>)
 export function printEnd(failures: readonly string[], summary: string): void {
   print();
   for (const failure of failures) print(`  ${paint('red', `Not as said: ${failure}`)}`);
-  if (failures.length === 0) print(`  ${paint(['bold', 'green'], 'All of it was as said, the crosses too.')} ${paint('dim', summary)}`);
+  if (failures.length === 0)
+    print(`  ${paint(['bold', 'green'], 'All of it was as said, the crosses too.')} ${paint('dim', summary)}`);
   print();
 }
 

@@ -13,7 +13,9 @@ export type AllowRule =
 /** Reads a rule. Names are looked up once, now. */
 export function readRule(address: string, rule: AllowRule): Judge {
   if (typeof rule === 'function') return rule;
-  if (typeof rule !== 'object' || rule === null) throw bad(address, 'bad-option', 'EINVAL', 'allow must be a rule or a function');
+  // Callers without types pass what they like.
+  if (typeof rule !== 'object' || (rule as object | null) === null)
+    throw bad(address, 'bad-option', 'EINVAL', 'allow must be a rule or a function');
   const unknown = Object.keys(rule).find((key) => key !== 'uid' && key !== 'gid');
   if (unknown !== undefined) throw bad(address, 'bad-option', 'EINVAL', `allow has no "${unknown}", only uid and gid`);
   const uids = ids(address, 'uid', rule.uid, userId);

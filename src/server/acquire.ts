@@ -53,9 +53,9 @@ export function refused(request: Request, refusal: Refusal): SocketAddressError 
 }
 
 /** Who has an address of which no lock file tells: a stray, the holder of an abstract name, one that listens since a moment ago. */
-function findUnrecorded({ address }: Request, { refused, path, record }: Refusal): Holder | undefined {
-  if (refused === 'stray' && path !== undefined) return findListener(path);
-  if ((refused !== 'held' && refused !== 'cancelled') || address.kind === 'pipe') return undefined;
+function findUnrecorded({ address }: Request, { refused: why, path, record }: Refusal): Holder | undefined {
+  if (why === 'stray' && path !== undefined) return findListener(path);
+  if ((why !== 'held' && why !== 'cancelled') || address.kind === 'pipe') return undefined;
   if (address.kind === 'abstract') return findListener(`@${address.name}`);
   if (holderOfRecord(record) !== undefined) return undefined;
   // It listens already, and has not come to write its record yet; or what we waited for was a stray.

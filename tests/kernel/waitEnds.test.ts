@@ -90,7 +90,6 @@ test('a worker ends by itself while it waits, by process.exit or by an error →
     thread.on('error', () => undefined);
     const ended = new Promise((resolve) => thread.once('exit', resolve));
     await until(() => blockedWaits(path) === 8);
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread is no window
     thread.postMessage(0);
     await ended;
     assert.deepEqual([waitThreads(), blockedWaits(path)], [0, 0], end);
