@@ -21,6 +21,8 @@ type Theme = (typeof themes)[keyof typeof themes];
 const widthPixels = 760;
 const barPixels = 30;
 const marginPixels = 90;
+/** Without a browser nobody can measure a text, so its room is given. */
+const namesPixels = 210;
 
 interface Bars {
   readonly names: readonly string[];
@@ -37,13 +39,8 @@ export function drawPlots({ measurements }: Recording): ReadonlyMap<string, stri
   };
   bars('claim', byGroup(of('claim'), 'µs for listen and close', true));
   bars('failover', byGroup(of('failover'), 'ms without a server'));
-  bars(
-    'handover',
-    byGroup(
-      of('handover').filter(({ group }) => group === 'longest pause'),
-      'ms without an answer',
-    ),
-  );
+  const lost = of('handover').filter(({ group }) => group === 'refused' || group === 'reset');
+  bars('handover', byGroup(lost, 'connections refused or reset in one reload'));
   bars('tcp', unixToTcp(of('tcp')));
   const growth = of('growth').filter(({ group }) => group === 'one more address');
   if (growth.length > 0) plots.set('growth', (theme) => drawGrowth(growth, theme));
@@ -85,7 +82,7 @@ function drawBars({ names, series, unit, logarithmic = false }: Bars, theme: The
   const height = names.length * series.length * barPixels + marginPixels;
   return render(height, theme, {
     legend: { show: series.length > 1, textStyle: { color: theme.text }, top: 0 },
-    grid: { left: 10, right: 60, top: series.length > 1 ? 32 : 8, bottom: 34, containLabel: true },
+    grid: { left: namesPixels, right: 60, top: series.length > 1 ? 32 : 8, bottom: 50 },
     yAxis: { type: 'category', data: names, inverse: true, ...axis(theme), splitLine: { show: false } },
     xAxis: { type: logarithmic ? 'log' : 'value', name: unit, nameLocation: 'middle', nameGap: 26, ...axis(theme) },
     series: series.map((one) => ({
@@ -101,9 +98,9 @@ function drawGrowth(measurements: readonly Measurement[], theme: Theme): string 
   const kinds = [...new Set(measurements.map(({ subject }) => subject.split(',', 1)[0] ?? ''))];
   return render(320, theme, {
     legend: { textStyle: { color: theme.text }, top: 0 },
-    grid: { left: 20, right: 30, top: 36, bottom: 34, containLabel: true },
+    grid: { left: 70, right: 30, top: 36, bottom: 50 },
     xAxis: { type: 'log', name: 'addresses in one process', nameLocation: 'middle', nameGap: 26, ...axis(theme) },
-    yAxis: { type: 'value', name: 'µs for one more', ...axis(theme) },
+    yAxis: { type: 'log', name: 'µs for one more', ...axis(theme) },
     series: kinds.map((name) => ({
       type: 'line',
       name,

@@ -11,7 +11,7 @@ export async function measureBytes(run: Run): Promise<Measurement[]> {
     const server = node('serve', directory);
     try {
       await server.line();
-      const rounds = choose(run, 60, 12, 1);
+      const rounds = choose(run, 150, 12, 1);
       const measure = (
         group: string,
         unit: string,
@@ -26,9 +26,9 @@ export async function measureBytes(run: Run): Promise<Measurement[]> {
         return takeTurns({ part: 'bytes', group, unit, better }, rounds, turns);
       };
       return [
-        ...(await measure('connections', '/s', 'higher', (to) => connectionsPerSecond(to, choose(run, 200, 100, 10)))),
-        ...(await measure('round trip, 64 B', 'µs', 'lower', (to) => roundTrip(to, 64, choose(run, 500, 200, 10)))),
-        ...(await measure('throughput', 'MiB/s', 'higher', (to) => throughput(to, choose(run, 64, 16, 1)))),
+        ...(await measure('connections', '/s', 'higher', (to) => connectionsPerSecond(to, choose(run, 60, 60, 10)))),
+        ...(await measure('round trip, 64 B', 'µs', 'lower', (to) => roundTrip(to, 64, choose(run, 200, 200, 10)))),
+        ...(await measure('throughput', 'MiB/s', 'higher', (to) => throughput(to, choose(run, 24, 16, 1)))),
       ];
     } finally {
       await server.end();

@@ -30,7 +30,7 @@ export async function measureHandover(run: Run): Promise<Measurement[]> {
   const loads = new Map<string, Load[]>(kinds.map((kind) => [kind, []]));
   const client = node('client');
   try {
-    for (let round = 0; round < choose(run, 15, 2, 1); round++) {
+    for (let round = 0; round < choose(run, 10, 2, 1); round++) {
       run.say(`reload ${round + 1} of each kind`);
       for (const kind of kinds) loads.get(kind)?.push(await reload(kind, client));
     }

@@ -15,7 +15,7 @@ async function measureNode(run: Run): Promise<Measurement[]> {
     const server = node('serve', directory);
     try {
       const [port = 0, httpPort = 0] = (await server.line()).split(' ').map(Number);
-      const rounds = choose(run, 25, 4, 1);
+      const rounds = choose(run, 40, 4, 1);
       const measure = (
         group: string,
         unit: string,
@@ -28,12 +28,12 @@ async function measureNode(run: Run): Promise<Measurement[]> {
           { name: 'TCP', measure: () => one({ port, host: '127.0.0.1' }) },
         ]);
       };
-      const requests = choose(run, 1500, 400, 20);
+      const requests = choose(run, 600, 400, 20);
       return [
-        ...(await measure('round trip, 64 B', 'µs', 'lower', (to) => roundTrip(to, 64, choose(run, 500, 200, 10)))),
-        ...(await measure('round trip, 16 KiB', 'µs', 'lower', (to) => roundTrip(to, 16_384, choose(run, 300, 100, 10)))),
-        ...(await measure('throughput, 64 KiB', 'MiB/s', 'higher', (to) => throughput(to, choose(run, 64, 16, 1)))),
-        ...(await measure('connections', '/s', 'higher', (to) => connectionsPerSecond(to, choose(run, 200, 100, 10)))),
+        ...(await measure('round trip, 64 B', 'µs', 'lower', (to) => roundTrip(to, 64, choose(run, 200, 200, 10)))),
+        ...(await measure('round trip, 16 KiB', 'µs', 'lower', (to) => roundTrip(to, 16_384, choose(run, 100, 100, 10)))),
+        ...(await measure('throughput, 64 KiB', 'MiB/s', 'higher', (to) => throughput(to, choose(run, 24, 16, 1)))),
+        ...(await measure('connections', '/s', 'higher', (to) => connectionsPerSecond(to, choose(run, 80, 80, 10)))),
         ...(await takeTurns({ part: 'tcp', group: 'Node: HTTP requests', unit: '/s', better: 'higher' }, rounds, [
           { name: 'Unix', measure: () => requestsPerSecond({ socketPath: join(directory, 'http') }, requests) },
           { name: 'TCP', measure: () => requestsPerSecond({ port: httpPort }, requests) },

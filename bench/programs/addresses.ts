@@ -17,7 +17,7 @@ const times: number[] = [];
 // The first ones would show what the compiler costs, not what addresses cost.
 for (let round = 0; round < warmRounds; round++) {
   const server = createServer();
-  await listenOn(server, join(directory, 'warm.sock'));
+  await listenOn(server, join(directory, `warm-${round}.sock`));
   await new Promise((resolve) => server.close(resolve));
 }
 

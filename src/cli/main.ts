@@ -6,6 +6,9 @@ import { commandEntry } from './commands.js';
 import { status } from './status.js';
 import { openTerminal, type Terminal } from './terminal.js';
 
+/** What is wrong with the words of the command, and not with the world. */
+const usageReasons: ReadonlySet<string> = new Set(['bad-address', 'bad-option', 'unknown-user', 'unknown-group']);
+
 // Not process.exit: it would cut off what a pipe has not taken yet. A write that failed has set it already.
 process.exitCode = (await main(process.argv.slice(2), openTerminal())) || (process.exitCode ?? 0);
 
@@ -47,9 +50,6 @@ async function explain(error: unknown, command: Command, terminal: Terminal): Pr
   if (usageReasons.has(reason ?? '')) return status.usage;
   return code === 'EADDRINUSE' ? status.inUse : status.failed;
 }
-
-/** What is wrong with the words of the command, and not with the world. */
-const usageReasons: ReadonlySet<string> = new Set(['bad-address', 'bad-option', 'unknown-user', 'unknown-group']);
 
 /** The library's advice names its options; those of the command are spelt otherwise. */
 function inOptions(message: string): string {

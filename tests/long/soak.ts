@@ -71,10 +71,10 @@ class Arena {
         this.#counts.acquired++;
       } else if (event === 'refused')
         attempt.refused = { code: message.code ?? '', reason: message.reason ?? '', message: message.message ?? '' };
-      else if (event === 'releasing') attempt.end ??= { at, how: 'releasing' };
+      else if (event === 'releasing') endAt(attempt, at, 'releasing');
+      else if (event === 'released') attempt.released = true;
       else if (event === 'handed over') {
-        // It says so after it has been killed in no case: an end that is known already was the driver's.
-        attempt.end ??= { at, how: 'handed over' };
+        endAt(attempt, at, 'handed over');
         this.#counts.handedOver++;
       } else if (event === 'displaced') this.#displaced.push(`${id} was displaced: ${message.what}`);
     }
@@ -166,7 +166,7 @@ class Arena {
     this.#disturbances.push(at);
     this.#note(at, `SIGKILL ${actor.pid}`);
     for (const attempt of this.#attempts.values()) {
-      if (attempt.actor === actor) attempt.end ??= { at, how: 'killed' };
+      if (attempt.actor === actor) endAt(attempt, at, 'killed');
     }
     actor.dead = true;
     actor.child.kill('SIGKILL');
@@ -210,10 +210,10 @@ class Arena {
       if (actor.stopped) this.#stop(actor);
     }
     for (;;) {
-      const open = [...this.#attempts.values()].filter(({ end, refused }) => end === undefined && refused === undefined);
+      const open = [...this.#attempts.values()].filter((attempt) => !isOver(attempt));
       if (open.length === 0) break;
-      for (const { id, acquired, actor } of open) {
-        if (acquired === undefined) continue;
+      for (const { id, acquired, end, actor } of open) {
+        if (acquired === undefined || end !== undefined) continue;
         if (this.#random.below(4) === 0) this.#kill(actor);
         else actor.ask('release', { attempt: id });
       }
@@ -269,6 +269,16 @@ class Arena {
     for (const actor of this.#actors) actor.child.kill('SIGKILL');
     this.#observer.kill('SIGKILL');
   }
+}
+
+/** The first end counts. What a process has said may come to us after we have killed it. */
+function endAt(attempt: Attempt, at: number, how: NonNullable<Attempt['end']>['how']): void {
+  if (attempt.end === undefined || at < attempt.end.at) attempt.end = { at, how };
+}
+
+/** Whether nothing more will come of it. */
+function isOver({ actor, end, refused, released }: Attempt & { actor: Actor }): boolean {
+  return actor.dead || refused !== undefined || released === true || end?.how === 'handed over';
 }
 
 function inodeAt(path: string): bigint | undefined {

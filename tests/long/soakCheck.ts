@@ -6,6 +6,8 @@ export interface Attempt {
   acquired?: number;
   /** From here on it may be another's. For `killed` and `releasing` the time just before. */
   end?: { readonly at: number; readonly how: 'releasing' | 'killed' | 'handed over' };
+  /** All of its release is done. */
+  released?: boolean;
   refused?: { readonly code: string; readonly reason?: string; readonly message?: string };
 }
 
@@ -64,9 +66,10 @@ export function violations({ attempts, looks, disturbances, displaced }: RoundRe
       if (successor !== undefined) found.push(`G1: ${by.id} answered at ${look.from} after ${successor.id} had the address`);
     }
     // G2, G7: while it is held without a gap, nobody is refused.
-    const covered = covers.some(({ from, to }) => from < look.from && look.to < to);
+    const cover = covers.find(({ from, to }) => from < look.from && look.to < to);
     const refused = look.said === undefined && look.failure !== 'EAGAIN';
-    if (covered && refused) found.push(`G7: ${look.failure ?? 'closed without an answer'} at ${look.from}, while it was held`);
+    if (cover !== undefined && refused)
+      found.push(`G7: ${look.failure ?? 'closed without an answer'} at ${look.from}, while ${cover.end.id} had it`);
   }
 
   for (const { id, refused } of attempts) {
@@ -76,9 +79,16 @@ export function violations({ attempts, looks, disturbances, displaced }: RoundRe
   return found;
 }
 
+/** A time in which the address was surely held, and who had it at its end. */
+interface Span {
+  readonly from: number;
+  to: number;
+  end: Attempt;
+}
+
 /** Spans of time in which the address was surely held: one claim each, or several that were handed over without disturbance. */
-function coverage(acquired: readonly Attempt[], disturbances: readonly number[]): { from: number; to: number }[] {
-  const spans: { from: number; to: number; end: Attempt }[] = [];
+function coverage(acquired: readonly Attempt[], disturbances: readonly number[]): Span[] {
+  const spans: Span[] = [];
   for (const attempt of acquired) {
     const to = attempt.end?.at ?? Infinity;
     const last = spans.at(-1);
