@@ -181,6 +181,8 @@ class ScriptedKernel {
   }
 }
 
+/** Where there is no thread to wait on (ENOMEM), what has come already is read all the same. */
+const isRead = ({ polls: [first = 0] }: Script): boolean => first !== 'ETIMEDOUT' && first !== 'ECANCELED';
 const isTrusted = ({ peer }: Script): boolean => peer === ours || peer === 0;
 
 /** Nothing is read from a stranger, and nothing sent to it; from nobody before it is known who it is. */
@@ -202,7 +204,7 @@ test('the holder hears 15,000 newcomers → it takes only a request of the same 
     assert.deepEqual([...world.open], [connection]);
     const [first] = script.sent;
     const asked =
-      typeof first === 'object' && first.text === 'reuseaddr 1 request\n' && first.fds === 0 && (script.polls[0] ?? 0) === 0;
+      typeof first === 'object' && first.text === 'reuseaddr 1 request\n' && first.fds === 0 && isRead(script);
     assert.equal(outcome, isTrusted(script) && asked);
     if (outcome) heard++;
   });
@@ -222,7 +224,7 @@ test('the holder makes 20,000 offers → it leaves only a newcomer that is ready
     assert.deepEqual([...world.open], outcome === 'handed-over' ? [] : [...own]);
     const [first, second] = script.sent;
     const ready = typeof first === 'object' && first.text === 'reuseaddr 1 ready\n' && first.fds <= 3 && second === 'EAGAIN';
-    assert.equal(outcome === 'handed-over', ready && script.send === 'sent' && (script.polls[0] ?? 0) === 0);
+    assert.equal(outcome === 'handed-over', ready && script.send === 'sent' && isRead(script));
   });
   t.diagnostic(JSON.stringify(outcomes));
   assert.ok(outcomes['handed-over']! > 1000 && outcomes['kept']! > 1000);

@@ -316,13 +316,16 @@ test('a signal calls a take-over off while the holder is stopped → rejected wi
 test('hand-overs come and go → no descriptor is left', async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
   let made = await listen(greeter('0'), address, both);
+  t.after(() => made.release());
   const settled = async (): Promise<number> => {
     for (let turn = 0; turn < 20; turn++) await setImmediate();
     return openDescriptors();
   };
+  // What earlier tests have left to be closed may be gone after, so there may be fewer than before, but never more.
   const before = await settled();
   for (let i = 0; i < 20; i++) made = await listen(greeter(String(i)), address, both);
-  assert.equal(await settled(), before);
+  const after = await settled();
+  assert.ok(after <= before, `${after} descriptors after 20 hand-overs, ${before} before`);
   await made.release();
   assert.equal(typeof kernel.lstat(address), 'string');
 });
