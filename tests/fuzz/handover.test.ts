@@ -203,8 +203,7 @@ test('the holder hears 15,000 newcomers → it takes only a request of the same 
     assert.ok(!world.calls.includes('poll for ever') && !world.calls.includes('sendmsg'));
     assert.deepEqual([...world.open], [connection]);
     const [first] = script.sent;
-    const asked =
-      typeof first === 'object' && first.text === 'reuseaddr 1 request\n' && first.fds === 0 && isRead(script);
+    const asked = typeof first === 'object' && first.text === 'reuseaddr 1 request\n' && first.fds === 0 && isRead(script);
     assert.equal(outcome, isTrusted(script) && asked);
     if (outcome) heard++;
   });
