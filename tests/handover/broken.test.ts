@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { listen } from '#dist/index.js';
+import { claim, listen } from '#dist/index.js';
 import { hear } from '#dist/handover/offer.js';
 import { format, parse } from '#dist/handover/message.js';
 import { kernel } from '#dist/kernel/posix.js';
@@ -15,7 +15,7 @@ import { asRoot, onLinux, stranger } from '../support/privileges.js';
 import { fixtureBeside, Program } from '../support/program.js';
 import { greeting } from '../support/reach.js';
 import { connectedPair } from '../support/sockets.js';
-import { until } from '../support/waits.js';
+import { until, waitThreads } from '../support/waits.js';
 
 const program = fixtureBeside(import.meta.url, 'server.mjs');
 const both = { takeover: true, handover: true } as const;
@@ -70,6 +70,61 @@ test(
 );
 
 test(
+  'a peer says something else than that it asks, and stays → its connection is closed, and it was given nothing',
+  onLinux,
+  async (t) => {
+    const address = `${temporaryDirectory(t)}/app.sock`;
+    const held = await listen(greeter('first'), address, { handover: true });
+    t.after(() => held.release());
+    const texts = [
+      'hand over\n',
+      'reuseaddr 1 request',
+      'reuseaddr 2 request\n',
+      'reuseaddr 1 ready\n',
+      'reuseaddr 1 request 1\n',
+      '\n',
+    ];
+    for (const [text, sends] of [...texts.map((one) => [one, false] as const), ['reuseaddr 1 request\n', true] as const]) {
+      const fd = kernel.connect(`${address}.handover`);
+      if (typeof fd === 'string') assert.fail(fd);
+      kernel.sendmsg(fd, text, sends ? [fd] : []);
+      assert.equal(await waitingKernel().poll(fd, Infinity), 0);
+      const said = kernel.recvmsg(fd, 128, 3);
+      assert.ok(said === 'ECONNRESET' || (typeof said === 'object' && said.text === '' && said.fds.length === 0), text);
+      kernel.close(fd);
+    }
+  },
+);
+
+test(
+  'the holder takes back what it has offered → claim() and listen() close all of it, and the connection last',
+  onLinux,
+  async (t) => {
+    const address = `${temporaryDirectory(t)}/app.sock`;
+    const held = await listen(greeter('first'), address, { handover: true });
+    t.after(() => held.release());
+    const { dev, ino } = fs.statSync(address, { bigint: true });
+    const fds = claimOf(address);
+    const asks = [() => claim(address, { takeover: 1 }), () => listen(greeter('second'), address, { takeover: 1 })];
+    for (const ask of asks) {
+      const { connect } = kernel;
+      const connection = await connectedPair(t);
+      kernel.connect = () => {
+        kernel.connect = connect;
+        kernel.sendmsg(connection.server, `reuseaddr 1 offer ${dev} ${ino}\n`, [fds.listen, fds.handover, fds.lock]);
+        kernel.sendmsg(connection.server, 'reuseaddr 1 abort\n', []);
+        return connection.client;
+      };
+      const before = openDescriptors();
+      await assert.rejects(ask(), { code: 'EADDRINUSE', message: /did not hand over in time/ });
+      assert.equal(openDescriptors(), before - 1);
+      connection.clientClosed();
+      assert.equal(await greeting(address), 'first');
+    }
+  },
+);
+
+test(
   'peers answer an offer with something else than ready, send descriptors, or go → the offer is taken back, and nothing is left open',
   onLinux,
   async (t) => {
@@ -118,6 +173,7 @@ test(
       if (typeof fd === 'number') silent.push(fd);
       await setImmediate();
     }
+    assert.ok(waitThreads() <= 16, 'each of them has a thread');
     const taken = await listen(greeter('second'), address, both);
     assert.equal(await greeting(address), 'second');
     for (const fd of silent) {

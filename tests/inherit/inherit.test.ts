@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { claim, type Claim } from 'reuseaddr';
+import { fcntl } from '#dist/kernel/descriptors.js';
 import { kernel } from '#dist/kernel/posix.js';
 import { abstractName } from '../support/abstract.js';
 import { inodeAt, temporaryDirectory } from '../support/directory.js';
@@ -88,8 +89,9 @@ test(
 test('the same by claim() → claim.fd is the inherited socket', onLinux, async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
   const { fd } = await holding(t, address);
+  assert.equal(fcntl(fd, 'F_SETFL', ''), 0); // Whoever passes a socket passes it blocking.
   const report = await child(address, { fds: [fd], variables: ours, how: 'claim' });
-  assert.deepEqual([report.fd, report.lockPath, report.error], [3, undefined, undefined]);
+  assert.deepEqual([report.fd, report.lockPath, report.nonBlocking, report.error], [3, undefined, true, undefined]);
 });
 
 test('a long path, a directory that is a symlink, an abstract name → the inherited socket is found', onLinux, async (t) => {

@@ -41,7 +41,7 @@ for (const [what, remove] of Object.entries(removals)) {
     await until(() => blockedWaits(path) === 1);
     remove(path);
     assert.equal(await waited, 'ESTALE');
-    assert.equal(waitThreads(), 0);
+    await until(() => waitThreads() === 0);
   });
 }
 

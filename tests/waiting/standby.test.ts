@@ -47,7 +47,7 @@ test(
       all.filter(({ error }) => error),
       [],
     );
-    assert.equal(waitThreads(), 0);
+    await until(() => waitThreads() === 0);
     assert.deepEqual(leftOpen(address.slice(0, -9)), []);
   },
 );
@@ -123,7 +123,7 @@ test('20 standbys with one signal → no warning, all are called off', onLinux, 
   await Promise.all(all.map(({ settled }) => settled));
   await setImmediate();
   assert.deepEqual(warnings, []);
-  assert.equal(waitThreads(), 0);
+  await until(() => waitThreads() === 0);
 });
 
 test('the deadline of a wait passes → EADDRINUSE, cancelled, with the holder; wait: 0 is one try', async (t) => {
@@ -137,7 +137,7 @@ test('the deadline of a wait passes → EADDRINUSE, cancelled, with the holder; 
       return true;
     });
   }
-  assert.equal(waitThreads(), 0);
+  await until(() => waitThreads() === 0);
   assert.equal(openDescriptors(), before);
   await holder.release();
   assert.deepEqual(leftOpen(address.slice(0, -9)), []);
