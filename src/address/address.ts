@@ -4,7 +4,7 @@ export type Address = Pathname | AbstractName | Pipe;
 /** A socket file, `/run/app.sock`. */
 export interface Pathname {
   readonly kind: 'pathname';
-  /** As the caller gave it. May be relative: `claim/locate.ts` makes it absolute. */
+  /** May be relative: `request/address.ts` makes it absolute, `claim/locate.ts` takes the real path of its directory. */
   readonly path: string;
   /** The lock file, where the caller chose one. */
   readonly lockPath?: string;

@@ -7,7 +7,25 @@ export function readAddress(text: string, lockPath?: string, task?: Task): Addre
   if (typeof text !== 'string') throw bad(String(text), 'bad-address', 'ERR_INVALID_ARG_TYPE', 'an address is a string', task);
   const address = parseAddress(text, process.platform, lockPath);
   if ('bad' in address) throw badAddress(text, address.bad, task);
-  return address;
+  if (address.kind !== 'pathname') return address;
+  const path = absolute(address.path);
+  return address.lockPath === undefined ? { ...address, path } : { ...address, path, lockPath: absolute(address.lockPath) };
+}
+
+/**
+ * A path as it is meant now. Whoever waits for an address, or takes it over, looks at it again later, and chdir(2) may come between.
+ *
+ * Not path.resolve: it takes the `..` of a symlink for the directory that the link is in, and the kernel does not.
+ */
+function absolute(path: string): string {
+  if (path.startsWith('/') || process.platform === 'win32') return path;
+  let directory;
+  try {
+    directory = process.cwd();
+  } catch {
+    return path; // It has been removed, so there is no such path, and that is what will be said.
+  }
+  return `${directory === '/' ? '' : directory}/${path}`;
 }
 
 function badAddress(text: string, why: BadAddress['bad'], task: Task | undefined): SocketAddressError {
