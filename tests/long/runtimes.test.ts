@@ -7,12 +7,15 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test, type TestContext } from 'node:test';
-import { fixtures, installPacked, run, takeTour, tour, tourWithout, type Runtime } from '../package/installed.js';
+import { fixtures, installPacked, root, run, takeTour, tour, tourWithout, type Runtime } from '../package/installed.js';
 import { installPackages, runtimes } from '../runtimes/install.js';
 import { onLinux } from '../support/privileges.js';
 
 let folder = '';
 before(() => {
+  // As `npm run pack:all` does, where there is a compiler for it.
+  const crossCompiler = '/usr/bin/aarch64-linux-gnu-gcc';
+  if (fs.existsSync(crossCompiler)) execFileSync(process.execPath, [join(root, 'scripts/build-native.mjs'), '--arch', 'arm64']);
   folder = installPacked();
 });
 after(() => fs.rmSync(folder, { recursive: true, force: true }));
