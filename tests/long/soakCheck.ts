@@ -68,7 +68,10 @@ export function violations({ attempts, looks, disturbances, displaced }: RoundRe
     // G2, G7: while it is held without a gap, nobody is refused.
     const cover = covers.find(({ from, to }) => from < look.from && look.to < to);
     const refused = look.said === undefined && look.failure !== 'EAGAIN';
-    if (cover !== undefined && refused)
+    // While both accept, a newcomer may have accepted it, and be killed before it is the holder: lost with that process, not refused.
+    const accepted = look.failure === undefined || look.failure === 'ECONNRESET';
+    const lost = accepted && disturbances.some((at) => look.from < at && at < look.to);
+    if (cover !== undefined && refused && !lost)
       found.push(`G7: ${look.failure ?? 'closed without an answer'} at ${look.from}, while ${cover.end.id} had it`);
   }
 
