@@ -28,6 +28,10 @@ export class ServerAcceptor implements Acceptor {
   readonly #refusedEarly: (Credentials | undefined)[] = [];
   #refused = (peer: Credentials | undefined): void => void this.#refusedEarly.push(peer);
   #closed = false;
+  #sayClosed = (): void => undefined;
+  readonly #closes = new Promise<void>((resolve) => {
+    this.#sayClosed = resolve;
+  });
   #closeHandle = (): void => undefined;
   /** What is to happen around the close of the listening handle. */
   #onClose = (closeHandle: () => void): void => closeHandle();
@@ -54,7 +58,8 @@ export class ServerAcceptor implements Acceptor {
     // Before they can close the server.
     if (server._handle !== null) this.#closeHandle = wrapClose(handleOf(server), (closeHandle) => this.#closing(closeHandle));
     if ('updateSettings' in server) trackSessions(server);
-    await listening;
+    // A server that is closed in this very turn never says 'listening'.
+    await Promise.race([listening, this.#closes]);
   }
 
   /** No connection is accepted before the event loop turns, so nobody slips in. */
@@ -66,6 +71,7 @@ export class ServerAcceptor implements Acceptor {
 
   #closing(closeHandle: () => void): void {
     this.#closed = true;
+    this.#sayClosed();
     this.#onClose(closeHandle);
   }
 

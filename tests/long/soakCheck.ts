@@ -28,6 +28,9 @@ export interface RoundRecord {
   readonly displaced: readonly string[];
 }
 
+/** For so long after a SIGKILL a process may still be closing what it had accepted. */
+const dyingMsMax = 1000;
+
 const refusals = new Set(['held', 'starting', 'stray', 'cancelled']);
 
 /** The caller's own signal called it off. */
@@ -67,11 +70,11 @@ export function violations({ attempts, looks, disturbances, displaced }: RoundRe
     }
     // G2, G7: while it is held without a gap, nobody is refused.
     const cover = covers.find(({ from, to }) => from < look.from && look.to < to);
-    const refused = look.said === undefined && look.failure !== 'EAGAIN';
-    // While both accept, a newcomer may have accepted it, and be killed before it is the holder: lost with that process, not refused.
-    const accepted = look.failure === undefined || look.failure === 'ECONNRESET';
-    const lost = accepted && disturbances.some((at) => look.from < at && at < look.to);
-    if (cover !== undefined && refused && !lost)
+    const nobody = look.failure === 'ENOENT' || look.failure === 'ECONNREFUSED';
+    // Cut off: by a process that was killed, perhaps one that had a share of the socket for a moment only.
+    const excused = disturbances.some((at) => at > look.from - dyingMsMax && at < look.to);
+    const refused = look.said === undefined && look.failure !== 'EAGAIN' && (nobody || !excused);
+    if (cover !== undefined && refused)
       found.push(`G7: ${look.failure ?? 'closed without an answer'} at ${look.from}, while ${cover.end.id} had it`);
   }
 

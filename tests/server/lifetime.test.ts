@@ -213,3 +213,18 @@ test(
     assert.deepEqual(fs.readdirSync(directory), []);
   },
 );
+
+test(
+  'the server is closed in the very turn in which it is told to listen → the claim is released, and nobody waits',
+  onLinux,
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    const server = net.createServer();
+    const listening = listen(server, `${directory}/app.sock`);
+    server.close();
+    const held = await listening;
+    await (await claim(held.address)).release();
+    assert.equal(server.listening, false);
+    assert.deepEqual(leftOpen(directory), []);
+  },
+);
