@@ -14,6 +14,9 @@ import { violations, type Attempt, type Look } from './soakCheck.js';
 const observerProgram = fixtureBeside(import.meta.url, 'observer.mjs');
 
 const actorsPerArena = 3;
+
+/** Every wait and every take-over has a deadline that is far shorter: who is not done by then never will be. */
+const hangMs = 30_000;
 const now = (): number => Number(process.hrtime.bigint()) / 1e6;
 
 export interface Counts {
@@ -209,6 +212,7 @@ class Arena {
     for (const actor of this.#actors) {
       if (actor.stopped) this.#stop(actor);
     }
+    const began = now();
     for (;;) {
       const open = [...this.#attempts.values()].filter((attempt) => !isOver(attempt));
       if (open.length === 0) break;
@@ -217,10 +221,12 @@ class Arena {
         if (this.#random.below(4) === 0) this.#kill(actor);
         else actor.ask('release', { attempt: id });
       }
-      await new Promise<void>((heard) => {
-        this.#heard = heard;
-        setImmediate(() => open.some(({ actor }) => actor.dead) && heard());
-      });
+      const hung = now() - began > hangMs;
+      if (hung)
+        this.#fail(
+          open.map(({ id, kind, acquired }) => `hangs: ${id} (${kind}, ${acquired === undefined ? 'asking' : 'releasing'})`),
+        );
+      await Promise.race([new Promise<void>((heard) => (this.#heard = heard)), pause(100)]);
     }
     await Promise.all(this.#actors.filter(({ dead }) => dead).map(({ ended }) => ended));
   }

@@ -80,6 +80,7 @@ test('the newcomer is stopped before it says that it is ready, until the holder 
   const { address, holder, newcomer } = await holding(t);
   const third = await Program.start(t, { program });
   const withdrawn = holder.ask('sent', { text: 'abort' });
+  await holder.ask('ping');
   await newcomer.ask('signalBeforeMessage', { text: 'ready', signal: 'SIGSTOP' });
   const taken = newcomer.ask('listen', { address, options: { ...both, takeover: 60_000 } });
   await withdrawn;
@@ -96,6 +97,7 @@ test('the newcomer is stopped after the holder has taken the offer back, and is 
   const { address, holder, newcomer } = await holding(t);
   const third = await Program.start(t, { program });
   const withdrawn = holder.ask('sent', { text: 'abort' });
+  await holder.ask('ping');
   await newcomer.ask('signalBeforeMessage', { text: 'ready', signal: 'SIGSTOP' });
   const taken = newcomer.refused('listen', { address, options: both });
   await withdrawn;
@@ -117,6 +119,7 @@ for (const [action, name] of [
     const inode = inodeAt(address);
     await newcomer.ask('signalBeforeMessage', { text: 'ready', signal: 'SIGSTOP' });
     const offered = holder.ask('sent', { text: 'offer' });
+    await holder.ask('ping'); // It has heard that, and misses no offer.
     const taken = newcomer.ask('listen', { address, options: both });
     await offered;
     if (action === 'exit') assert.equal(await holder.end(action), 7);
