@@ -4,6 +4,7 @@ import { test, type TestContext } from 'node:test';
 import { inodeAt, temporaryDirectory } from '../support/directory.js';
 import { fixtureBeside, Program } from '../support/program.js';
 import { greeting } from '../support/reach.js';
+import { until } from '../support/waits.js';
 
 const program = fixtureBeside(import.meta.url.replace('/process/', '/handover/'), 'server.mjs');
 const both = { takeover: true, handover: true } as const;
@@ -12,6 +13,11 @@ const both = { takeover: true, handover: true } as const;
 function hasExited(failure: unknown): false {
   assert.equal((failure as NodeJS.ErrnoException).code, 'EXITED');
   return false;
+}
+
+/** proc(5), stat: the state comes after the name in parentheses. */
+function isStopped(pid: number): boolean {
+  return / T [^)]*$/.test(fs.readFileSync(`/proc/${pid}/stat`, 'latin1'));
 }
 
 async function holding(t: TestContext) {
@@ -122,6 +128,7 @@ for (const [action, name] of [
     await holder.ask('ping'); // It has heard that, and misses no offer.
     const taken = newcomer.ask('listen', { address, options: both });
     await offered;
+    await until(() => isStopped(newcomer.pid)); // Sooner, SIGCONT would be lost.
     if (action === 'exit') assert.equal(await holder.end(action), 7);
     else await holder.ask(action, { address });
     assert.equal(inodeAt(address), inode);
