@@ -3,7 +3,7 @@ import { inspect, type Inspection } from '../inspect/inspect.js';
 import type { Command } from './command.js';
 import { status } from './status.js';
 import type { Terminal } from './terminal.js';
-import { json, octal, stateStyles, userOf } from './text.js';
+import { json, octal, stateStyles, userOf, wrap } from './text.js';
 
 const meanings: Readonly<Record<Inspection['state'], string>> = {
   free: 'nothing is there; a start will succeed',
@@ -51,7 +51,9 @@ ${Object.entries(meanings)
   },
 };
 
-function page(found: Inspection, { style }: Terminal): string {
+const nameWidth = 'lock file'.length;
+
+function page(found: Inspection, { columns, style }: Terminal): string {
   const { state, reason, holder, mode, uid, gid } = found;
   const lines: [string, string | undefined][] = [
     ['state', `${style(stateStyles[state], state)}: ${state === 'blocked' && reason ? reasons[reason] : meanings[state]}`],
@@ -64,6 +66,7 @@ function page(found: Inspection, { style }: Terminal): string {
     ['lock file', found.lockPath === undefined ? undefined : show(found.lockPath)],
     ['warning', reason === 'shared-directory' ? style('yellow', reasons[reason]) : undefined],
   ];
-  const known = lines.filter(([, value]) => value !== undefined);
-  return `${style('bold', show(found.address))}\n${known.map(([name, value]) => `  ${name.padEnd(9)}  ${value}\n`).join('')}`;
+  const print = ([name, value]: [string, string | undefined]): string =>
+    value === undefined ? '' : `  ${name.padEnd(nameWidth)}  ${wrap(value, nameWidth + 4, columns)}\n`;
+  return `${style('bold', show(found.address))}\n${lines.map(print).join('')}`;
 }

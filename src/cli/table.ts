@@ -8,8 +8,8 @@ export interface Cell {
 
 const gap = '  ';
 
-/** The last column is cut at the terminal's edge, but never to less than this. */
-const lastWidthMin = 20;
+/** The last column is cut at the terminal's edge, but never to less than this: of a holder the pid, and the name of the program. */
+const lastWidthMin = 14;
 
 /** The first column gets at least this, however narrow the terminal is. */
 const firstWidthMin = 16;

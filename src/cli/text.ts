@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from 'node:util';
 import { show } from '../errors/explain.js';
 import type { Holder } from '../holder/holder.js';
 import { userName } from '../holder/users.js';
@@ -57,6 +58,21 @@ export function json(value: object): string {
 /** A JSON array with one element on each line: one document for jq, and lines for grep. */
 export function jsonLines(values: readonly object[]): string {
   return values.length === 0 ? '[]\n' : `[\n${values.map(json).join(',\n')}\n]\n`;
+}
+
+/**
+ * A text that begins in column `indent`, with a new line wherever a word would not fit the terminal, so that what follows stands below
+ * its beginning. A word that no line can hold stays whole: it is what people copy.
+ */
+export function wrap(text: string, indent: number, columns: number = Infinity): string {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1);
+    const fits = line !== undefined && indent + widthOf(stripVTControlCharacters(`${line} ${word}`)) <= columns;
+    if (fits) lines.push(`${lines.pop()} ${word}`);
+    else lines.push(word);
+  }
+  return lines.join(`\n${' '.repeat(indent)}`);
 }
 
 /** How many columns of a terminal a text takes: marks take none, and what East Asian scripts and emoji are written with takes two. */

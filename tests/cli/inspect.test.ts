@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { claim } from 'reuseaddr';
 import { temporaryDirectory } from '../support/directory.js';
 import { asRoot, onLinux, stranger } from '../support/privileges.js';
-import { leaveStale, run } from './support.js';
+import { leaveStale, run, runOnTerminal } from './support.js';
 
 test('an address in each state → the page says which, and only listening has status 0', onLinux, async (t) => {
   const directory = temporaryDirectory(t);
@@ -45,6 +45,23 @@ test('--json → one object on one line; the inode a string, the mode octal, the
   assert.equal(told.holder['pid'], process.pid);
   assert.match(String(told.holder['since']), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
 });
+
+test(
+  'a terminal of 40 columns → a long line goes on below where it began, and a word that is too long stays whole',
+  onLinux,
+  async (t) => {
+    const path = `${temporaryDirectory(t)}/${'long'.repeat(10)}.sock`;
+    leaveStale(path);
+    const lines = (await runOnTerminal(['inspect', path], 40, { TERM: 'dumb' })).trimEnd().split('\n');
+    assert.ok(lines.includes(path));
+    assert.deepEqual(
+      lines.filter((line) => line.length > 40 && !line.includes(path)),
+      [],
+    );
+    const state = lines.findIndex((line) => line.startsWith('  state      stale: a '));
+    assert.match(lines[state + 1]!, /^ {13}\S/);
+  },
+);
 
 test('--lock-path → that lock file is looked at', onLinux, async (t) => {
   const directory = temporaryDirectory(t);
