@@ -85,7 +85,8 @@ function* bindOrClear(place: Place, fd: number): Operation<Refusal | undefined> 
     if (bound !== 'EADDRINUSE') return refuse('system', bound, 'bind', place.path);
     const taken = yield* take(place, isDead);
     if (taken.outcome === 'removed' || taken.outcome === 'gone') continue;
-    // A process that was killed closes its lock before its socket, the lower descriptor first: not every live one is a stray.
+    // A killed process may close its lock a moment before its socket (Linux 6 begins with the highest descriptor): not all that
+    // is live is a stray.
     const restMs = restsMs[rests++];
     if (taken.outcome !== 'kept' || taken.why !== 'live' || restMs === undefined) return explainTaken(place, taken);
     yield* sys.nanosleep(restMs);

@@ -31,7 +31,8 @@ export function* clearStale(place: Place): Operation<Refusal | undefined> {
   for (let rest = 0; ; rest++) {
     const taken = yield* take(place, isDead);
     if (taken.outcome === 'removed' || taken.outcome === 'gone') return undefined;
-    // A process that was killed closes its lock before its socket, the lower descriptor first: not every live one is a stray.
+    // A killed process may close its lock a moment before its socket (Linux 6 begins with the highest descriptor): not all that
+    // is live is a stray.
     const restMs = restsMs[rest];
     if (taken.outcome !== 'kept' || taken.why !== 'live' || restMs === undefined) return explainTaken(place, taken);
     yield* sys.nanosleep(restMs);
