@@ -178,7 +178,7 @@ test('it is called off → the reason of the signal, no descriptor and no listen
   await setImmediate();
   byDefault.abort();
   await assert.rejects(second, { name: 'AbortError', code: 20 });
-  assert.equal(openDescriptors(), before);
+  assert.ok(openDescriptors() <= before, 'a descriptor was left open');
 
   await echo(t, path);
   const late = new AbortController();
@@ -214,7 +214,7 @@ test(
     for (const address of ['app.sock', './app.sock', '../'.concat('d'.repeat(150), '/app.sock')]) {
       assert.equal(await ask(await connect(address), 'hello'), 'hello');
     }
-    assert.equal(openDescriptors(), before);
+    assert.ok(openDescriptors() <= before, 'a descriptor was left open');
     await assert.rejects(connect(`${path}.none`, { timeout: 0 }), refusal('ENOENT', 'absent', /nobody listens/));
   },
 );

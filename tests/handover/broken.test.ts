@@ -284,7 +284,7 @@ test(
       reason: 'held',
       message: /A hand-over is made between processes of one user only/,
     });
-    assert.equal(openDescriptors(), before);
+    assert.ok(openDescriptors() <= before, 'a descriptor was left open');
     assert.equal(await greeting(address), 'first');
     await held.release();
   },

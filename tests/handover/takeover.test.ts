@@ -307,7 +307,7 @@ test('a signal calls a take-over off while the holder is stopped → rejected wi
     code: 'EADDRINUSE',
     message: /It did not hand over in time/,
   });
-  assert.equal(openDescriptors(), before);
+  assert.ok(openDescriptors() <= before, 'a descriptor was left open');
   holder.signal('SIGCONT');
   const taken = await listen(greeter('second'), address, { takeover: true });
   await taken.release();

@@ -298,7 +298,7 @@ test(
       }),
     );
     assert.deepEqual([served, held.refusedCount, outcomes.every((said) => said === '')], [20, 40, true]);
-    assert.equal(openDescriptors(), before);
+    assert.ok(openDescriptors() <= before, 'a descriptor was left open');
   },
 );
 
