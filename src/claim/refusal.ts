@@ -6,6 +6,8 @@ export type Refused =
   | 'held'
   | 'starting'
   | 'stray'
+  // To a claim it is `starting`: nothing listens at the path. Whoever explains that finds the socket without its file.
+  | 'displaced'
   // Something else is at the path, and it stays there.
   | 'not-a-socket'
   | 'aside-occupied'

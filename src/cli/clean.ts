@@ -47,6 +47,8 @@ lock file that it makes to the owner of the socket; any other user cleans only w
     const removed = options['dry-run'] === true ? 'would remove' : 'removed';
     if (options['json'] === true) terminal.print(jsonLines(results.map((result) => asJson(result, removed))));
     else for (const result of results) report(result, removed, terminal);
+    if (results.length === 0 && terminal.columns !== undefined && options['json'] !== true)
+      terminal.print('Nothing to remove.\n');
     // What is not there needs no cleaning.
     const trouble = unlisted.filter(({ errno }) => errno !== 'ENOENT');
     for (const each of trouble) terminal.complain(explain(each));

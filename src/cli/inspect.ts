@@ -19,6 +19,7 @@ const reasons: Readonly<Record<NonNullable<Inspection['reason']>, string>> = {
   'lock-not-a-file': 'the lock file is not a regular file',
   'lock-foreign-content': 'the lock file holds something else',
   denied: 'this user may not look at it',
+  displaced: 'its holder listens, but the socket file was removed: nobody can connect',
   'shared-directory': 'others may write to its directory, and so replace the socket',
 };
 
@@ -56,7 +57,10 @@ const nameWidth = 'lock file'.length;
 function page(found: Inspection, { columns, style }: Terminal): string {
   const { state, reason, holder, mode, uid, gid } = found;
   const lines: [string, string | undefined][] = [
-    ['state', `${style(stateStyles[state], state)}: ${state === 'blocked' && reason ? reasons[reason] : meanings[state]}`],
+    [
+      'state',
+      `${style(stateStyles[state], state)}: ${reason && reason !== 'shared-directory' ? reasons[reason] : meanings[state]}`,
+    ],
     ['holder', holder && `${describe(holder)}${sinceWhen(holder)}`],
     ['waiting', found.backlog === undefined ? undefined : `${found.waiting} of ${found.backlog} connections`],
     ['mode', mode === undefined ? undefined : octal(mode)],

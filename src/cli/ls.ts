@@ -1,6 +1,6 @@
 import { show } from '../errors/explain.js';
 import { listSockets, type ListedSocket, type Unlisted } from '../inspect/list.js';
-import type { Command } from './command.js';
+import { UsageError, type Command } from './command.js';
 import { status } from './status.js';
 import { table, type Cell } from './table.js';
 import type { Terminal } from './terminal.js';
@@ -28,8 +28,12 @@ Makes no connection and takes no lock. Symlinks are not followed.`,
     ["reuseaddr ls --json | jq -r '.[] | select(.waiting > 0) | .address'", 'who is behind?'],
   ],
   run({ operands, options, terminal }) {
-    const { sockets, unlisted } = listSockets(operands);
     const wanted = (options['state'] as string | undefined)?.split(',');
+    const unknown = wanted?.find((state) => !Object.hasOwn(stateStyles, state));
+    if (unknown !== undefined) {
+      throw new UsageError(`There is no state '${show(unknown)}', only ${Object.keys(stateStyles).join(', ')}`);
+    }
+    const { sockets, unlisted } = listSockets(operands);
     const shown = wanted === undefined ? sockets : sockets.filter(({ state }) => wanted.includes(state));
     terminal.print(options['json'] === true ? jsonLines(shown) : page(shown, terminal));
     for (const each of unlisted) terminal.complain(explain(each));

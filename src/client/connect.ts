@@ -2,7 +2,7 @@ import { connect as netConnect, Socket, type NetConnectOpts } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { explainConnect, type FailedConnect } from '../errors/explain.js';
 import { findListener } from '../holder/find.js';
-import { bad, readAddress } from '../request/address.js';
+import { bad, readAddress, refuseUnknown } from '../request/address.js';
 import { attempt, isTemporary } from './attempt.js';
 import { pauseMs } from './pause.js';
 import { connectPipe } from './pipe.js';
@@ -42,6 +42,7 @@ const timeoutMsDefault = 5_000;
 export async function connect(address: string, options: ConnectOptions = {}): Promise<Socket> {
   const { timeout = timeoutMsDefault, signal, allowHalfOpen = false } = options;
   const parsed = readAddress(address, undefined, 'connect to');
+  refuseUnknown(address, options, ['timeout', 'signal', 'allowHalfOpen'], 'connect to');
   if (typeof timeout !== 'number' || !(timeout >= 0))
     throw badOption(address, 'timeout must be a number of milliseconds, 0 or more');
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw badOption(address, 'signal must be an AbortSignal');

@@ -34,8 +34,7 @@ export function explainConnect(
   triedMs: number,
   holder?: Holder,
 ): SocketAddressError {
-  const tried =
-    triedMs > 0 ? ` It was tried for ${triedMs < 1000 ? `${triedMs} ms` : `${Math.round(triedMs / 100) / 10} s`}.` : '';
+  const tried = triedMs > 0 ? ` Gave up after ${triedMs < 1000 ? `${triedMs} ms` : `${Math.round(triedMs / 100) / 10} s`}.` : '';
   const message = `Cannot connect to ${show(address)}: ${connectSentence(show(address), unreachable, errno, syscall, holder)}${tried}`;
   return new SocketAddressError(message, { code: errno, reason: unreachable, syscall, address, holder });
 }
@@ -94,6 +93,8 @@ function sentence(refusal: Refusal, holder: Holder | undefined): string {
       return `${describe(holder)} holds it${sinceWhen(holder)}. ${whatToDo(refusal.handover)}`;
     case 'starting':
       return `${describe(holder)} has locked it but does not listen: it is starting or stopping. Try again, or wait for it with { wait: true }.`;
+    case 'displaced':
+      return `${describe(holder)} holds it${sinceWhen(holder)}, but its socket file was removed, so nobody can connect to it. Start it again. With { onDisplaced: 'rebind' } a server makes its file again by itself.`;
     case 'cancelled':
       return `${describe(holder)} still holds it${sinceWhen(holder)}, and the wait for it has ended.`;
     case 'stray':

@@ -55,6 +55,11 @@ export function findProcesses(inodes: ReadonlySet<string>): ReadonlyMap<string, 
   return found;
 }
 
+/** The directory that a process works in, as far as this user may see it. */
+export function workingDirectory(holder: Holder | undefined): string | undefined {
+  return (holder && readLink(`/proc/${holder.pid}/cwd`)) || undefined;
+}
+
 /** What /proc says of a process. */
 export function describeProcess(pid: number): Holder {
   const uid = owner(`/proc/${pid}`);

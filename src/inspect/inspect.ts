@@ -27,8 +27,18 @@ export interface Inspection {
   /** The absolute path, or `@` and the abstract name. */
   readonly address: string;
   readonly state: AddressState;
-  /** Why it is `blocked`, or a warning: others may write to the directory and so replace the socket (`shared-directory`). */
-  readonly reason?: 'not-a-socket' | 'lock-not-a-file' | 'lock-foreign-content' | 'denied' | 'shared-directory' | undefined;
+  /**
+   * Why it is `blocked`; or why it seems to be `starting`: its socket file was removed (`displaced`); or a warning: others may write to
+   * the directory and so replace the socket (`shared-directory`).
+   */
+  readonly reason?:
+    | 'not-a-socket'
+    | 'lock-not-a-file'
+    | 'lock-foreign-content'
+    | 'denied'
+    | 'displaced'
+    | 'shared-directory'
+    | undefined;
   /** Who has it, as far as it is known. From the lock file or /proc; its text is not to be trusted. */
   readonly holder?: Holder | undefined;
   /** Permission bits of the socket file. */
@@ -89,7 +99,16 @@ export function* inspectPlace(place: Place, snapshot: Snapshot): Operation<Inspe
   const base = { address: place.path, lockPath: place.lockPath };
   if (failed(socket) && socket !== 'ENOENT') return { ...base, state: 'blocked', reason: 'denied' };
   if (lock.unusable !== undefined) return { ...base, ...fields(socket), state: 'blocked', reason: lock.unusable };
-  if (failed(socket)) return defined({ ...base, state: lock.held ? 'starting' : 'free', holder: lock.holder });
+  if (failed(socket)) {
+    const displaced =
+      lock.held && snapshot.named(place.path)?.state === 'listening' && (yield* sys.lstat(place.path)) === 'ENOENT';
+    return defined({
+      ...base,
+      state: lock.held ? 'starting' : 'free',
+      holder: lock.holder,
+      reason: displaced ? 'displaced' : undefined,
+    });
+  }
   const found = { ...base, ...fields(socket) };
   if (socket.type !== 'socket') return { ...found, state: 'blocked', reason: 'not-a-socket' };
 

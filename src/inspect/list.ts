@@ -1,4 +1,6 @@
 import type { Place } from '../claim/locate.js';
+import { workingDirectory } from '../holder/find.js';
+import type { Holder } from '../holder/holder.js';
 import { failed, run, type Errno } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { fileKey, type UnixSocket } from '../kernel/sockets.js';
@@ -11,7 +13,7 @@ import { socketFiles } from './walk.js';
 export interface ListedSocket extends Omit<Inspection, 'state'> {
   /**
    * As `inspect` says it, or `displaced`: a process is bound to the name, and nobody can reach it there, since its file was removed or
-   * replaced, or is in another mount namespace.
+   * replaced, or is in another mount namespace. (One that was bound by a relative path, in a directory that is not known, is a `stray`.)
    */
   readonly state: AddressState | 'displaced';
 }
@@ -56,17 +58,26 @@ export function listSockets(paths: readonly string[]): Listing {
 function lookAtSocket(socket: UnixSocket, snapshot: Snapshot): ListedSocket {
   const { name = '', type, waiting, backlog } = socket;
   if (name.startsWith('@')) return inspectAbstract(name.slice(1), snapshot);
-  const found = isAtItsPath(socket, name) ? lookAtPath(name, snapshot) : undefined;
+  const holder = snapshot.holderOf(socket);
+  const path = pathOf(socket, holder);
+  const found = path === undefined ? undefined : lookAtPath(path, snapshot);
   if (found !== undefined && found.state !== 'free') return found;
-  return { address: name, state: 'displaced', type, holder: snapshot.holderOf(socket), waiting, backlog };
+  // Of a name in a directory that is not known, nobody can say that its file has gone. A holder of ours binds absolute paths.
+  const state = name.startsWith('/') ? 'displaced' : 'stray';
+  return { address: name, state, type, holder, waiting, backlog };
 }
 
-/** Whether the file at the socket's path is the one that it is bound to. A relative path is that of a directory which we don't know. */
-function isAtItsPath(socket: UnixSocket, path: string): boolean {
-  if (!path.startsWith('/') || path.startsWith('/proc/self/')) return false;
+/** Where the file is that the socket is bound to, if it is still there. */
+function pathOf(socket: UnixSocket, holder: Holder | undefined): string | undefined {
+  const { name = '', file: bound } = socket;
+  if (name.startsWith('/proc/self/')) return undefined;
+  // A relative name was one in the directory of that moment: often that of today, but then the file must prove it.
+  const directory = name.startsWith('/') ? '' : `${workingDirectory(holder) ?? '/nowhere'}/`;
+  const path = `${directory}${name}`;
   const file = kernel.lstat(path);
-  if (failed(file) || file.type !== 'socket') return false;
-  return !isOnDevice(socket, file) || socket.file === undefined || socket.file.endsWith(`:${BigInt.asUintN(32, file.ino)}`);
+  if (failed(file) || file.type !== 'socket') return undefined;
+  if (!isOnDevice(socket, file) || bound === undefined) return directory === '' ? path : undefined;
+  return bound.endsWith(`:${BigInt.asUintN(32, file.ino)}`) ? path : undefined;
 }
 
 function lookAtPath(path: string, snapshot: Snapshot): ListedSocket | undefined {

@@ -51,6 +51,14 @@ function badAddress(text: string, why: BadAddress['bad'], task: Task | undefined
   }
 }
 
+/** An option that we don't know is one that was misspelt, and would be missed in silence. */
+export function refuseUnknown(text: string, options: object, known: readonly string[], task?: Task): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined || known.includes(name)) continue;
+    throw bad(text, 'bad-option', 'EINVAL', `there is no option "${show(name)}", only ${known.join(', ')}`, task);
+  }
+}
+
 /** The error for bad input. */
 export function bad(address: string, reason: Reason, code: string, why: string, task: Task = 'listen on'): SocketAddressError {
   const syscall = task === 'connect to' ? 'connect' : undefined;

@@ -5,7 +5,7 @@ import { show } from '../errors/explain.js';
 import { ownRecord } from '../holder/self.js';
 import { groupId, userId } from '../holder/users.js';
 import type { Judge } from '../peers/credentials.js';
-import { bad, readAddress } from './address.js';
+import { bad, readAddress, refuseUnknown } from './address.js';
 import { readRule, sameUserOrRoot, type AllowRule } from './rule.js';
 
 /** What `listen` and `claim` take. */
@@ -66,11 +66,27 @@ export interface ListenOptions {
   readonly allow?: AllowRule | undefined;
 }
 
+const optionNames = Object.keys({
+  mode: true,
+  owner: true,
+  group: true,
+  backlog: true,
+  lockPath: true,
+  wait: true,
+  signal: true,
+  takeover: true,
+  handover: true,
+  onDisplaced: true,
+  allow: true,
+} satisfies Record<keyof ListenOptions, true>);
+
 /** A request that was read and found good: nothing has been touched yet. */
 export interface Request {
   readonly text: string;
   readonly address: Address;
   readonly terms: Terms;
+  /** The mode that was asked for, where one was. */
+  readonly mode: number | undefined;
   /** How long to wait, in milliseconds. Undefined: not at all. */
   readonly waitMs: number | undefined;
   /** How long to ask for a hand-over, in milliseconds. Undefined: not at all. */
@@ -93,6 +109,7 @@ const idMax = 0xffff_fffe; // (uid_t) -1 means "leave it", chown(2).
 /** Reads what the caller asked for. Bad input is refused here, before anything changes on disk. */
 export function readRequest(text: string, options: ListenOptions): Request {
   const address = readAddress(text, options.lockPath);
+  refuseUnknown(text, options, optionNames);
   if (address.kind !== 'pathname') refuseFileOptions(text, options);
   const terms: Terms = {
     mode: integer(text, 'mode', options.mode, 0o777, (mode) => `0o${mode.toString(8)}`) ?? modeDefault,
@@ -105,6 +122,7 @@ export function readRequest(text: string, options: ListenOptions): Request {
     text,
     address,
     terms,
+    mode: options.mode,
     waitMs: duration(text, 'wait', options.wait, Infinity),
     takeoverMs: duration(text, 'takeover', options.takeover, takeoverDefaultMs),
     handover: flag(text, 'handover', options.handover),

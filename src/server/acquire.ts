@@ -4,7 +4,7 @@ import { isRefusal, type Refusal } from '../claim/refusal.js';
 import { isDead, take } from '../claim/take.js';
 import type { SocketAddressError } from '../errors/error.js';
 import { explain } from '../errors/explain.js';
-import { findListener } from '../holder/find.js';
+import { findListener, listeningInode } from '../holder/find.js';
 import { handoverPlace } from '../handover/socket.js';
 import { holderOfRecord, type Holder } from '../holder/holder.js';
 import { run, type Operation } from '../kernel/kernel.js';
@@ -49,7 +49,15 @@ export function isInUse({ refused: why }: Refusal): boolean {
 
 /** The error for a request that was refused, with whatever can be found out about who has the address. */
 export function refused(request: Request, refusal: Refusal): SocketAddressError {
-  return explain(request.text, refusal, findUnrecorded(request, refusal));
+  const found = isDisplaced(request, refusal) ? { ...refusal, refused: 'displaced' as const } : refusal;
+  return explain(request.text, found, findUnrecorded(request, refusal));
+}
+
+/** Nothing was live at the path for some milliseconds, and yet the kernel knows a socket that listens under this name. */
+function isDisplaced({ address }: Request, { refused: why }: Refusal): boolean {
+  if (why !== 'starting' || address.kind !== 'pathname') return false;
+  const place = run(kernel, locate(address, process.platform));
+  return !isRefusal(place) && listeningInode(place.path) !== undefined && kernel.lstat(place.path) === 'ENOENT';
 }
 
 /** Who has an address of which no lock file tells: a stray, the holder of an abstract name, one that listens since a moment ago. */

@@ -1,5 +1,6 @@
 import { locate, type Place } from '../claim/locate.js';
 import { isRefusal } from '../claim/refusal.js';
+import { show } from '../errors/explain.js';
 import { describeSocket, fcntl } from '../kernel/descriptors.js';
 import { failed, run } from '../kernel/kernel.js';
 import { sendNotification } from '../kernel/notify.js';
@@ -48,7 +49,7 @@ export function passedByRun(): boolean {
  *
  * @see sd_listen_fds(3)
  */
-export function inheritedSocket({ address }: Request): number | undefined {
+export function inheritedSocket({ address, mode }: Request): number | undefined {
   sockets ??= readEnvironment(process.env);
   if (sockets.length === 0 || address.kind === 'pipe') return undefined;
   const place = address.kind === 'pathname' ? run(kernel, locate(address, process.platform)) : undefined;
@@ -56,7 +57,21 @@ export function inheritedSocket({ address }: Request): number | undefined {
   const index = sockets.findIndex((socket) =>
     address.kind === 'pathname' ? place !== undefined && isAt(socket, place) : socket.name === `\0${address.name}`,
   );
-  return sockets.splice(index, index < 0 ? 0 : 1)[0]?.fd;
+  if (index < 0) return undefined;
+  if (place !== undefined && mode !== undefined) warnOfMode(place.path, mode);
+  return sockets.splice(index, 1)[0]?.fd;
+}
+
+/** The permissions of a socket are those that whoever bound it gave it: it may serve others besides us. */
+function warnOfMode(path: string, asked: number): void {
+  const file = kernel.lstat(path);
+  if (failed(file) || (file.mode & 0o777) === asked) return;
+  const [has, wanted] = [file.mode & 0o777, asked].map((mode) => `0${mode.toString(8)}`);
+  process.emitWarning(
+    `The socket ${show(path)} was passed to this process and has mode ${has}; mode ${wanted} is for who binds it: ` +
+      (passedByRun() ? `reuseaddr run --mode=${wanted}.` : `SocketMode=${wanted} in a systemd socket unit.`),
+    { code: 'REUSEADDR_INHERITED_MODE' },
+  );
 }
 
 /**

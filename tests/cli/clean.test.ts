@@ -11,7 +11,7 @@ import { guardedPlace } from '#dist/inspect/guard.js';
 import { removeStale } from '#dist/cli/stale.js';
 import { inodeAt, snapshot, temporaryDirectory } from '../support/directory.js';
 import { asRoot, onLinux, stranger } from '../support/privileges.js';
-import { leaveStale, run } from './support.js';
+import { leaveStale, run, runOnTerminal } from './support.js';
 
 test('stale, live, held and other files → only the stale sockets go, and their lock files stay', onLinux, async (t) => {
   const directory = temporaryDirectory(t);
@@ -42,6 +42,12 @@ test('stale, live, held and other files → only the stale sockets go, and their
   assert.deepEqual(after, rest);
   assert.ok(lockFile);
   assert.deepEqual(fs.readdirSync(`${directory}/below`), ['stale.sock.lock']);
+  assert.deepEqual(await run(['clean', directory]), { status: 0, stdout: '', stderr: '' });
+});
+
+test('nothing is stale → on a terminal that is said, in a pipe nothing is nothing', onLinux, async (t) => {
+  const directory = temporaryDirectory(t);
+  assert.equal(await runOnTerminal(['clean', '--dry-run', directory], 80), 'Nothing to remove.\n');
   assert.deepEqual(await run(['clean', directory]), { status: 0, stdout: '', stderr: '' });
 });
 

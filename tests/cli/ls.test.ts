@@ -106,6 +106,37 @@ test('no path → what processes have: abstract names too, and a socket whose fi
   );
 });
 
+test(
+  'sockets that were bound by a relative path → with their file, where the program still works in that directory',
+  onLinux,
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    fs.mkdirSync(`${directory}/elsewhere`);
+    const script = (name: string, then: string): string =>
+      `require('net').createServer().listen('${name}', () => { ${then}; process.send('') })`;
+    const start = async (name: string, then = ''): Promise<void> => {
+      const child = spawn(process.execPath, ['-e', script(name, then)], {
+        cwd: directory,
+        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      });
+      t.after(() => child.kill('SIGKILL'));
+      await once(child, 'message');
+    };
+    await start('here.sock');
+    await start('left.sock', `process.chdir('elsewhere')`);
+    const found = new Map((await rows()).map((row) => [row.address, row]));
+    assert.equal(found.get(`${directory}/here.sock`)?.state, 'stray');
+    assert.match(found.get(`${directory}/here.sock`)?.mode ?? '', /^0[0-7]{3}$/);
+    assert.deepEqual([found.get('left.sock')?.state, found.get('left.sock')?.mode], ['stray', undefined]);
+  },
+);
+
+test('a state that there is not → usage, status 2', async () => {
+  const { status, stderr } = await run(['ls', '--state=stale,dead']);
+  assert.equal(status, 2);
+  assert.match(stderr, /There is no state 'dead', only listening, /);
+});
+
 test('a connection → it is no address, and not listed beside its listener', onLinux, async (t) => {
   const path = `${temporaryDirectory(t)}/app.sock`;
   const held = await claim(path);

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import { test } from 'node:test';
-import { claim, SocketAddressError } from 'reuseaddr';
+import { claim, inspect, SocketAddressError } from 'reuseaddr';
 import type { Refused, Refusal } from '#dist/claim/refusal.js';
 import { explain } from '#dist/errors/explain.js';
 import { temporaryDirectory } from '../support/directory.js';
@@ -55,6 +55,22 @@ test(
   },
 );
 
+test(
+  'the socket file of a live holder was removed → the start says so, and so does inspect',
+  { skip: process.platform !== 'linux' && 'only Linux' },
+  async (t) => {
+    const address = `${temporaryDirectory(t)}/app.sock`;
+    const holder = await Program.start(t);
+    await holder.ask('listen', { address });
+    fs.unlinkSync(address);
+    const error = await refusal(address);
+    assert.match(error.message, new RegExp(`process ${holder.pid} .* holds it since .*, but its socket file was removed`));
+    assert.deepEqual([error.code, error.reason, error.holder?.pid], ['EADDRINUSE', 'displaced', holder.pid]);
+    const { state, reason, holder: inspected } = await inspect(address);
+    assert.deepEqual([state, reason, inspected?.pid], ['starting', 'displaced', holder.pid]);
+  },
+);
+
 test('a lock file whose record lies, is torn, or would write on the terminal → the start goes on; no wrong process is named', async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
   const server = net.createServer();
@@ -97,6 +113,7 @@ const everyRefused: Readonly<Record<Refused, true>> = {
   held: true,
   starting: true,
   stray: true,
+  displaced: true,
   'not-a-socket': true,
   'aside-occupied': true,
   'lock-not-a-file': true,

@@ -19,6 +19,7 @@ interface Report {
   readonly second?: string;
   readonly handover?: boolean;
   readonly error?: string;
+  readonly warnings?: readonly string[];
   readonly variables: readonly string[];
   readonly childs: string;
 }
@@ -211,6 +212,24 @@ test(
     const { fd } = await holding(t, address);
     fs.rmSync(address);
     const report = await child(address, { fds: [fd], variables: ours });
-    assert.equal(report.error, 'starting');
+    assert.equal(report.error, 'displaced');
+  },
+);
+
+test(
+  'a mode is asked for that the inherited socket does not have → a warning that says who can give it; the same mode, none',
+  onLinux,
+  async (t) => {
+    const address = `${temporaryDirectory(t)}/app.sock`;
+    const { fd } = await holding(t, address);
+    const warnings = async (mode: number, variables: object = ours) =>
+      (await child(address, { fds: [fd], variables: { ...variables }, options: { mode } })).warnings;
+    const [warning = ''] = (await warnings(0o660)) ?? [];
+    assert.match(warning, /^REUSEADDR_INHERITED_MODE The socket .*app\.sock was .* has mode 0600.* SocketMode=0660 in a systemd/);
+    assert.match(
+      (await warnings(0o660, { ...ours, LISTEN_FDNAMES: 'reuseaddr', NOTIFY_SOCKET: '@nobody' }))?.[0] ?? '',
+      /: reuseaddr run --mode=0660\.$/,
+    );
+    assert.deepEqual(await warnings(0o600), []);
   },
 );

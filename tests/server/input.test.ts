@@ -30,6 +30,7 @@ const badInput: readonly Case[] = [
   ['a fraction for a mode', 'DIR/app.sock', { mode: 6.5 }, 'EINVAL', 'bad-option'],
   ['text for a mode', 'DIR/app.sock', { mode: '600' }, 'EINVAL', 'bad-option'],
   ['null for a mode', 'DIR/app.sock', { mode: null }, 'EINVAL', 'bad-option'],
+  ['an option that is misspelt', 'DIR/app.sock', { mod: 0o660 }, 'EINVAL', 'bad-option'],
   ['a negative backlog', 'DIR/app.sock', { backlog: -1 }, 'EINVAL', 'bad-option'],
   ['an endless backlog', 'DIR/app.sock', { backlog: Number.POSITIVE_INFINITY }, 'EINVAL', 'bad-option'],
   ['a backlog over 31 bits', 'DIR/app.sock', { backlog: 2 ** 31 }, 'EINVAL', 'bad-option'],
