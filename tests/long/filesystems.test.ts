@@ -54,6 +54,7 @@ for (const { name, mount, needs } of fileSystems) {
   test(`${name} → both kernels agree, and the process tests hold`, { skip }, (t: TestContext) => {
     // Not in /tmp: it has another file system on it then.
     const work = fs.mkdtempSync('/var/tmp/reuseaddr-');
+    fs.chmodSync(work, 0o755);
     t.after(() => fs.rmSync(work, { recursive: true, force: true }));
     const script = [
       'set -e',
@@ -63,11 +64,14 @@ for (const { name, mount, needs } of fileSystems) {
       mount,
       'chmod 1777 /tmp; cd "$1/repository/build/tests"; shift 2',
       'unset NODE_TEST_CONTEXT',
-      'exec "$@"',
+      '"$@"',
+      // Only root asks the kernel for the file of a socket itself; others compare numbers, which btrfs and overlays make up.
+      'exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"',
     ].join('\n');
     const node = [process.execPath, '--test', '--test-reporter=tap', ...suites];
     const ran = spawnSync('unshare', ['-m', 'sh', '-c', script, 'sh', work, repository, ...node], { encoding: 'utf8' });
-    const count = (what: string): number => Number(new RegExp(`^# ${what} (\\d+)$`, 'm').exec(ran.stdout)?.[1] ?? -1);
+    const count = (what: string): number =>
+      [...ran.stdout.matchAll(new RegExp(`^# ${what} (\\d+)$`, 'gm'))].reduce((sum, [, number]) => sum + Number(number), 0);
     assert.equal(
       ran.status,
       0,
@@ -76,7 +80,7 @@ for (const { name, mount, needs } of fileSystems) {
         .filter((line) => !/^ *ok /.test(line))
         .join('\n')}\n${ran.stderr}`,
     );
-    t.diagnostic(`${name}: ${count('pass')} tests passed, ${count('skipped')} skipped`);
-    assert.ok(count('pass') > 50);
+    t.diagnostic(`${name}: ${count('pass')} tests passed, as root and as another user; ${count('skipped')} skipped`);
+    assert.ok(count('pass') > 100);
   });
 }
