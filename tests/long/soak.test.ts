@@ -9,11 +9,7 @@ const seed = Number(process.env['SOAK_SEED'] ?? Date.now() % 1_000_000);
 
 test(
   `soak: ${minutes} minutes of starts, waits, take-overs, kills and stops at random → every guarantee holds`,
-  // Its checker still blames a hand-over for what a killed process took with it, now and then: issue E.
-  {
-    skip:
-      onLinux.skip || (process.env['SOAK_MINUTES'] === undefined && 'run it by `npm run soak`: its checker is not settled yet'),
-  },
+  onLinux,
   async (t) => {
     const report = (line: string): void => void process.stderr.write(`${line}\n`);
     report(`soak: seed ${seed}; to replay: npm run soak -- --minutes ${minutes} --seed ${seed}`);

@@ -1,111 +1,146 @@
-/** One attempt of a process to have an address. All times are CLOCK_MONOTONIC in milliseconds, of whoever did it. */
-export interface Attempt {
-  readonly id: string;
-  readonly kind: 'start' | 'standby' | 'takeover' | 'stray';
-  readonly pid: number;
-  acquired?: number;
-  /** From here on it may be another's. For `killed` and `releasing` the time just before. */
-  end?: { readonly at: number; readonly how: 'releasing' | 'killed' | 'handed over' };
-  /** All of its release is done. */
-  released?: boolean;
-  refused?: { readonly code: string; readonly reason?: string; readonly message?: string };
-}
+import { surelyHeld, type Held } from './soakCover.js';
+import { isOutsider, lifeOf, mayHaveSucceeded, overlap, tryOf, type Attempt, type Look, type RoundRecord } from './soakRecord.js';
 
-/** What the observer found when it connected. */
-export interface Look {
-  readonly from: number;
-  readonly to: number;
-  /** The attempt that greeted it. */
-  readonly said?: string;
-  readonly failure?: string;
-}
-
-export interface RoundRecord {
-  readonly attempts: readonly Attempt[];
-  readonly looks: readonly Look[];
-  /** When processes were killed, stopped or continued: then what a hand-over came to is not known exactly. */
-  readonly disturbances: readonly number[];
-  readonly displaced: readonly string[];
-}
-
-/** For so long after a SIGKILL a process may still be closing what it had accepted. */
-const dyingMsMax = 1000;
-
-const refusals = new Set(['held', 'starting', 'stray', 'cancelled']);
+/** Somebody has the address, or it was called off. */
+const reasons = new Set(['held', 'starting', 'stray', 'cancelled']);
 
 /** The caller's own signal called it off. */
 const called = new Set(['ABORT_ERR', 'AbortError', 'TimeoutError']);
 
-/** What of it breaks a guarantee. Only what is certain: where a process died in the middle, the doubt is in its favour. */
-export function violations({ attempts, looks, disturbances, displaced }: RoundRecord): string[] {
-  const found = displaced.map((what) => `G2: ${what}`);
-  const acquired = attempts.filter((attempt) => attempt.acquired !== undefined).sort((a, b) => a.acquired! - b.acquired!);
-  const byId = new Map(attempts.map((attempt) => [attempt.id, attempt]));
+/**
+ * What of it breaks a guarantee. Only what is certain. Nothing is excused by a length of time: an excuse ends with a fact, which is that
+ * a process has said that it closed everything, or was waited for.
+ */
+export function violations(round: RoundRecord): string[] {
+  return [
+    ...round.displaced.filter((event) => !isDisplaced(event, round)).map(({ id, what }) => `G2: ${id} was displaced: ${what}`),
+    ...secondHolders(round),
+    ...lostHandovers(round),
+    ...wrongAnswers(round),
+    ...refusedConnections(round),
+    ...wrongRefusals(round),
+  ];
+}
 
-  // G1, G2: who has an address has it until it gives it up, is killed, or hands over.
+function isDisplaced({ at, what }: RoundRecord['displaced'][number], { attempts }: RoundRecord): boolean {
+  return what === 'socket' && attempts.some(({ kind, asked }) => kind === 'displacer' && asked < at);
+}
+
+/** G1, G2: who has an address has it until it gives it up, its process ends, or it hands over. */
+function secondHolders({ attempts }: RoundRecord): string[] {
+  const acquired = inOrder(attempts);
+  const found: string[] = [];
   for (const [index, later] of acquired.entries()) {
     for (const earlier of acquired.slice(0, index)) {
       if (earlier.end !== undefined && earlier.end.at <= later.acquired!) continue;
-      const takenOver = acquired.some(
-        ({ kind, acquired: at }) => kind === 'takeover' && at! > earlier.acquired! && at! <= later.acquired!,
-      );
-      // A stopped process hears later, or never, that it has handed over.
-      if (earlier.kind !== 'stray' && takenOver && (earlier.end?.how === 'handed over' || earlier.end?.how === 'killed'))
-        continue;
+      if (hasPassedOn(earlier, later, attempts) || isOutsidersWork(earlier, later, attempts)) continue;
       found.push(`G1: ${later.id} (${later.kind}) got the address while ${earlier.id} (${earlier.kind}) had it`);
     }
-  }
-
-  const covers = coverage(acquired, disturbances);
-  for (const look of looks) {
-    const by = look.said === undefined ? undefined : byId.get(look.said);
-    if (look.said !== undefined && by === undefined) {
-      found.push(`G1: greeted by ${look.said}, of whom nobody knows`);
-      continue;
-    }
-    if (by?.acquired !== undefined) {
-      // G1: there is no way back. A connection that was begun after a successor had the address never reaches its predecessor.
-      const successor = acquired.find((other) => other.acquired! > by.acquired! && other.acquired! < look.from);
-      if (successor !== undefined) found.push(`G1: ${by.id} answered at ${look.from} after ${successor.id} had the address`);
-    }
-    // G2, G7: while it is held without a gap, nobody is refused.
-    const cover = covers.find(({ from, to }) => from < look.from && look.to < to);
-    const nobody = look.failure === 'ENOENT' || look.failure === 'ECONNREFUSED';
-    // Cut off: by a process that was killed, perhaps one that had a share of the socket for a moment only.
-    const excused = disturbances.some((at) => at > look.from - dyingMsMax && at < look.to);
-    const refused = look.said === undefined && look.failure !== 'EAGAIN' && (nobody || !excused);
-    if (cover !== undefined && refused)
-      found.push(`G7: ${look.failure ?? 'closed without an answer'} at ${look.from}, while ${cover.end.id} had it`);
-  }
-
-  for (const { id, refused } of attempts) {
-    if (refused === undefined || refusals.has(refused.reason ?? '') || called.has(refused.code)) continue;
-    found.push(`G3: ${id} was refused with ${refused.code} ${refused.reason}: ${refused.message}`);
   }
   return found;
 }
 
-/** A time in which the address was surely held, and who had it at its end. */
-interface Span {
-  readonly from: number;
-  to: number;
-  end: Attempt;
+/** Whether it has surely, or perhaps, handed over before `later` came: it may come to say so late, or be killed before. */
+function hasPassedOn(earlier: Attempt, later: Attempt, attempts: readonly Attempt[]): boolean {
+  if (isOutsider(earlier) || earlier.end === undefined || earlier.end.how === 'releasing') return false;
+  return attempts.some(
+    (other) =>
+      (sameSocket(earlier, other) && other.acquired! > earlier.acquired! && other.acquired! <= later.acquired!) ||
+      (mayHaveSucceeded(other, earlier) && other.end!.at <= later.acquired!),
+  );
 }
 
-/** Spans of time in which the address was surely held: one claim each, or several that were handed over without disturbance. */
-function coverage(acquired: readonly Attempt[], disturbances: readonly number[]): Span[] {
-  const spans: Span[] = [];
-  for (const attempt of acquired) {
-    const to = attempt.end?.at ?? Infinity;
-    const last = spans.at(-1);
-    const before = last?.end;
-    const disturbed = disturbances.some(
-      (at) => before !== undefined && at > before.acquired! && at < Math.max(attempt.acquired!, before.end?.at ?? 0),
-    );
-    if (last !== undefined && attempt.kind === 'takeover' && before?.end?.how === 'handed over' && !disturbed) {
-      last.to = to;
-      last.end = attempt;
-    } else spans.push({ from: attempt.acquired!, to, end: attempt });
+/** Whether an outsider has come in between, by a means against which nobody can do anything. */
+function isOutsidersWork(earlier: Attempt, later: Attempt, attempts: readonly Attempt[]): boolean {
+  if (later.kind === 'displacer') return true;
+  // It was past its look at the path already.
+  if (earlier.kind === 'displacer') return later.asked <= earlier.acquired!;
+  return isOutsider(later) && attempts.some(({ kind, asked }) => kind === 'displacer' && asked < later.acquired!);
+}
+
+function sameSocket(one: Attempt, other: Attempt): boolean {
+  return one !== other && one.acquired !== undefined && other.acquired !== undefined && one.socket === other.socket;
+}
+
+/** G7: what was handed over has arrived. */
+function lostHandovers({ attempts }: RoundRecord): string[] {
+  const lost = attempts.filter(
+    (attempt) =>
+      attempt.end?.how === 'handed over' &&
+      !attempts.some((other) => sameSocket(attempt, other) && other.acquired! > attempt.acquired!) &&
+      !attempts.some((other) => mayHaveSucceeded(other, attempt) && other.asked <= attempt.end!.at),
+  );
+  return lost.map(({ id }) => `G7: ${id} says that it has handed over, and nobody has taken over`);
+}
+
+/** G1: a connection reaches only who has the address, or shares it, when it is begun. There is no way back. */
+function wrongAnswers({ attempts, looks }: RoundRecord): string[] {
+  const byId = new Map(attempts.map((attempt) => [attempt.id, attempt]));
+  const acquired = inOrder(attempts);
+  const found: string[] = [];
+  for (const { said, from } of looks) {
+    if (said === undefined) continue;
+    const by = byId.get(said);
+    if (by === undefined) found.push(`G1: greeted by ${said}, of whom nobody knows`);
+    // A newcomer from whom the holder took its offer back may have accepted meanwhile. Nobody else accepts before he has it.
+    else if (by.refused !== undefined && by.kind !== 'takeover') found.push(`G1: ${said} answered at ${from}, and was refused`);
+    else if (by.gone !== undefined && by.gone < from) found.push(`G1: ${said} answered at ${from}, after it had closed all`);
+    else if (by.acquired !== undefined) {
+      const successor = acquired.find(
+        (other) =>
+          other.acquired! > by.acquired! &&
+          other.acquired! < from &&
+          !(by.kind === 'displacer' && isOutsidersWork(by, other, attempts)),
+      );
+      if (successor !== undefined) found.push(`G1: ${said} answered at ${from}, after ${successor.id} had the address`);
+    }
   }
-  return spans;
+  return found;
+}
+
+/** G2, G7: while it is held without a gap, nobody is refused, and only who was accepted by a process that then died is cut off. */
+function refusedConnections({ attempts, looks, deaths }: RoundRecord): string[] {
+  const helds = surelyHeld(attempts);
+  const found: string[] = [];
+  for (const look of looks) {
+    if (look.said !== undefined || look.failure === 'EAGAIN') continue;
+    const held = helds.find((span) => isWithin(look, span));
+    const nobody = look.failure === 'ENOENT' || look.failure === 'ECONNREFUSED';
+    if (held === undefined || (!nobody && deaths.some((death) => overlap(death, look)))) continue;
+    found.push(`G7: ${look.failure ?? 'closed without an answer'} at ${look.from}, while ${held.id} had it`);
+  }
+  return found;
+}
+
+function isWithin(look: Look, { from, to }: Held): boolean {
+  return from < look.from && look.to < to;
+}
+
+/** G3: an attempt is refused only because somebody else may have had the address at some time between its question and the answer. */
+function wrongRefusals({ attempts, deaths, cleanings }: RoundRecord): string[] {
+  const found: string[] = [];
+  for (const attempt of attempts) {
+    const { id, refused } = attempt;
+    if (refused === undefined) continue;
+    if (isOutsider(attempt)) {
+      if (refused.code !== 'EADDRINUSE') found.push(`${id} (${attempt.kind}) failed: ${refused.code}`);
+      continue;
+    }
+    const asking = { from: attempt.asked, to: refused.at };
+    const others = attempts.filter((other) => other !== attempt && overlap(lifeOf(other), asking));
+    const displacing = others.some((other) => other.kind === 'displacer' && overlap(tryOf(other), asking));
+    const said = `${refused.code} ${refused.reason}: ${refused.message}`;
+    if (!reasons.has(refused.reason ?? '') && !called.has(refused.code) && !(displacing && refused.reason === 'unstable'))
+      found.push(`G3: ${id} was refused with ${said}`);
+    else if (others.length === 0 && !cleanings.some((cleaning) => overlap(cleaning, asking)))
+      found.push(`G3: ${id} was refused while nobody could have the address: ${said}`);
+    // A process that dies closes its lock before its socket.
+    else if (refused.reason === 'stray' && !others.some(isOutsider) && !deaths.some((death) => overlap(death, asking)))
+      found.push(`G1: ${id} came past the lock of a holder, and took it for a stray: ${said}`);
+  }
+  return found;
+}
+
+function inOrder(attempts: readonly Attempt[]): Attempt[] {
+  return attempts.filter(({ acquired }) => acquired !== undefined).sort((a, b) => a.acquired! - b.acquired!);
 }
