@@ -1,14 +1,10 @@
-import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
-import net from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
-import { kernel } from '#dist/kernel/posix.js';
-import { inspect, listen } from 'reuseaddr';
-import { inodeAt, leftOpen } from '../support/directory.js';
 import type { Random } from './random.js';
 import { Actor, now, type ActorListeners, type ActorMessage } from './soakActor.js';
 import { violations } from './soakCheck.js';
 import { Observer } from './soakObserver.js';
+import { bystander, removeUnlocked, whatIsAmiss, whoHas } from './soakPlace.js';
 import { endAt, goneAt, isOutsider, type Attempt, type RoundRecord, type Span } from './soakRecord.js';
 import { report, type Line } from './soakTimeline.js';
 
@@ -57,6 +53,7 @@ export class Arena {
   #crashed: string[] = [];
   #heard: () => void = () => undefined;
   #made = 0;
+  #over = false;
 
   constructor(address: string, directory: string | undefined, seed: number, random: Random, counts: Counts) {
     this.#seed = seed;
@@ -65,7 +62,7 @@ export class Arena {
     this.#random = random;
     this.#counts = counts;
     this.#observer = new Observer(address);
-    if (directory !== undefined) fs.writeFileSync(`${directory}/keep.sock`, 'keep me');
+    if (directory !== undefined) fs.writeFileSync(`${directory}/${bystander.name}`, bystander.content);
   }
 
   #note(at: number, text: string): void {
@@ -135,7 +132,8 @@ export class Arena {
       `hangs: the observer is connected to a socket that somebody has still open\n${whoHas(this.#address)}`,
     ]);
     this.#judge();
-    await this.#fresh();
+    const amiss = await whatIsAmiss(this.#address, this.#directory);
+    if (amiss !== undefined) this.#fail([amiss]);
     this.#counts.rounds++;
   }
 
@@ -162,6 +160,7 @@ export class Arena {
 
   async #fill(): Promise<void> {
     for (let i = 0; i < actorsPerArena; i++) {
+      if (this.#over) throw new Error('It ended in another arena.');
       if (this.#actors[i]?.dying === false) continue;
       const actor = (this.#actors[i] = new Actor(this.#listeners));
       await this.#notHung(actor.ready, () => [`hangs: ${actor.pid} does not start`]);
@@ -251,20 +250,13 @@ export class Arena {
     this.#counts.stops++;
   }
 
-  /** As systemd-tmpfiles(8) does it: a lock file that nobody has locked is removed while it is locked by the cleaner. */
   #clean(): void {
     if (this.#directory === undefined) return;
-    const path = `${this.#address}.lock`;
     const from = now();
-    const fd = kernel.open(path, 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
-    if (typeof fd === 'string') return;
-    const locked = kernel.flock(fd, 'LOCK_EX|LOCK_NB');
-    if (locked === 0 && inodeOf(fd) === inodeAt(path)) {
-      kernel.unlink(path);
+    if (removeUnlocked(`${this.#address}.lock`)) {
       this.#note(now(), 'the cleaner removed the lock file');
       this.#counts.lockFilesRemoved++;
     }
-    kernel.close(fd);
     this.#cleanings.push({ from, to: now() });
   }
 
@@ -293,45 +285,14 @@ export class Arena {
     await this.#notHung(Promise.all(dying.map(({ ended }) => ended)), () => dying.map(({ pid }) => `hangs: the end of ${pid}`));
   }
 
-  /** G3, G4: with nobody there, a start has it at once; and then nothing is left but the lock file. */
-  async #fresh(): Promise<void> {
-    const server = net.createServer((connection) => connection.end('fresh'));
-    try {
-      const claim = await listen(server, this.#address);
-      await claim.release();
-    } catch (error) {
-      this.#fail([`G3: nobody has it, and a start fails: ${(error as Error).message}`]);
-    }
-    if (this.#directory === undefined) return;
-    const left = fs.readdirSync(this.#directory).sort();
-    const name = this.#address.slice(this.#address.lastIndexOf('/') + 1);
-    if (left.join() !== [`${name}.lock`, 'keep.sock'].sort().join()) this.#fail([`G4: left in the directory: ${left}`]);
-    if (fs.readFileSync(`${this.#directory}/keep.sock`, 'utf8') !== 'keep me') this.#fail(['G4: the bystander was changed']);
-    const open = leftOpen(this.#directory);
-    if (open.length > 0) this.#fail([`left open: ${open}`]);
-    const { state } = await inspect(this.#address);
-    if (state !== 'free') this.#fail([`inspect says ${state} of a free address`]);
-  }
-
   #fail(found: readonly string[]): never {
     throw new SoakFailed(report(`seed ${this.#seed}, ${this.#address}`, found, this.#timeline, this.#observer.looks));
   }
 
+  /** Also in the middle of a round, which then comes to nothing. */
   end(): void {
+    this.#over = true;
     for (const actor of this.#actors) actor.child.kill('SIGKILL');
     this.#observer.end();
   }
-}
-
-/** The sockets of an address, with the processes that have them open: ss(8). */
-function whoHas(address: string): string {
-  return spawnSync('ss', ['-xap'], { encoding: 'utf8' })
-    .stdout.split('\n')
-    .filter((line) => line.includes(address))
-    .join('\n');
-}
-
-function inodeOf(fd: number): bigint | undefined {
-  const status = kernel.fstat(fd);
-  return typeof status === 'string' ? undefined : status.ino;
 }

@@ -15,11 +15,18 @@ export class Observer {
   readonly #child: ChildProcess;
   readonly #ready: Promise<unknown>;
   #looks: Look[] = [];
-  #stopped: Promise<void> = Promise.resolve();
+  #stopped: () => void = () => undefined;
 
   constructor(address: string) {
     this.#child = fork(program, [address]);
     this.#ready = once(this.#child, 'message');
+    // One listener for all: of messages that come together, `once` after `once` would hear the first.
+    this.#child.on('message', (message) => this.#hear(message as ObserverMessage));
+  }
+
+  #hear({ looks = [], stopped }: ObserverMessage): void {
+    this.#looks.push(...looks);
+    if (stopped === true) this.#stopped();
   }
 
   /** What it has found since `start`. */
@@ -30,22 +37,14 @@ export class Observer {
   async start(): Promise<void> {
     await this.#ready;
     this.#looks = [];
-    this.#stopped = this.#collect();
     this.#child.send('start');
-  }
-
-  async #collect(): Promise<void> {
-    for (;;) {
-      const [message] = (await once(this.#child, 'message')) as [ObserverMessage];
-      this.#looks.push(...(message.looks ?? []));
-      if (message.stopped === true) return;
-    }
   }
 
   /** Fulfilled when each connection that it has begun has come to its end. */
   async stop(): Promise<void> {
+    const stopped = new Promise<void>((resolve) => (this.#stopped = resolve));
     this.#child.send('stop');
-    await this.#stopped;
+    await stopped;
   }
 
   end(): void {

@@ -1,0 +1,48 @@
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import net from 'node:net';
+import { kernel } from '#dist/kernel/posix.js';
+import { inspect, listen } from 'reuseaddr';
+import { inodeAt, leftOpen } from '../support/directory.js';
+
+/** A file of somebody else's, beside the address. */
+export const bystander = { name: 'keep.sock', content: 'keep me' } as const;
+
+/** G3, G4: with nobody there, a start has the address at once; and then nothing is left but the lock file. Gives what is not so. */
+export async function whatIsAmiss(address: string, directory: string | undefined): Promise<string | undefined> {
+  const server = net.createServer((connection) => connection.end('fresh'));
+  try {
+    const claim = await listen(server, address);
+    await claim.release();
+  } catch (error) {
+    return `G3: nobody has it, and a start fails: ${(error as Error).message}`;
+  }
+  const { state } = await inspect(address);
+  if (state !== 'free') return `inspect says ${state} of a free address`;
+  if (directory === undefined) return undefined;
+  const left = fs.readdirSync(directory).sort();
+  const lockFile = `${address.slice(address.lastIndexOf('/') + 1)}.lock`;
+  if (left.join() !== [lockFile, bystander.name].sort().join()) return `G4: left in the directory: ${left}`;
+  if (fs.readFileSync(`${directory}/${bystander.name}`, 'utf8') !== bystander.content) return 'G4: the bystander was changed';
+  const open = leftOpen(directory);
+  return open.length > 0 ? `left open: ${open}` : undefined;
+}
+
+/** What systemd-tmpfiles(8) does: a lock file that nobody has locked is removed while it is locked by the cleaner. */
+export function removeUnlocked(path: string): boolean {
+  const fd = kernel.open(path, 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
+  if (typeof fd === 'string') return false;
+  const status = kernel.fstat(fd);
+  const ours = kernel.flock(fd, 'LOCK_EX|LOCK_NB') === 0 && typeof status !== 'string' && status.ino === inodeAt(path);
+  if (ours) kernel.unlink(path);
+  kernel.close(fd);
+  return ours;
+}
+
+/** The sockets of an address, with the processes that have them open: ss(8). */
+export function whoHas(address: string): string {
+  return spawnSync('ss', ['-xap'], { encoding: 'utf8' })
+    .stdout.split('\n')
+    .filter((line) => line.includes(address))
+    .join('\n');
+}
