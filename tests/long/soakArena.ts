@@ -52,6 +52,8 @@ export class Arena {
   #displaced: { at: number; id: string; what: string }[] = [];
   #crashed: string[] = [];
   #heard: () => void = () => undefined;
+  /** The last that was sent, and whoever was before it. */
+  #cleaner: Promise<void> = Promise.resolve();
   #made = 0;
   #over = false;
 
@@ -179,9 +181,9 @@ export class Arena {
     else if (choice < 78) this.#kill(actor);
     else if (choice < 81) this.#exit(actor);
     else if (choice < 87) this.#stop(actor);
-    else if (choice < 91) this.#clean();
-    else if (choice < 95) this.#listenOutside(actor, 'stray');
-    else if (choice < 97) this.#listenOutside(actor, 'displacer');
+    else if (choice < 92) this.#cleaner = this.#cleaner.then(() => this.#clean());
+    else if (choice < 96) this.#listenOutside(actor, 'stray');
+    else if (choice < 98) this.#listenOutside(actor, 'displacer');
     else actor.ask('chdir', { path: this.#random.pick(['/', '/tmp', this.#directory ?? '/']) });
   }
 
@@ -250,11 +252,12 @@ export class Arena {
     this.#counts.stops++;
   }
 
-  #clean(): void {
+  /** Who starts meanwhile finds a lock that goes away together with its file. */
+  async #clean(): Promise<void> {
     if (this.#directory === undefined) return;
     const from = now();
-    if (removeUnlocked(`${this.#address}.lock`)) {
-      this.#note(now(), 'the cleaner removed the lock file');
+    if (await removeUnlocked(`${this.#address}.lock`, this.#random.below(6))) {
+      this.#note(now(), `the cleaner has removed the lock file, that it had locked at ${from}`);
       this.#counts.lockFilesRemoved++;
     }
     this.#cleanings.push({ from, to: now() });
@@ -266,6 +269,7 @@ export class Arena {
     for (const actor of new Set([...this.#actors, ...this.#deaths.map((death) => death.actor)])) {
       if (actor.stopped && !actor.over) this.#stop(actor);
     }
+    await this.#cleaner;
     const began = now();
     for (;;) {
       const open = [...this.#attempts.values()].filter((attempt) => attempt.gone === undefined);

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { kernel } from '#dist/kernel/posix.js';
 import { inspect, listen } from 'reuseaddr';
 import { inodeAt, leftOpen } from '../support/directory.js';
@@ -28,15 +29,21 @@ export async function whatIsAmiss(address: string, directory: string | undefined
   return open.length > 0 ? `left open: ${open}` : undefined;
 }
 
-/** What systemd-tmpfiles(8) does: a lock file that nobody has locked is removed while it is locked by the cleaner. */
-export function removeUnlocked(path: string): boolean {
+/**
+ * What systemd-tmpfiles(8) does: a lock file that nobody has locked is removed while it is locked by the cleaner, after it has looked at
+ * it for a while. Gives whether it did so.
+ */
+export async function removeUnlocked(path: string, lookMs: number): Promise<boolean> {
   const fd = kernel.open(path, 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
   if (typeof fd === 'string') return false;
   const status = kernel.fstat(fd);
-  const ours = kernel.flock(fd, 'LOCK_EX|LOCK_NB') === 0 && typeof status !== 'string' && status.ino === inodeAt(path);
-  if (ours) kernel.unlink(path);
+  const locked = kernel.flock(fd, 'LOCK_EX|LOCK_NB') === 0 && typeof status !== 'string' && status.ino === inodeAt(path);
+  if (locked) {
+    await pause(lookMs);
+    kernel.unlink(path);
+  }
   kernel.close(fd);
-  return ours;
+  return locked;
 }
 
 /** The sockets of an address, with the processes that have them open: ss(8). */

@@ -9,11 +9,20 @@ export interface Line {
 export function report(title: string, found: readonly string[], lines: readonly Line[], looks: readonly Look[]): string {
   const all = [...lines, ...summarize(looks)].sort((a, b) => a.at - b.at);
   const first = all[0]?.at ?? 0;
-  const timeline = all.map(({ at, text }) => `${(at - first).toFixed(2).padStart(10)} ms  ${text}`);
-  const numbered = found.map((text) =>
-    text.replace(/at (\d+\.\d+)/, (_, at: string) => `at ${(Number(at) - first).toFixed(2)} ms`),
-  );
-  return `${title}: ${numbered.slice(0, 20).join('\n')}\n\ntimeline of the round\n${timeline.join('\n')}`;
+  const relative = (text: string): string =>
+    text.replace(/at (\d+\.\d+)/, (_, at: string) => `at ${(Number(at) - first).toFixed(2)} ms`);
+  const timeline = all.map(({ at, text }) => `${(at - first).toFixed(2).padStart(10)} ms  ${relative(text)}`);
+  return `${title}: ${group(found).map(relative).join('\n')}\n\ntimeline of the round\n${timeline.join('\n')}`;
+}
+
+/** The same thing found again and again is one line, with the first time. */
+function group(found: readonly string[]): string[] {
+  const groups = new Map<string, string[]>();
+  for (const text of found) {
+    const kind = text.replace(/at \d+\.\d+/, '');
+    groups.set(kind, [...(groups.get(kind) ?? []), text]);
+  }
+  return [...groups.values()].map(([first, ...more]) => `${first}${more.length > 0 ? ` (and ${more.length} times more)` : ''}`);
 }
 
 /** Looks one after the other that found the same are one line. */
