@@ -270,12 +270,14 @@ export class Arena {
       if (actor.stopped && !actor.over) this.#stop(actor);
     }
     await this.#cleaner;
+    const told = new Set<string>();
     const began = now();
     for (;;) {
       const open = [...this.#attempts.values()].filter((attempt) => attempt.gone === undefined);
       if (open.length === 0) break;
       for (const { id, acquired, end, actor } of open) {
-        if (actor.dying || acquired === undefined || end !== undefined) continue;
+        if (actor.dying || acquired === undefined || end !== undefined || told.has(id)) continue;
+        told.add(id);
         if (this.#random.below(4) === 0) this.#kill(actor);
         else actor.ask('release', { attempt: id });
       }

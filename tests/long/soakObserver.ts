@@ -20,6 +20,7 @@ export class Observer {
   constructor(address: string) {
     this.#child = fork(program, [address]);
     this.#ready = once(this.#child, 'message');
+    this.#child.on('error', () => undefined); // It was ended, and is told something still.
     // One listener for all: of messages that come together, `once` after `once` would hear the first.
     this.#child.on('message', (message) => this.#hear(message as ObserverMessage));
   }
