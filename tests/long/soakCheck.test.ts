@@ -88,6 +88,11 @@ test('soak checker: a refusal needs somebody who may have had the address, and a
   assert.match(judge([{ ...holder, gone: 80 }, start('stray')]), /G1: B came past the lock/);
   assert.equal(judge([{ ...holder, gone: 80 }, start('stray')], { deaths: [{ from: 60, to: 71 }] }), '');
   assert.equal(judge([{ ...holder, kind: 'stray', gone: 80 }, start('stray')]), '');
+  // Nobody has removed the socket file of this holder, who has it all the time.
+  assert.match(judge([{ ...holder, ...ends(90, 'releasing'), gone: 95 }, start('displaced')]), /G3: B was refused with/);
+  assert.equal(judge([{ ...holder, gone: 80 }, start('displaced')]), '');
+  const displacer: Part = { id: 'D', kind: 'displacer', asked: 20, acquired: 21, ...ends(22, 'releasing'), gone: 25 };
+  assert.equal(judge([{ ...holder, ...ends(90, 'releasing'), gone: 95 }, displacer, start('displaced')]), '');
 });
 
 test('soak checker: what is handed over to nobody is seen, and who is displaced without a displacer', () => {

@@ -128,17 +128,27 @@ function wrongRefusals({ attempts, deaths, cleanings }: RoundRecord): string[] {
     }
     const asking = { from: attempt.asked, to: refused.at };
     const others = attempts.filter((other) => other !== attempt && overlap(lifeOf(other), asking));
-    const displacing = others.some((other) => other.kind === 'displacer' && overlap(tryOf(other), asking));
     const said = `${refused.code} ${refused.reason}: ${refused.message}`;
-    if (!reasons.has(refused.reason ?? '') && !called.has(refused.code) && !(displacing && refused.reason === 'unstable'))
-      found.push(`G3: ${id} was refused with ${said}`);
+    const meets = reasons.has(refused.reason ?? '') || called.has(refused.code) || isRemoval(attempt, others, attempts);
+    if (!meets) found.push(`G3: ${id} was refused with ${said}`);
     else if (others.length === 0 && !cleanings.some((cleaning) => overlap(cleaning, asking)))
       found.push(`G3: ${id} was refused while nobody could have the address: ${said}`);
-    // A process that dies closes its lock before its socket.
+    // A process that dies may close its lock before its socket.
     else if (refused.reason === 'stray' && !others.some(isOutsider) && !deaths.some((death) => overlap(death, asking)))
       found.push(`G1: ${id} came past the lock of a holder, and took it for a stray: ${said}`);
   }
   return found;
+}
+
+/** Whether it is refused because the socket file went away: by a displacer, or by somebody who was just about to release. */
+function isRemoval({ asked, refused }: Attempt, others: readonly Attempt[], attempts: readonly Attempt[]): boolean {
+  const asking = { from: asked, to: refused!.at };
+  if (refused!.reason === 'unstable') return others.some((other) => other.kind === 'displacer' && overlap(tryOf(other), asking));
+  if (refused!.reason !== 'displaced') return false;
+  return (
+    attempts.some((other) => other.kind === 'displacer' && other.asked < asking.to) ||
+    others.some(({ end, gone }) => end !== undefined && overlap({ from: end.at, to: gone ?? Infinity }, asking))
+  );
 }
 
 function inOrder(attempts: readonly Attempt[]): Attempt[] {
