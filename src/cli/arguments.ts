@@ -10,6 +10,7 @@ export function readArguments(command: Command, args: readonly string[]): Omit<I
     options[name] = { type: value === undefined ? 'boolean' : 'string', ...(short === undefined ? {} : { short }) };
   }
   const [ours, theirs] = split(command, args, options);
+  refuseLooseValue(command, ours);
   const { values, positionals } = parse(ours, options);
   const operands = [...positionals, ...theirs];
   if (values['help'] !== true) refuseCount(command, operands);
@@ -27,8 +28,14 @@ function parse(args: readonly string[], options: Options): ReturnType<typeof par
 }
 
 function refuseCount({ operands, operandsMin, operandsMax }: Command, given: readonly string[]): void {
-  if (given.length < operandsMin) throw new UsageError(`Missing operand: ${operands}`);
+  if (given.length < operandsMin) throw new UsageError(`Missing ${missing(operands, given.length)}`);
   if (given.length > operandsMax) throw new UsageError(`Too many operands: ${given[operandsMax] ?? ''}`);
+}
+
+/** Of `ADDRESS -- COMMAND [ARG…]`, what is not given: COMMAND. */
+function missing(operands: string, givenCount: number): string {
+  const required = operands.split(' ').filter((word) => word !== '--' && !word.startsWith('['));
+  return required.slice(givenCount).join(' and ').replaceAll('…', '');
 }
 
 /** parseArgs knows no optional value: `--wait` is read as `--wait=`. */
@@ -38,6 +45,17 @@ function withOptionalValues(command: Command, args: readonly string[]): readonly
     const option = arg.startsWith('--') && (end < 0 || index < end) ? command.options[arg.slice(2)] : undefined;
     return option?.valueIsOptional ? `${arg}=` : arg;
   });
+}
+
+/** `--wait 5 ADDRESS` would be read as an address 5. */
+function refuseLooseValue(command: Command, args: readonly string[]): void {
+  for (const [index, arg] of args.entries()) {
+    if (arg === '--') return;
+    const name = /^--([\w-]+)=$/.exec(arg)?.[1] ?? '';
+    const value = args[index + 1] ?? '';
+    if (command.options[name]?.valueIsOptional && /^\d*\.?\d+$/.test(value))
+      throw new UsageError(`Write --${name}=${value}, or ./${value} for a file of that name`);
+  }
 }
 
 /** Parts our own arguments from those of the program that we are to start. */

@@ -28,6 +28,8 @@ export interface Command {
   /** What follows the first operand is not ours to read: a program and its own options. */
   readonly optionsEndAtOperand?: true;
   readonly description: string;
+  /** What its exit statuses mean, where that is not `0 done, 1 failed, 2 wrong usage, 3 somebody has the address`. */
+  readonly statuses?: string;
   readonly options: Readonly<Record<string, Option>>;
   readonly examples: readonly (readonly [line: string, meaning: string])[];
   /** Words that complete an operand. Without them: file names. */

@@ -23,6 +23,7 @@ export const command: Command = {
   operandsMin: 1,
   operandsMax: 1,
   description: 'Prints the script that completes the commands, options and paths of reuseaddr in a shell.',
+  statuses: '0 done, 2 wrong usage',
   options: {},
   examples: [
     ['source <(reuseaddr completion bash)', 'in ~/.bashrc'],

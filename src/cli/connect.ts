@@ -13,6 +13,7 @@ export const command: Command = {
   description: `Connects stdin and stdout to a server, as nc -U does. The end of stdin closes our half of the
 connection; what the server still answers is printed. It ends when both halves are closed,
 or the server has closed the whole. Unlike nc it takes exact abstract names and long paths.`,
+  statuses: '0 done, 1 no connection, or it broke, 2 wrong usage',
   options: {
     wait: {
       value: 'SECONDS',

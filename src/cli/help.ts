@@ -2,7 +2,7 @@ import { commands } from './commands.js';
 import type { Command, Option } from './command.js';
 import type { Terminal } from './terminal.js';
 
-const statuses = 'Exit status: 0 done, 1 failed, 2 wrong usage, 3 address in use (inspect: not listening).';
+const statuses = '0 done, 1 failed, 2 wrong usage, 3 somebody has the address';
 
 /** `reuseaddr --help`. */
 export function overview({ style }: Terminal): string {
@@ -21,7 +21,7 @@ ${columns([
 ])}
 
 An ADDRESS is a path (/run/app.sock) or an abstract name (@app, Linux); ./@app is a file.
-${statuses}
+Exit status: ${statuses}.
 `;
 }
 
@@ -41,7 +41,7 @@ ${columns(options.map(([name, option]) => [spell(name, option), option.summary])
 ${style('bold', 'Examples:')}
 ${command.examples.map(([line, meaning]) => `  ${style('dim', `# ${meaning}`)}\n  ${line}`).join('\n')}
 
-${statuses}
+Exit status: ${command.statuses ?? statuses}.
 `;
 }
 

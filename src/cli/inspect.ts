@@ -34,6 +34,7 @@ connection, changes nothing.
 ${Object.entries(meanings)
   .map(([state, meaning]) => `  ${state.padEnd(9)}  ${meaning}`)
   .join('\n')}`,
+  statuses: '0 it listens, 1 no such directory, 2 wrong usage, 3 any other state',
   options: {
     json: { summary: 'print one JSON object' },
     'lock-path': { value: 'PATH', summary: 'the lock file, where it is not ADDRESS.lock' },

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { readArguments } from './arguments.js';
 import { UsageError, type Command } from './command.js';
-import { commandEntry } from './commands.js';
+import { commandEntry, commands } from './commands.js';
 import { status } from './status.js';
 import { openTerminal, type Terminal } from './terminal.js';
 
@@ -25,7 +25,8 @@ async function call(name: string, args: readonly string[], terminal: Terminal): 
   const entry = commandEntry(name);
   if (entry === undefined) {
     const what = name.startsWith('-') ? 'Unknown option' : 'Unknown command';
-    return refuse(`${what} '${name}'`, 'reuseaddr COMMAND [OPTION…] …', '', terminal);
+    const meant = (await import('./nearest.js')).nearest(name, Object.keys(commands));
+    return refuse(`${what} '${name}'${meant === undefined ? '' : `. Did you mean ${meant}?`}`, 'reuseaddr COMMAND [OPTION…] …', '', terminal);
   }
   const { command } = await entry.load();
   try {
@@ -60,7 +61,7 @@ function inOptions(message: string): string {
 }
 
 function refuse(message: string, usage: string, command: string, terminal: Terminal): number {
-  terminal.complain(`${message}.\nUsage: ${usage}\nTry 'reuseaddr${command} --help'.`);
+  terminal.complain(`${message.replace(/[^.?]$/, '$&.')}\nUsage: ${usage}\nTry 'reuseaddr${command} --help'.`);
   return status.usage;
 }
 

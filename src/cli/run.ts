@@ -17,17 +17,18 @@ export const command: Command = {
 systemd (sd_listen_fds); with --bind-self it binds the path by itself.
 
 While the program is down or replaced, the address goes on accepting: connections wait in the queue.
-SIGHUP replaces the program: the new instance must say READY=1 (sd_notify), then the old one
-gets SIGTERM. SIGTERM, SIGINT, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on. The exit status is the
-program's, 128 and the number for a signal, 127 when there is no such program, 126 when it cannot
-be executed.`,
+When it ends, so does run, unless --restart says otherwise. SIGHUP replaces the program: the new
+instance must say READY=1 (sd_notify), then the old one gets SIGTERM. SIGTERM, SIGINT, SIGQUIT,
+SIGUSR1 and SIGUSR2 are passed on.`,
+  statuses: `that of the program, 128 and the number for a signal, 127 no such program, 126 it
+cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 somebody has the address`,
   options: {
     restart: { value: 'WHEN', summary: 'start it again when it ends: never (default), on-failure or always' },
     'restart-delay': { value: 'SECONDS', summary: 'the longest pause before that; the pauses grow (default 10)' },
     'ready-after': {
       value: 'SECONDS',
       valueIsOptional: true,
-      summary: 'it serves when it has run so long (default 1), without READY=1',
+      summary: 'it serves after this long (1 without SECONDS); not given: at READY=1',
     },
     'ready-within': { value: 'SECONDS', summary: 'give a new instance up that does not serve by then (default 60)' },
     grace: { value: 'SECONDS', summary: 'from SIGTERM to SIGKILL for the old instance (default 10)' },

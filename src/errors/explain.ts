@@ -1,3 +1,4 @@
+import { basename, dirname } from 'node:path';
 import type { Refusal } from '../claim/refusal.js';
 import { holderOfRecord, type Holder } from '../holder/holder.js';
 import type { Errno } from '../kernel/kernel.js';
@@ -10,7 +11,7 @@ export type Task = 'listen on' | 'connect to' | 'inspect' | 'clean';
 /** The error for a refused start: what happened, why, and what to do. */
 export function explain(address: string, refusal: Refusal, known?: Holder, task: Task = 'listen on'): SocketAddressError {
   const holder = known ?? holderOfRecord(refusal.record);
-  const message = `Cannot ${task} ${show(address)}: ${sentence(refusal, holder)}`;
+  const message = `Cannot ${task} ${quote(address)}: ${sentence(refusal, holder, task)}`;
   return new SocketAddressError(message, {
     code: refusal.errno,
     reason: refusal.refused,
@@ -82,11 +83,16 @@ export function show(address: string): string {
     .replaceAll(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, escape);
 }
 
+/** An address in a message: an empty one is to be seen, too. */
+export function quote(address: string): string {
+  return address === '' ? "''" : show(address);
+}
+
 function escape(character: string): string {
   return `\\u{${character.codePointAt(0)?.toString(16)}}`;
 }
 
-function sentence(refusal: Refusal, holder: Holder | undefined): string {
+function sentence(refusal: Refusal, holder: Holder | undefined, task: Task): string {
   const path = show(refusal.path ?? '');
   switch (refusal.refused) {
     case 'held':
@@ -120,13 +126,13 @@ function sentence(refusal: Refusal, holder: Holder | undefined): string {
     case 'lock-unstable':
       return `somebody keeps removing or replacing the lock file ${path}.`;
     case 'no-directory':
-      return `there is no directory ${path}. Create it first.`;
+      return noDirectory(refusal.path ?? '', refusal.errno, task);
     case 'too-long':
-      return tooLong(path);
+      return tooLong(refusal.path ?? '');
     case 'unstable':
       return `somebody keeps binding or removing ${path} at the same time.`;
     case 'system':
-      return `${refusal.syscall} failed with ${refusal.errno}${refusal.path === undefined ? '' : ` on ${path}`}${advice(refusal.errno)}`;
+      return denial(refusal) ?? `${refusal.syscall} failed with ${refusal.errno}${onPath(refusal)}${advice(refusal.errno)}`;
   }
 }
 
@@ -147,17 +153,57 @@ function whatToDo(handover: string | undefined): string {
   }
 }
 
+function noDirectory(given: string, errno: string, task: Task): string {
+  // As realpath(3) was asked: `sub/`, or `sub/.` of a path that was made absolute.
+  const path = show(given.replace(/(?<=.)\/\.?$/, ''));
+  if (errno === 'ENOTDIR') return `a part of ${path} is not a directory.`;
+  return `there is no directory ${path}.${task === 'listen on' ? ' Create it first.' : ''}`;
+}
+
 function tooLong(path: string): string {
-  return process.platform === 'linux'
-    ? `${path} is longer than a socket address, and its last part is longer than 85 bytes. Use a shorter name.`
-    : `${path} is longer than the 103 bytes of a socket address. Use a shorter path.`;
+  if (process.platform !== 'linux') return `the whole path, ${show(path)}, is over 103 bytes long. Use a shorter one.`;
+  const nameBytes = Buffer.byteLength(basename(path));
+  return `the file name is ${nameBytes} bytes long, and where the whole path is over 107 bytes at most 85 are possible. Use a shorter name; the directory may be as long as you like.`;
+}
+
+/** Which user may not do what, where a system call was refused for want of permission. */
+function denial({ errno, syscall, path: refused }: Refusal): string | undefined {
+  if ((errno !== 'EACCES' && errno !== 'EPERM') || refused === undefined) return undefined;
+  const [path, directory] = [show(refused), show(dirname(refused))];
+  switch (syscall) {
+    case 'open':
+    case 'bind':
+      return `${thisUser()} may not create files in ${directory}. Choose a directory where it may, or have one made for it.`;
+    case 'chown':
+      return `only root may give ${path} to another user; others may only give it to a group that they are in. Leave owner and group out, or run as root.`;
+    case 'unlink':
+    case 'rename':
+      return `${thisUser()} may not remove ${path}. It takes write permission on ${directory}; in a sticky directory, such as /tmp, the file must be that user's, too.`;
+    case 'realpath':
+    case 'lstat':
+      return `${thisUser()} may not search ${show(refused.replace(/(?<=.)\/\.?$/, ''))}, or a directory above it.`;
+    case 'probe':
+      return `${thisUser()} may not connect to ${path}, and so cannot tell whether a server still has it. Run as its owner, or have it removed.`;
+    default:
+      return `${thisUser()} may not do ${syscall} on ${path} (${errno}).`;
+  }
+}
+
+/** `user www-data`. */
+function thisUser(): string {
+  const uid = process.geteuid?.();
+  return uid === undefined ? 'this user' : `user ${show(userName(uid) ?? String(uid))}`;
+}
+
+function onPath({ path }: Refusal): string {
+  return path === undefined ? '' : ` on ${show(path)}`;
 }
 
 function advice(errno: string): string {
   switch (errno) {
     case 'EACCES':
     case 'EPERM':
-      return ': this user may not do that. Look at the owner and mode of the directory and of the file.';
+      return `: ${thisUser()} may not do that.`;
     case 'EROFS':
       return ': the file system is read-only.';
     case 'ENOSPC':

@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
 import { SocketAddressError } from '../errors/error.js';
-import { show } from '../errors/explain.js';
+import { quote } from '../errors/explain.js';
 
 /** Where a message recommends an option of `listen`: what somebody can do who runs a program and can't change it. */
 const inEnvironment: readonly (readonly [string, string])[] = [
@@ -42,7 +42,7 @@ function nodeMessage(code: string, path: string): string {
 
 /** The message without its beginning, `Cannot listen on ADDRESS: `. */
 function explanation({ message, address }: SocketAddressError): string {
-  const start = `Cannot listen on ${show(address)}: `;
+  const start = `Cannot listen on ${quote(address)}: `;
   return message.startsWith(start) ? message.slice(start.length) : message;
 }
 

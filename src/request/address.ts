@@ -1,6 +1,6 @@
 import { parseAddress, type Address, type BadAddress } from '../address/address.js';
 import { SocketAddressError, type Reason } from '../errors/error.js';
-import { show, type Task } from '../errors/explain.js';
+import { quote, show, type Task } from '../errors/explain.js';
 
 /** Reads an address. Throws what is wrong with it, before anything is touched. */
 export function readAddress(text: string, lockPath?: string, task?: Task): Address {
@@ -62,5 +62,5 @@ export function refuseUnknown(text: string, options: object, known: readonly str
 /** The error for bad input. */
 export function bad(address: string, reason: Reason, code: string, why: string, task: Task = 'listen on'): SocketAddressError {
   const syscall = task === 'connect to' ? 'connect' : undefined;
-  return new SocketAddressError(`Cannot ${task} ${show(address)}: ${why}.`, { code, reason, address, syscall });
+  return new SocketAddressError(`Cannot ${task} ${quote(address)}: ${why}.`, { code, reason, address, syscall });
 }

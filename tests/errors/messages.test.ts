@@ -140,3 +140,35 @@ test('every reason to refuse → one line that says what happened and to which a
     assert.deepEqual([reason, code, errno, syscall], [refused, 'EIO', -5, 'open']);
   }
 });
+
+test('a call that is not permitted → the message says which user may not do what, and where', async (t) => {
+  const user = os.userInfo().username;
+  const messageOf = (syscall: Refusal['syscall'], path: string, errno: 'EACCES' | 'EPERM' = 'EACCES') =>
+    explain('app.sock', { refused: 'system', errno, syscall, path }).message;
+  assert.match(
+    messageOf('open', '/run/app.sock.lock'),
+    new RegExp(`^Cannot listen on app\\.sock: user ${user} may not create files in /run\\. `),
+  );
+  assert.match(messageOf('realpath', '/root/'), new RegExp(`: user ${user} may not search /root, `));
+  assert.match(messageOf('realpath', '/'), /may not search \/, /);
+  assert.match(messageOf('chown', '/run/app.sock', 'EPERM'), /: only root may give \/run\/app\.sock to another user; /);
+  assert.match(messageOf('rename', '/run/app.sock', 'EPERM'), /may not remove \/run\/app\.sock\. .* write permission on \/run; /);
+  const directory = temporaryDirectory(t);
+  if (process.getuid?.() === 0) return;
+  fs.chmodSync(directory, 0o500);
+  assert.match((await refusal(`${directory}/app.sock`)).message, new RegExp(`user ${user} may not create files in ${directory}\\. `));
+});
+
+test('a path that cannot be → the message has each path once, and says how long a name may be', async (t) => {
+  const directory = temporaryDirectory(t);
+  const missing = await refusal(`${directory}/none/app.sock`);
+  assert.equal(missing.message, `Cannot listen on ${directory}/none/app.sock: there is no directory ${directory}/none. Create it first.`);
+  fs.writeFileSync(`${directory}/file`, '');
+  assert.match((await refusal(`${directory}/file/app.sock`)).message, /: a part of \/.*\/file is not a directory\.$/);
+  await assert.rejects(inspect(`${directory}/none/app.sock`), { message: /: there is no directory \/.*\/none\.$/ });
+  await assert.rejects(claim(''), { message: "Cannot listen on '': the address is empty." });
+  if (process.platform !== 'linux') return;
+  const { message } = await refusal(`${directory}/${'x'.repeat(205)}`);
+  assert.match(message, /: the file name is 205 bytes long, .* at most 85 are possible\. /);
+  assert.equal(message.split(directory).length, 2);
+});
