@@ -66,7 +66,7 @@ cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 somebody has the a
   },
 };
 
-function readOptions(options: Options): Pick<RunRequest, 'listen' | 'policy' | 'readyAfterMs'> {
+function readOptions(options: Options): Pick<RunRequest, 'listen' | 'policy'> {
   const bindSelf = options['bind-self'] === true;
   const pointless = bindSelf ? ['mode', 'owner', 'group', 'backlog', 'takeover', 'handover'] : [];
   for (const name of pointless) {
@@ -88,9 +88,9 @@ function readOptions(options: Options): Pick<RunRequest, 'listen' | 'policy' | '
       restartDelayMs: milliseconds(options, 'restart-delay') ?? 10_000,
       graceMs: milliseconds(options, 'grace') ?? 10_000,
       readyWithinMs: milliseconds(options, 'ready-within') ?? 60_000,
+      readyAfterMs: milliseconds(options, 'ready-after', 1000),
       overlaps: !bindSelf,
     },
-    readyAfterMs: milliseconds(options, 'ready-after', 1000),
   };
 }
 

@@ -14,8 +14,6 @@ export interface RunRequest {
   readonly args: readonly string[];
   readonly listen: ListenOptions;
   readonly policy: Policy;
-  /** Count an instance as ready when it has run so long. Undefined: when it says `READY=1`. */
-  readonly readyAfterMs: number | undefined;
   report(message: string): void;
 }
 
@@ -62,7 +60,7 @@ export class Runner {
   }
 
   #follow(instance: Instance): Instance {
-    const { readyAfterMs } = this.#request;
+    const { readyAfterMs } = this.#request.policy;
     this.#instances.set(instance.pid, instance);
     const timer = readyAfterMs === undefined ? undefined : setTimeout(() => this.#becameReady(instance), readyAfterMs);
     void this.#forget(instance, timer);

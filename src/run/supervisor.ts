@@ -9,6 +9,8 @@ export interface Policy {
   readonly graceMs: number;
   /** How long a new instance may take until it serves. */
   readonly readyWithinMs: number;
+  /** An instance counts as ready when it has run so long. Undefined: when it says `READY=1`. */
+  readonly readyAfterMs: number | undefined;
   /** Whether a new instance can run beside the old one: not if each binds the path by itself. */
   readonly overlaps: boolean;
 }
@@ -91,6 +93,8 @@ export class Supervisor {
   async #replace(): Promise<void> {
     const next = this.#hooks.launch(false);
     this.#next = next;
+    // At once: until the new one is ready both serve, and that may be a minute in which nothing else is to be seen.
+    if (next.pid !== 0) this.#report(next, `was started; process ${this.#current?.pid} goes on until ${this.#awaited()}`);
     const outcome = await next.settled(this.#policy.readyWithinMs);
     // It has taken the place of an old one that died meanwhile, or everything is being stopped.
     if (this.#next !== next) return;
@@ -108,6 +112,14 @@ export class Supervisor {
       );
       await this.#stop(next);
     } else this.#report(next, `${describeExit(outcome)} before it was ready; process ${old?.pid} stays`);
+  }
+
+  /** What the old instance waits for before it is stopped. */
+  #awaited(): string {
+    const { readyAfterMs, readyWithinMs } = this.#policy;
+    return readyAfterMs === undefined
+      ? `it says READY=1 (${readyWithinMs / 1000} s at most; --ready-after for a program that never does)`
+      : `it says READY=1 or has run for ${readyAfterMs / 1000} s`;
   }
 
   async #makeRoom(old: Instance): Promise<void> {
