@@ -58,7 +58,7 @@ wrong usage
 .B 3
 somebody has the address; for
 .BR inspect :
-it is not listening
+it is in any other state than listening
 .SH ENVIRONMENT
 .TP
 .B NO_COLOR
@@ -83,14 +83,25 @@ function section(command) {
     ([name, option]) => `.TP\n.B ${escape(spell(name, option))}\n${sentence(option.summary)}\n`,
   );
   const examples = command.examples.map(
-    ([line, meaning]) => `.PP\n${sentence(meaning)}:\n.PP\n.nf\n.RS\n${escape(line)}\n.RE\n.fi\n`,
+    ([line, meaning]) => `.PP\n${sentence(meaning)}${meaning.endsWith('?') ? '' : ':'}\n.PP\n.nf\n.RS\n${escape(line)}\n.RE\n.fi\n`,
   );
   return `.SS "reuseaddr ${escape(command.name)} [OPTION...] ${escape(command.operands)}"
 ${command.description
   .split(/\n\s*\n/)
-  .map((paragraph) => sentence(paragraph.replaceAll(/\s+/g, ' ').trim()))
-  .join('\n.PP\n')}
-${options.join('')}${examples.join('')}`;
+  .map((text, index) => paragraph(text, index === 0))
+  .join('')}${options.length === 0 ? '' : '.PP\nOptions:\n'}${options.join('')}${statuses(command)}${examples.join('')}`;
+}
+
+/** Text, or a list: lines of two blanks, a term, at least two blanks more, and what it means. */
+function paragraph(text, isFirst) {
+  const items = text.split('\n').map((line) => /^ {2}(\S+) {2,}(.*)$/.exec(line));
+  if (items.every((item) => item !== null))
+    return items.map(([, term, meaning]) => `.TP\n.B ${escape(term)}\n${sentence(meaning)}\n`).join('');
+  return `${isFirst ? '' : '.PP\n'}${sentence(text.replaceAll(/\s+/g, ' ').trim())}\n`;
+}
+
+function statuses({ statuses: text }) {
+  return text === undefined ? '' : `.PP\nExit status: ${escape(text.replaceAll(/\s+/g, ' '))}.\n`;
 }
 
 function spell(name, { short, value, valueIsOptional }) {
