@@ -83,7 +83,8 @@ function section(command) {
     ([name, option]) => `.TP\n.B ${escape(spell(name, option))}\n${sentence(option.summary)}\n`,
   );
   const examples = command.examples.map(
-    ([line, meaning]) => `.PP\n${sentence(meaning)}${meaning.endsWith('?') ? '' : ':'}\n.PP\n.nf\n.RS\n${escape(line)}\n.RE\n.fi\n`,
+    ([line, meaning]) =>
+      `.PP\n${sentence(meaning)}${meaning.endsWith('?') ? '' : ':'}\n.PP\n.nf\n.RS\n${escape(line)}\n.RE\n.fi\n`,
   );
   return `.SS "reuseaddr ${escape(command.name)} [OPTION...] ${escape(command.operands)}"
 ${command.description

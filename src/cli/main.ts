@@ -26,7 +26,12 @@ async function call(name: string, args: readonly string[], terminal: Terminal): 
   if (entry === undefined) {
     const what = name.startsWith('-') ? 'Unknown option' : 'Unknown command';
     const meant = (await import('./nearest.js')).nearest(name, Object.keys(commands));
-    return refuse(`${what} '${name}'${meant === undefined ? '' : `. Did you mean ${meant}?`}`, 'reuseaddr COMMAND [OPTION…] …', '', terminal);
+    return refuse(
+      `${what} '${name}'${meant === undefined ? '' : `. Did you mean ${meant}?`}`,
+      'reuseaddr COMMAND [OPTION…] …',
+      '',
+      terminal,
+    );
   }
   const { command } = await entry.load();
   try {

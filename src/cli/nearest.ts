@@ -8,7 +8,7 @@ export function nearest(given: string, words: readonly string[]): string | undef
 /** How many letters have to be put in, taken away or changed (Levenshtein). */
 function edits(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_none, column) => column);
-  for (const [index, letter] of [...from].entries()) {
+  for (const [index, letter] of Array.from(from).entries()) {
     const next = [index + 1];
     for (let column = 1; column <= to.length; column++) {
       const changed = (row[column - 1] ?? 0) + (letter === to[column - 1] ? 0 : 1);

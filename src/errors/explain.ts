@@ -169,8 +169,9 @@ function tooLong(path: string): string {
 /** Which user may not do what, where a system call was refused for want of permission. */
 function denial({ errno, syscall, path: refused }: Refusal): string | undefined {
   if ((errno !== 'EACCES' && errno !== 'EPERM') || refused === undefined) return undefined;
+  const call: string = syscall;
   const [path, directory] = [show(refused), show(dirname(refused))];
-  switch (syscall) {
+  switch (call) {
     case 'open':
     case 'bind':
       return `${thisUser()} may not create files in ${directory}. Choose a directory where it may, or have one made for it.`;
@@ -185,7 +186,7 @@ function denial({ errno, syscall, path: refused }: Refusal): string | undefined 
     case 'probe':
       return `${thisUser()} may not connect to ${path}, and so cannot tell whether a server still has it. Run as its owner, or have it removed.`;
     default:
-      return `${thisUser()} may not do ${syscall} on ${path} (${errno}).`;
+      return `${thisUser()} may not do ${call} on ${path} (${errno}).`;
   }
 }
 

@@ -44,7 +44,10 @@ test('what was meant can be guessed → it is said', async () => {
   assert.equal(await said('clean'), 'reuseaddr: Missing PATH.');
   assert.equal(await said('run'), 'reuseaddr: Missing ADDRESS and COMMAND.');
   assert.equal(await said('run', '/run/a'), 'reuseaddr: Missing COMMAND.');
-  assert.equal(await said('run', '--wait', '5', '/run/a', '--', 'true'), 'reuseaddr: Write --wait=5, or ./5 for a file of that name.');
+  assert.equal(
+    await said('run', '--wait', '5', '/run/a', '--', 'true'),
+    'reuseaddr: Write --wait=5, or ./5 for a file of that name.',
+  );
   assert.equal(await said('connect', '/run/a', '--wait', '.5'), 'reuseaddr: Write --wait=.5, or ./.5 for a file of that name.');
   assert.equal(await said('inspect', ''), "reuseaddr: Cannot inspect '': the address is empty.");
 });

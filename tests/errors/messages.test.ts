@@ -156,13 +156,19 @@ test('a call that is not permitted → the message says which user may not do wh
   const directory = temporaryDirectory(t);
   if (process.getuid?.() === 0) return;
   fs.chmodSync(directory, 0o500);
-  assert.match((await refusal(`${directory}/app.sock`)).message, new RegExp(`user ${user} may not create files in ${directory}\\. `));
+  assert.match(
+    (await refusal(`${directory}/app.sock`)).message,
+    new RegExp(`user ${user} may not create files in ${directory}\\. `),
+  );
 });
 
 test('a path that cannot be → the message has each path once, and says how long a name may be', async (t) => {
   const directory = temporaryDirectory(t);
   const missing = await refusal(`${directory}/none/app.sock`);
-  assert.equal(missing.message, `Cannot listen on ${directory}/none/app.sock: there is no directory ${directory}/none. Create it first.`);
+  assert.equal(
+    missing.message,
+    `Cannot listen on ${directory}/none/app.sock: there is no directory ${directory}/none. Create it first.`,
+  );
   fs.writeFileSync(`${directory}/file`, '');
   assert.match((await refusal(`${directory}/file/app.sock`)).message, /: a part of \/.*\/file is not a directory\.$/);
   await assert.rejects(inspect(`${directory}/none/app.sock`), { message: /: there is no directory \/.*\/none\.$/ });

@@ -67,6 +67,7 @@ export class Project {
     const text = example.text
       .replaceAll(/\/(run|tmp)\//g, `${folder}/`)
       .replaceAll(/@app\b/g, `@app-${process.pid}-${example.line}`)
+      .replaceAll('node_modules/.bin/', join(this.directory, 'node_modules/.bin/'))
       .replaceAll('npm install reuseaddr', this.installCommand);
     const expected = [...text.matchAll(/(?:\/\/|#) → (.*)$/gm)].map((match) => match[1] ?? '');
     return await runUntilPrinted(example.language === 'sh' ? ['sh', '-c', text] : this.#compile(folder, text), folder, expected);

@@ -58,7 +58,9 @@ while True: signal.pause()`;
   const [name] = await running.line(/^@.*$/);
   for (let i = 0; i < 5; i++) assert.equal(sendNotification(name, 'READY=1'), 0);
   running.signal('SIGHUP');
-  await running.line(/^reuseaddr: Process \d+ was started; process \d+ goes on until it says READY=1 \(60 s at most; --ready-after /);
+  await running.line(
+    /^reuseaddr: Process \d+ was started; process \d+ goes on until it says READY=1 \(60 s at most; --ready-after /,
+  );
   // The second instance: neither its own start nor the stranger's word makes it ready.
   const second = await running.serving();
   for (let i = 0; i < 5; i++) assert.equal(sendNotification(name, 'READY=1'), 0);

@@ -13,9 +13,12 @@ const published = [
   /^dist\/[\w/-]+\.(js|d\.ts)$/,
   /^prebuilt\/[\w-]+\/reuseaddr\.node$/,
   /^native\/\w+\.[ch]$/,
+  /^docs\/[\w/-]+\.(md|svg|png)$/,
+  /^examples\/[\w./-]+\.(md|mjs|cjs|sh|conf|cfg|service|socket|yaml)$/,
   /^man\/reuseaddr\.1$/,
   /^README\.md$/,
   /^CHANGELOG\.md$/,
+  /^SECURITY\.md$/,
   /^LICENSE$/,
   /^package\.json$/,
 ];
