@@ -154,10 +154,14 @@ function whatToDo(handover: string | undefined): string {
 }
 
 function noDirectory(given: string, errno: string, task: Task): string {
-  // As realpath(3) was asked: `sub/`, or `sub/.` of a path that was made absolute.
-  const path = show(given.replace(/(?<=.)\/\.?$/, ''));
+  const path = show(tidy(given));
   if (errno === 'ENOTDIR') return `a part of ${path} is not a directory.`;
   return `there is no directory ${path}.${task === 'listen on' ? ' Create it first.' : ''}`;
+}
+
+/** As realpath(3) was asked it is `/a/./sub/`. Not path.normalize: it takes the `..` of a symlink for the directory that the link is in. */
+function tidy(path: string): string {
+  return path.replaceAll(/\/\.(?=\/|$)/g, '').replace(/(?<=.)\/$/, '') || '/';
 }
 
 function tooLong(path: string): string {
@@ -182,7 +186,7 @@ function denial({ errno, syscall, path: refused }: Refusal): string | undefined 
       return `${thisUser()} may not remove ${path}. It takes write permission on ${directory}; in a sticky directory, such as /tmp, the file must be that user's, too.`;
     case 'realpath':
     case 'lstat':
-      return `${thisUser()} may not search ${show(refused.replace(/(?<=.)\/\.?$/, ''))}, or a directory above it.`;
+      return `${thisUser()} may not search ${show(tidy(refused))}, or a directory above it.`;
     case 'probe':
       return `${thisUser()} may not connect to ${path}, and so cannot tell whether a server still has it. Run as its owner, or have it removed.`;
     default:

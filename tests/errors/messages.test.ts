@@ -150,7 +150,8 @@ test('a call that is not permitted → the message says which user may not do wh
     new RegExp(`^Cannot listen on app\\.sock: user ${user} may not create files in /run\\. `),
   );
   assert.match(messageOf('realpath', '/root/'), new RegExp(`: user ${user} may not search /root, `));
-  assert.match(messageOf('realpath', '/'), /may not search \/, /);
+  for (const path of ['/', '/.', '/./']) assert.match(messageOf('realpath', path), /may not search \/, /);
+  assert.match(messageOf('realpath', '/a/./b/.c/../.'), /may not search \/a\/b\/\.c\/\.\., /);
   assert.match(messageOf('chown', '/run/app.sock', 'EPERM'), /: only root may give \/run\/app\.sock to another user; /);
   assert.match(messageOf('rename', '/run/app.sock', 'EPERM'), /may not remove \/run\/app\.sock\. .* write permission on \/run; /);
   const directory = temporaryDirectory(t);
