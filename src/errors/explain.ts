@@ -132,7 +132,7 @@ function sentence(refusal: Refusal, holder: Holder | undefined, task: Task): str
     case 'unstable':
       return `somebody keeps binding or removing ${path} at the same time.`;
     case 'system':
-      return denial(refusal) ?? `${refusal.syscall} failed with ${refusal.errno}${onPath(refusal)}${advice(refusal.errno)}`;
+      return denial(refusal, task) ?? `${refusal.syscall} failed with ${refusal.errno}${onPath(refusal)}${advice(refusal.errno)}`;
   }
 }
 
@@ -171,14 +171,14 @@ function tooLong(path: string): string {
 }
 
 /** Which user may not do what, where a system call was refused for want of permission. */
-function denial({ errno, syscall, path: refused }: Refusal): string | undefined {
+function denial({ errno, syscall, path: refused }: Refusal, task: Task): string | undefined {
   if ((errno !== 'EACCES' && errno !== 'EPERM') || refused === undefined) return undefined;
   const call: string = syscall;
   const [path, directory] = [show(refused), show(dirname(refused))];
   switch (call) {
     case 'open':
     case 'bind':
-      return `${thisUser()} may not create files in ${directory}. Choose a directory where it may, or have one made for it.`;
+      return `${thisUser()} may not create files in ${directory}.${task === 'listen on' ? ' Choose a directory where it may, or have one made for it.' : ''}`;
     case 'chown':
       return `only root may give ${path} to another user; others may only give it to a group that they are in. Leave owner and group out, or run as root.`;
     case 'unlink':
