@@ -21,6 +21,7 @@ a held one, and whatever is not a socket stay as they are. Symlinks are not foll
 
 Lock files stay: to remove one is not safe while programs may start. As root, clean gives a
 lock file that it makes to the owner of the socket; any other user cleans only what is its own.`,
+  statuses: '0 done, 1 failed, 2 wrong usage, 3 a socket that was named is in use',
   options: {
     'dry-run': { short: 'n', summary: 'say what would be removed, and remove nothing' },
     json: { summary: 'print a JSON array, one socket on each line' },

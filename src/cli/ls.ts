@@ -16,7 +16,9 @@ namespace), with PATH the socket files at and below it, stale ones among them.
 
 QUEUE is how many connections wait to be accepted, and how many may. The states are those of
 inspect, and "displaced": a process has the socket, and its file was removed or replaced.
-Makes no connection and takes no lock. Symlinks are not followed.`,
+Makes no connection and takes no lock. Symlinks are not followed, and what is no socket is not
+listed. A socket that was bound by a relative path has no mode where its directory is not known.`,
+  statuses: '0 done, 1 something could not be looked at, 2 wrong usage',
   options: {
     json: { summary: 'print a JSON array, one socket on each line' },
     state: { value: 'STATE', summary: 'only sockets in this state; several with commas between' },

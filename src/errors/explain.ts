@@ -100,7 +100,7 @@ function sentence(refusal: Refusal, holder: Holder | undefined, task: Task): str
     case 'starting':
       return `${describe(holder)} has locked it but does not listen: it is starting or stopping. Try again, or wait for it with { wait: true }.`;
     case 'displaced':
-      return `${describe(holder)} holds it${sinceWhen(holder)}, but its socket file was removed, so nobody can connect to it. Start it again. With { onDisplaced: 'rebind' } a server makes its file again by itself.`;
+      return `${describe(holder)} holds it${sinceWhen(holder)}, but its socket file was removed, so nobody can connect to it. Start it again.`;
     case 'cancelled':
       return `${describe(holder)} still holds it${sinceWhen(holder)}, and the wait for it has ended.`;
     case 'stray':

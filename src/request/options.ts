@@ -38,7 +38,7 @@ export interface ListenOptions {
    * at again and again, at growing intervals up to half a second.
    */
   readonly wait?: boolean | number | undefined;
-  /** Ends a wait or a take-over: the promise is rejected with `signal.reason`. */
+  /** Ends a wait or a hand-over: the promise is rejected with `signal.reason`. */
   readonly signal?: AbortSignal | undefined;
   /**
    * Ask the holder to hand the address over: it must serve hand-overs, and belong to the same user or to root. `true`: within ten

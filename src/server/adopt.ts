@@ -43,7 +43,7 @@ export class ServerAcceptor implements Acceptor {
     this.#judge = judge;
   }
 
-  /** Who was not let in; undefined where it had gone already. Those of a take-over, before there is a claim, are told at once. */
+  /** Who was not let in; undefined where it had gone already. Those of a hand-over, before there is a claim, are told at once. */
   set onRefused(listener: (peer: Credentials | undefined) => void) {
     this.#refused = listener;
     this.#refusedEarly.splice(0).forEach(listener);
