@@ -1,7 +1,9 @@
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename } from 'node:path';
 import { formatProcess, formatRecord, recordOf, type HolderRecord } from '../claim/record.js';
+import { failed } from '../kernel/kernel.js';
+import { kernel } from '../kernel/posix.js';
 
 type Self = Omit<HolderRecord, 'sinceMs'>;
 
@@ -38,13 +40,22 @@ function commandLine(): string {
 
 /** proc(5), stat, field 22. The second field is a name in parentheses that may hold anything, so we count from its end. */
 export function startTicks(process: number | 'self'): number | undefined {
-  try {
-    const stat = readFileSync(`/proc/${process}/stat`, 'latin1');
-    const ticks = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]);
-    return Number.isSafeInteger(ticks) ? ticks : undefined;
-  } catch {
-    return undefined; // Not Linux, or no such process.
-  }
+  const stat = readStat(process);
+  if (stat === undefined) return undefined; // Not Linux, or no such process.
+  const ticks = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]);
+  return Number.isSafeInteger(ticks) ? ticks : undefined;
+}
+
+/** More than a line of it can have: fifty numbers. */
+const statBytesMax = 2048;
+
+/** By the calls that a claim makes anyway. The first readFileSync of a process takes twice as long. */
+function readStat(process: number | 'self'): string | undefined {
+  const fd = kernel.open(`/proc/${process}/stat`, 'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
+  if (failed(fd)) return undefined;
+  const stat = kernel.pread(fd, statBytesMax);
+  kernel.close(fd);
+  return failed(stat) ? undefined : stat.text;
 }
 
 export function pidNamespace(): string | undefined {
