@@ -122,21 +122,48 @@ export type SystemCall = {
 /** A piece of the protocol: it yields system calls, is sent their results, and returns its outcome. It does nothing by itself. */
 export type Operation<Outcome> = Generator<SystemCall, Outcome, unknown>;
 
-/** The system calls as operations: `const fd = yield* sys.open(path, flags, 0)`. */
-export const sys: SystemCallOperations = new Proxy<SystemCallOperations>({} as SystemCallOperations, {
-  get: systemCallOperation,
-});
-
-function systemCallOperation(made: object, name: string): unknown {
-  const operations = made as Record<string, unknown>;
-  return (operations[name] ??= function* (...args: unknown[]): Generator<unknown, unknown, unknown> {
-    return yield { name, args };
-  });
-}
-
 type SystemCallOperations = {
   readonly [Name in keyof Kernel]: (...args: Parameters<Kernel[Name]>) => Operation<ReturnType<Kernel[Name]>>;
 };
+
+/** The system calls as operations: `const fd = yield* sys.open(path, flags, 0)`. No Proxy makes them: it would be asked each time. */
+export const sys: SystemCallOperations = {
+  open: systemCall('open'),
+  close: systemCall('close'),
+  fstat: systemCall('fstat'),
+  lstat: systemCall('lstat'),
+  realpath: systemCall('realpath'),
+  flock: systemCall('flock'),
+  pread: systemCall('pread'),
+  pwrite: systemCall('pwrite'),
+  ftruncate: systemCall('ftruncate'),
+  unlink: systemCall('unlink'),
+  link: systemCall('link'),
+  rename: systemCall('rename'),
+  socket: systemCall('socket'),
+  fchmod: systemCall('fchmod'),
+  chmod: systemCall('chmod'),
+  chown: systemCall('chown'),
+  bind: systemCall('bind'),
+  listen: systemCall('listen'),
+  probe: systemCall('probe'),
+  sock_diag: systemCall('sock_diag'),
+  connect: systemCall('connect'),
+  peerCredentials: systemCall('peerCredentials'),
+  poll: systemCall('poll'),
+  sendmsg: systemCall('sendmsg'),
+  recvmsg: systemCall('recvmsg'),
+  epoll_ctl: systemCall('epoll_ctl'),
+  geteuid: systemCall('geteuid'),
+  nanosleep: systemCall('nanosleep'),
+};
+
+function systemCall<Name extends keyof Kernel>(name: Name): SystemCallOperations[Name] {
+  const operation = function* (...args: unknown[]): Generator<unknown, unknown, unknown> {
+    return yield { name, args };
+  };
+  return operation as unknown as SystemCallOperations[Name];
+}
 
 /** Runs an operation to its end, every system call at once and in turn. */
 export function run<Outcome>(kernel: Kernel, operation: Operation<Outcome>): Outcome {
