@@ -287,10 +287,11 @@ test(
 test('the holder has locked and does not listen → the standby waits for it all the same', onLinux, async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
   const holder = await listen(greeter('first'), address);
+  t.after(() => holder.release());
   fs.rmSync(address); // Its lock is held, and nobody is at the path.
   const one = standby(address, 'standby');
   await until(() => blockedWaits(`${address}.lock`) === 1);
-  await assert.rejects(listen(greeter('x'), address), { reason: 'starting' });
+  await assert.rejects(listen(greeter('x'), address), { reason: 'displaced' });
   await holder.release();
   await one.settled;
   assert.equal(await greeting(address), 'standby');
