@@ -26,7 +26,7 @@ export async function measureBytes(run: Run): Promise<Measurement[]> {
         return takeTurns({ part: 'bytes', group, unit, better }, rounds, turns);
       };
       return [
-        ...(await measure('connections', '/s', 'higher', (to) => connectionsPerSecond(to, choose(run, 60, 60, 10)))),
+        ...(await measure('connections', '/s', 'higher', (to) => connectionsPerSecond(to, choose(run, 200, 100, 10)))),
         ...(await measure('round trip, 64 B', 'µs', 'lower', (to) => roundTrip(to, 64, choose(run, 200, 200, 10)))),
         ...(await measure('throughput', 'MiB/s', 'higher', (to) => throughput(to, choose(run, 24, 16, 1)))),
       ];
