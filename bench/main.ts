@@ -66,7 +66,7 @@ async function measureAll(): Promise<void> {
   if (options.record) {
     mkdirSync(dirname(recorded), { recursive: true });
     writeFileSync(recorded, format(recording));
-    writePage(recording);
+    writePage(read(recorded));
   }
   console.log(options.json ? format(recording) : textTables(recording.measurements));
   if (!options.json) for (const line of reachLines(recording)) console.log(line.text);
