@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { locate } from '../claim/locate.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
+import { rehearse } from '../claim/rehearse.js';
 import { run, runAsync } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { waitingKernel } from '../kernel/wait.js';
@@ -56,6 +57,7 @@ async function waitFor(request: Request, waitMs: number, first: Refusal): Promis
 
 async function waitUntil(request: Request, signal: AbortSignal, first: Refusal): Promise<Hold | Refusal> {
   let refusal = first;
+  if (request.address.kind === 'pathname') setImmediate(rehearse, request.terms);
   for (const pauseMs of pauses()) {
     const held = await tryOrWait(request, signal);
     const hold = isRefusal(held) ? held : holdFor(request, held);

@@ -1,0 +1,51 @@
+import type { FileStatus, Operation, SystemCall } from '../kernel/kernel.js';
+import { writeRecord } from './acquire.js';
+import { bindUnderLock, type Terms } from './bind.js';
+import type { Place } from './locate.js';
+
+/** Of no directory: nothing looks there. */
+const place: Place = { path: 'p', lockPath: 'p.lock', asidePath: '.p.aside', directory: '.', long: false };
+
+const socket: FileStatus = { type: 'socket', dev: 1n, ino: 1n, mode: 0o600, uid: 0, gid: 0, nlink: 1, size: 0 };
+
+/**
+ * Steps 5 to 10, over the stale socket of a holder that died, with no kernel: each system call is answered as a kernel would, and none
+ * is made. A standby does this while it waits. JavaScript that runs for the first time is compiled first, and at the failover, when
+ * nobody serves, that would take longer than the steps themselves.
+ *
+ * @returns the calls that were asked for, in their order
+ */
+export function rehearse(terms: Terms): readonly SystemCall['name'][] {
+  const asked: SystemCall['name'][] = [];
+  play(bindUnderLock(place, terms), asked);
+  play(writeRecord(0, terms.record), asked);
+  return asked;
+}
+
+function play(operation: Operation<unknown>, asked: SystemCall['name'][]): void {
+  let step = operation.next();
+  while (!step.done) {
+    const result = answer(step.value, asked);
+    asked.push(step.value.name);
+    step = operation.next(result);
+  }
+}
+
+function answer({ name, args }: SystemCall, before: readonly SystemCall['name'][]): unknown {
+  switch (name) {
+    case 'bind':
+      return before.includes('unlink') ? 0 : 'EADDRINUSE';
+    case 'probe':
+      return 'ECONNREFUSED';
+    case 'lstat':
+      return args[0] === place.asidePath && !before.includes('rename') ? 'ENOENT' : socket;
+    case 'fstat':
+      return socket;
+    case 'sock_diag':
+      return { dev: socket.dev, ino: socket.ino };
+    case 'pwrite':
+      return args[1].length;
+    default:
+      return 0;
+  }
+}
