@@ -32,20 +32,11 @@ function play(operation: Operation<unknown>, asked: SystemCall['name'][]): void 
 }
 
 function answer({ name, args }: SystemCall, before: readonly SystemCall['name'][]): unknown {
-  switch (name) {
-    case 'bind':
-      return before.includes('unlink') ? 0 : 'EADDRINUSE';
-    case 'probe':
-      return 'ECONNREFUSED';
-    case 'lstat':
-      return args[0] === place.asidePath && !before.includes('rename') ? 'ENOENT' : socket;
-    case 'fstat':
-      return socket;
-    case 'sock_diag':
-      return { dev: socket.dev, ino: socket.ino };
-    case 'pwrite':
-      return args[1].length;
-    default:
-      return 0;
-  }
+  if (name === 'bind') return before.includes('unlink') ? 0 : 'EADDRINUSE';
+  if (name === 'lstat') return args[0] === place.asidePath && !before.includes('rename') ? 'ENOENT' : socket;
+  if (name === 'probe') return 'ECONNREFUSED';
+  if (name === 'fstat') return socket;
+  if (name === 'sock_diag') return { dev: socket.dev, ino: socket.ino };
+  if (name === 'pwrite') return args[1].length;
+  return 0;
 }
