@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
 import type { TestContext } from 'node:test';
+import { findListener, listeningInode } from '#dist/holder/find.js';
 import { kernel } from '#dist/kernel/posix.js';
 import { Program, fixtureBeside } from '../support/program.js';
 import { until } from '../support/waits.js';
@@ -120,8 +121,20 @@ async function runs(stage: Stage): Promise<void> {
 async function endRun(stage: Stage): Promise<void> {
   const victim = await stage.cast.get('starter');
   await victim.kill();
-  for (const pid of instances(stage)) process.kill(pid, 'SIGKILL');
-  await until(() => instances(stage).length === 0);
+  // A child that is not the program yet, between fork(2) and execve(2), has the socket too.
+  await until(() => {
+    const left = [...instances(stage), findListener(stage.address)?.pid];
+    for (const pid of left) if (pid !== undefined) end(pid);
+    return instances(stage).length === 0 && listeningInode(stage.address) === undefined;
+  });
+}
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended.
+  }
 }
 
 export const scenarios: readonly Scenario[] = [
