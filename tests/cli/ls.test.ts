@@ -12,6 +12,7 @@ import { parseTable, unixSockets } from '#dist/kernel/sockets.js';
 import { snapshot, temporaryDirectory } from '../support/directory.js';
 import { asRoot, onLinux, stranger } from '../support/privileges.js';
 import { leaveStale, reuseaddr, run, runOnTerminal } from './support.js';
+import { needs } from '../support/commands.js';
 
 interface Row {
   readonly address: string;
@@ -296,7 +297,7 @@ ffff8a3b4c5d6e00: 00000002 00000000 00010000 0001 01 12345 /run/app.sock
   ]);
 });
 
-test('ls → it changes nothing on disk, and takes no lock', onLinux, async (t) => {
+test('ls → it changes nothing on disk, and takes no lock', { skip: onLinux.skip || needs('strace').skip }, async (t) => {
   const directory = temporaryDirectory(t);
   leaveStale(`${directory}/stale.sock`);
   await stray(t, `${directory}/stray.sock`);

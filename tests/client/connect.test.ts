@@ -12,6 +12,7 @@ import { abstractName } from '../support/abstract.js';
 import { openDescriptors, temporaryDirectory } from '../support/directory.js';
 import { asRoot, onLinux, stranger } from '../support/privileges.js';
 import { until } from '../support/waits.js';
+import { needs } from '../support/commands.js';
 
 /** A server that says back what it hears, and ends after its client. */
 async function echo(t: TestContext, address: string): Promise<void> {
@@ -127,7 +128,7 @@ test('the backlog is full until the deadline → EAGAIN, and who does not accept
   });
 });
 
-test('what waiting does not mend → it is said at once, even without a deadline', async (t) => {
+test('what waiting does not mend → it is said at once, even without a deadline', needs('python3'), async (t) => {
   const directory = temporaryDirectory(t);
   fs.writeFileSync(`${directory}/file`, '');
   fs.symlinkSync('loop', `${directory}/loop`);

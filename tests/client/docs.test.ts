@@ -10,6 +10,7 @@ import tls from 'node:tls';
 import { listen } from 'reuseaddr';
 import { examplesOf, root } from '../readme/examples.js';
 import { temporaryDirectory } from '../support/directory.js';
+import { needs } from '../support/commands.js';
 
 /** The servers that the page's examples ask. */
 async function serve(t: TestContext, directory: string): Promise<void> {
@@ -28,7 +29,7 @@ async function serve(t: TestContext, directory: string): Promise<void> {
   }
 }
 
-test('every example in docs/client.md → prints what the page says', async (t) => {
+test('every example in docs/client.md → prints what the page says', needs('openssl'), async (t) => {
   const directory = temporaryDirectory(t);
   await serve(t, directory);
   const examples = examplesOf(fs.readFileSync(`${root}docs/client.md`, 'utf8'));

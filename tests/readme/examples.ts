@@ -2,6 +2,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { needs } from '../support/commands.js';
 
 /** The repository's root folder. */
 export const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -13,6 +14,11 @@ export interface Example {
   /** The heading that it stands under. */
   readonly heading: string;
   readonly text: string;
+}
+
+/** The programs of other people that an example calls. */
+export function needsOf({ text }: Example): { skip: string | false } {
+  return needs(...['curl', 'python3'].filter((program) => new RegExp(`\\b${program} `).test(text)));
 }
 
 /** All the fenced blocks of a page. */

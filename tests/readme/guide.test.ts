@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { examplesOf, Project, root } from './examples.js';
+import { examplesOf, needsOf, Project, root } from './examples.js';
 
 let project: Project;
 const directory = fs.mkdtempSync(join(fs.realpathSync(os.tmpdir()), 'ra-'));
@@ -18,7 +18,7 @@ const pages = [...pagesIn('docs'), ...pagesIn('examples'), 'README.md', 'CONTRIB
 
 for (const page of pages.filter((path) => path.startsWith('docs/guide/'))) {
   for (const example of examplesOf(read(page)).filter(({ language }) => language === 'sh' || language === 'ts')) {
-    test(`${page}, line ${example.line}: ${example.heading} → runs, and prints what it says`, async () => {
+    test(`${page}, line ${example.line}: ${example.heading} → runs, and prints what it says`, needsOf(example), async () => {
       const { status, printed, missing } = await project.run(example);
       assert.deepEqual(missing, [], `it printed:\n${printed}`);
       assert.equal(status, 0, printed);

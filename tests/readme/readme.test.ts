@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { examplesOf, Project, root, type Example } from './examples.js';
+import { examplesOf, needsOf, Project, root, type Example } from './examples.js';
 
 const readme = fs.readFileSync(join(root, 'README.md'), 'utf8');
 const examples = examplesOf(readme);
@@ -22,7 +22,7 @@ after(() => fs.rmSync(directory, { recursive: true, force: true }));
 for (const example of examples) {
   const name = `README.md, line ${example.line}: ${example.heading} (${example.language})`;
   if (example.text.search(ofRepository) >= 0) test(`${name} → package.json has these scripts`, () => checkScripts(example));
-  else test(`${name} → runs, and prints what it says`, () => checkRun(example));
+  else test(`${name} → runs, and prints what it says`, needsOf(example), () => checkRun(example));
 }
 
 async function checkRun(example: Example): Promise<void> {
