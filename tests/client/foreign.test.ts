@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import http from 'node:http';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { listen } from 'reuseaddr';
 import { temporaryDirectory } from '../support/directory.js';
+import { needs, compiled } from '../support/commands.js';
 import { onLinux } from '../support/privileges.js';
+import { fixtureBeside } from '../support/program.js';
 
 const request = 'GET /hello HTTP/1.0\r\n\r\n';
 
@@ -40,20 +42,13 @@ const clients: Readonly<Record<string, (address: string) => readonly string[]>> 
 };
 
 for (const [name, commandLine] of Object.entries(clients)) {
-  const missing = spawnSync('sh', ['-c', `command -v ${name}`]).status !== 0;
-  test(
-    `${name} → reaches a pathname and an abstract server`,
-    { skip: missing ? `${name} is not installed` : onLinux.skip },
-    async (t) => {
-      await reach(t, commandLine);
-    },
-  );
+  test(`${name} → reaches a pathname and an abstract server`, { skip: onLinux.skip || needs(name).skip }, async (t) => {
+    await reach(t, commandLine);
+  });
 }
 
 test('a client in C → reaches a pathname and an abstract server', onLinux, async (t) => {
-  const program = `${temporaryDirectory(t)}/client`;
-  const source = fileURLToPath(new URL('../../../tests/client/fixtures/client.c', import.meta.url));
-  execFileSync('cc', ['-Wall', '-Wextra', '-Werror', '-o', program, source]);
+  const program = compiled(fixtureBeside(import.meta.url, 'client.c'));
   await reach(t, (address) => [program, address]);
 });
 

@@ -1,6 +1,6 @@
 /** An attacker who swaps what is at the path, in a directory that it may write to: see fixtures/swapper.c. */
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
@@ -13,6 +13,7 @@ import { isRefusal } from '#dist/claim/refusal.js';
 import { release } from '#dist/claim/release.js';
 import { failed, perform, run, type SystemCall } from '#dist/kernel/kernel.js';
 import { kernel } from '#dist/kernel/posix.js';
+import { compiled } from '../support/commands.js';
 import { snapshot, temporaryDirectory } from '../support/directory.js';
 import { asRoot, stranger } from '../support/privileges.js';
 import { asUser, nobody, type User } from '../peers/clients.js';
@@ -33,9 +34,6 @@ interface Attack {
 
 /** Lets the attacker swap while a process of `starter` starts and releases. */
 async function attack(t: TestContext, directory: string, targets: readonly string[], starter: User): Promise<Attack> {
-  const programs = temporaryDirectory(t, 0o755);
-  execFileSync(process.env['CC'] ?? 'cc', ['-O2', '-Wall', '-o', `${programs}/swapper`, fixture('swapper.c')]);
-
   const [setpriv = '', ...starterArgs] = [
     ...asUser(starter),
     process.execPath,
@@ -47,7 +45,14 @@ async function attack(t: TestContext, directory: string, targets: readonly strin
   t.after(() => starting.kill('SIGKILL'));
   assert.deepEqual((await once(starting, 'message'))[0], 'ready');
 
-  const [, ...attackerArgs] = [...asUser(nobody), `${programs}/swapper`, directory, 'app.sock', ...targets, String(swaps)];
+  const [, ...attackerArgs] = [
+    ...asUser(nobody),
+    compiled(fixture('swapper.c')),
+    directory,
+    'app.sock',
+    ...targets,
+    String(swaps),
+  ];
   const swapping = spawn('setpriv', attackerArgs, { stdio: ['pipe', 'pipe', 'inherit'] });
   t.after(() => swapping.kill('SIGKILL'));
   let said = '';

@@ -1,4 +1,6 @@
 import { execFile } from 'node:child_process';
+import { compiled } from '../support/commands.js';
+import { fixture } from '../support/program.js';
 
 /** A user, with the groups that it is in besides its own. */
 export interface User {
@@ -18,8 +20,7 @@ export function asUser({ uid, gid, groups = [] }: User): readonly string[] {
 
 /** A client that sends nothing, under this command line: what the server says until it closes, or the errno's text of connect(2). */
 export function visit(address: string, under: readonly string[] = []): Promise<string> {
-  const target = address.startsWith('@') ? `ABSTRACT-CONNECT:${address.slice(1)}` : `UNIX-CONNECT:${address}`;
-  const [command = 'socat', ...args] = [...under, 'socat', '-u', target, '-'];
+  const [command = '', ...args] = [...under, compiled(fixture('visit.c')), address];
   return new Promise((resolve) => {
     execFile(command, args, { encoding: 'utf8' }, (error, said, complaint) => {
       const why = /(Permission denied|Connection refused|No such file or directory|Connection reset by peer)/.exec(

@@ -5,6 +5,7 @@ import { readdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { temporaryDirectory } from '../support/directory.js';
+import { needs } from '../support/commands.js';
 import { onLinux } from '../support/privileges.js';
 import { blockedWaits, until } from '../support/waits.js';
 import { askLine } from './ask.js';
@@ -81,7 +82,7 @@ test('a plain program takes over with --ready-after → it serves, on a socket t
 
 const modes = [
   { name: 'with the socket', options: [], command: (path: string) => [node, program('server.mjs'), path] },
-  { name: 'with --bind-self', options: ['--bind-self'], command: (path: string) => ['python3', program('binds.py'), path] },
+  { name: 'with --bind-self', options: ['--bind-self'], command: (path: string) => [node, program('plain.mjs'), path] },
 ];
 for (const { name, options, command } of modes) {
   test(
@@ -116,7 +117,7 @@ for (const { name, options, command } of modes) {
 
 test(
   '--bind-self: a child of the program outlives it with the socket → nothing of it is removed, and the claim is its',
-  onLinux,
+  { skip: onLinux.skip || needs('python3').skip },
   async (t) => {
     const path = `${temporaryDirectory(t)}/app.sock`;
     // The child has the listening socket, and the lock.

@@ -4,6 +4,7 @@ import { test, type TestContext } from 'node:test';
 import { openNotifySocket, receiveNotification, sendNotification, type Notification } from '#dist/kernel/notify.js';
 import { kernel } from '#dist/kernel/posix.js';
 import { openDescriptors, temporaryDirectory } from '../support/directory.js';
+import { needs } from '../support/commands.js';
 import { onLinux } from '../support/privileges.js';
 import { until } from '../support/waits.js';
 import { askLine } from './ask.js';
@@ -43,32 +44,36 @@ test(
   },
 );
 
-test('another process says READY=1 → it does not count, only the word of the program itself does', onLinux, async (t) => {
-  const above = supervisor(t);
-  const path = `${temporaryDirectory(t)}/app.sock`;
-  const script = `import os, signal, socket
+test(
+  'another process says READY=1 → it does not count, only the word of the program itself does',
+  { skip: onLinux.skip || needs('python3').skip },
+  async (t) => {
+    const above = supervisor(t);
+    const path = `${temporaryDirectory(t)}/app.sock`;
+    const script = `import os, signal, socket
 signal.signal(signal.SIGUSR1, lambda *_: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(
     b"STATUS=here\\nREADY=1\\n", os.environ["NOTIFY_SOCKET"].replace("@", "\\0")))
 print("serving", os.getpid(), flush=True)
 print(os.environ["NOTIFY_SOCKET"], flush=True)
 while True: signal.pause()`;
-  const env = { ...process.env, NOTIFY_SOCKET: above.name };
-  const running = new Running(t, [path, '--', 'python3', '-c', script], { env });
-  await running.serving();
-  const [name] = await running.line(/^@.*$/);
-  for (let i = 0; i < 5; i++) assert.equal(sendNotification(name, 'READY=1'), 0);
-  running.signal('SIGHUP');
-  await running.line(
-    /^reuseaddr: Process \d+ was started; process \d+ goes on until it says READY=1 \(60 s at most; --ready-after /,
-  );
-  // The second instance: neither its own start nor the stranger's word makes it ready.
-  const second = await running.serving();
-  for (let i = 0; i < 5; i++) assert.equal(sendNotification(name, 'READY=1'), 0);
-  process.kill(second, 'SIGUSR1');
-  await running.line(new RegExp(`^reuseaddr: Process ${second} serves; stopping process`));
-  assert.deepEqual((await above.next()).text, 'READY=1');
-  assert.equal(await running.stop(), 143);
-});
+    const env = { ...process.env, NOTIFY_SOCKET: above.name };
+    const running = new Running(t, [path, '--', 'python3', '-c', script], { env });
+    await running.serving();
+    const [name] = await running.line(/^@.*$/);
+    for (let i = 0; i < 5; i++) assert.equal(sendNotification(name, 'READY=1'), 0);
+    running.signal('SIGHUP');
+    await running.line(
+      /^reuseaddr: Process \d+ was started; process \d+ goes on until it says READY=1 \(60 s at most; --ready-after /,
+    );
+    // The second instance: neither its own start nor the stranger's word makes it ready.
+    const second = await running.serving();
+    for (let i = 0; i < 5; i++) assert.equal(sendNotification(name, 'READY=1'), 0);
+    process.kill(second, 'SIGUSR1');
+    await running.line(new RegExp(`^reuseaddr: Process ${second} serves; stopping process`));
+    assert.deepEqual((await above.next()).text, 'READY=1');
+    assert.equal(await running.stop(), 143);
+  },
+);
 
 test('a message with descriptors, an empty one, a long one → they are taken, and no descriptor leaks', onLinux, (t) => {
   const path = `${temporaryDirectory(t)}/notify`;

@@ -120,7 +120,7 @@ test('SIGHUP, and the old instance ignores SIGTERM → it is killed after the gr
 
 test('SIGHUP with --bind-self → the old instance is stopped first, and the new one binds', onLinux, async (t) => {
   const path = `${temporaryDirectory(t)}/app.sock`;
-  const running = new Running(t, ['--bind-self', path, '--', 'python3', program('binds.py'), path]);
+  const running = new Running(t, ['--bind-self', path, '--', process.execPath, program('plain.mjs'), path, 'abrupt']);
   const first = await running.serving();
   running.signal('SIGHUP');
   const second = await running.serving();

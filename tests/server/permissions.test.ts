@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import { test, type TestContext } from 'node:test';
 import { claim, listen } from 'reuseaddr';
+import { compiled } from '../support/commands.js';
 import { temporaryDirectory } from '../support/directory.js';
 import { asRoot, secondStranger, stranger } from '../support/privileges.js';
 import { fixture, Program } from '../support/program.js';
@@ -100,10 +101,7 @@ class Hammer {
   }
 
   static async start(t: TestContext, path: string, user: User): Promise<Hammer> {
-    const program = `${temporaryDirectory(t, 0o755)}/hammer`;
-    execFileSync(process.env['CC'] ?? 'cc', ['-O2', '-o', program, fixture('hammer.c')]);
-    fs.chmodSync(program, 0o755);
-    const hammer = new Hammer(t, program, path, user);
+    const hammer = new Hammer(t, compiled(fixture('hammer.c')), path, user);
     await once(hammer.#child.stdout, 'data');
     return hammer;
   }

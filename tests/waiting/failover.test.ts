@@ -1,9 +1,10 @@
-import { execFile, execFileSync, spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { compiled } from '../support/commands.js';
 import { temporaryDirectory } from '../support/directory.js';
 import { onLinux } from '../support/privileges.js';
 import { fixtureBeside } from '../support/program.js';
@@ -22,11 +23,8 @@ test(
   onLinux,
   async (t) => {
     const directory = temporaryDirectory(t);
-    const compiled = (name: string): string => {
-      execFileSync('cc', ['-O2', '-w', '-o', `${directory}/${name}`, fixtureBeside(import.meta.url, `${name}.c`)]);
-      return `${directory}/${name}`;
-    };
-    const [scheme, client] = [compiled('failover'), compiled('failover-client')];
+    const scheme = compiled(fixtureBeside(import.meta.url, 'failover.c'));
+    const client = compiled(fixtureBeside(import.meta.url, 'failover-client.c'));
     const start = (command: string, args: readonly string[]): Server => {
       const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
       t.after(() => child.kill('SIGKILL'));
