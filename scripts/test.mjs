@@ -8,6 +8,7 @@ import { readdirSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { runChecks } from './checks.mjs';
 import { prepare } from './prepare.mjs';
+import { inReadableFolder } from './readable.mjs';
 import { exitStatus, main, root, runAttached } from './step.mjs';
 
 /** Longer than the whole suite may take, so only a test that hangs meets it. */
@@ -39,8 +40,13 @@ await main(async () => {
   process.exitCode = status === 0 ? process.exitCode : status;
 });
 
-/** Runs node:test on these files, each by its name (facts: a glob fails on 20, a folder on 24). */
+/** Runs these test files. */
 async function runTests(files) {
+  return await inReadableFolder((folder) => runTestsIn(folder, files));
+}
+
+/** Runs node:test on these files, each by its name (facts: a glob fails on 20, a folder on 24). */
+async function runTestsIn(folder, files) {
   const args = [
     '--test',
     '--test-concurrency=2',
@@ -48,7 +54,7 @@ async function runTests(files) {
     '--test-reporter=spec',
     ...files,
   ];
-  const cwd = `${root}/build/tests`;
+  const cwd = `${folder}/build/tests`;
   if (process.stdout.isTTY) return await runAttached(process.execPath, args, cwd);
   const child = spawn(process.execPath, args, { cwd, stdio: ['inherit', 'pipe', 'inherit'] });
   let tail = '';

@@ -1,6 +1,6 @@
 /** What a claim costs in a process that runs already: listen on an address, and close. */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, closeSync, openSync, rmSync } from 'node:fs';
+import { chmodSync, closeSync, openSync, rmSync, statSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { listen } from 'reuseaddr';
@@ -33,7 +33,7 @@ export async function measureClaim(run: Run): Promise<Measurement[]> {
       ...(await withDirectory(place, async (directory) => {
         chmodSync(directory, 0o777); // For the one who is nobody.
         for (let count = 0; count < warmClaims[run.size]; count++) await listenHeld(join(directory, 'warm'));
-        return await takeTurns(about, rounds, subjects(directory));
+        return await takeTurns(about, rounds, [...subjects(directory), ...(await unprivileged(run, directory))]);
       })),
     );
   }
@@ -44,11 +44,7 @@ function subjects(directory: string): Subject[] {
   const properLockfile = peers('proper-lockfile') as ProperLockfile;
   const native = peers('fs-native-extensions') as NativeLocks;
   const path = (name: string): string => join(directory, `${name}.sock`);
-  const each = (name: string, work: () => Promise<unknown>): Subject => ({
-    name,
-    measure: () => microseconds(claimsPerValue, work),
-  });
-  const all = [
+  return [
     each('plain', () => listenPlain(path('plain'), closePlain)),
     each('reuseaddr', () => listenHeld(path('held'))),
     each('proper-lockfile', async () => {
@@ -66,9 +62,23 @@ function subjects(directory: string): Subject[] {
     }),
     { name: 'C', measure: () => Number(execFileSync(floor, ['claim', path('c'), '200'], { encoding: 'utf8' })) },
   ];
-  if (process.geteuid?.() !== 0) return all;
-  const unprivileged = each('reuseaddr, not root', () => listenHeld(path('nobody')));
-  return [...all, { ...unprivileged, measure: () => asNobody(unprivileged.measure) }];
+}
+
+/** Where root measures, a user besides. */
+async function unprivileged(run: Run, directory: string): Promise<Subject[]> {
+  if (process.geteuid?.() !== 0) return [];
+  const { name, measure } = each('reuseaddr, not root', () => listenHeld(join(directory, 'nobody.sock')));
+  try {
+    await asNobody(() => statSync(join(directory, '.')));
+  } catch {
+    run.say(`without "${name}": user ${nobody} may not search ${directory}`);
+    return [];
+  }
+  return [{ name, measure: () => asNobody(measure) }];
+}
+
+function each(name: string, work: () => Promise<unknown>): Subject {
+  return { name, measure: () => microseconds(claimsPerValue, work) };
 }
 
 /** The effective user alone: that is what the kernel asks for capabilities. */

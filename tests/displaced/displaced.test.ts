@@ -7,7 +7,7 @@ import { test, type TestContext } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { claim, listen, type Claim } from 'reuseaddr';
 import { inodeAt, leftOpen, temporaryDirectory } from '../support/directory.js';
-import { onLinux } from '../support/privileges.js';
+import { withUserNamespaces } from '../support/privileges.js';
 import { fixtureBeside, Program } from '../support/program.js';
 import { greeting } from '../support/reach.js';
 import { until } from '../support/waits.js';
@@ -99,7 +99,7 @@ test('the lock file is in another directory, and is removed → displaced', asyn
   await held.release();
 });
 
-test('a user has no inotify instance left → displaced comes by the slow look', onLinux, async (t) => {
+test('a user has no inotify instance left → displaced comes by the slow look', withUserNamespaces, async (t) => {
   const none = 'echo 0 > /proc/sys/user/max_inotify_instances && exec "$@"';
   const address = `${temporaryDirectory(t)}/app.sock`;
   const holder = await Program.start(t, { program, under: ['unshare', '-Ur', 'sh', '-c', none, 'sh'] });

@@ -6,18 +6,10 @@ import { test, type TestContext } from 'node:test';
 import { inspect, type SocketAddressError } from 'reuseaddr';
 import { abstractName } from '../support/abstract.js';
 import { inodeAt, temporaryDirectory } from '../support/directory.js';
+import { withNamespaces } from '../support/privileges.js';
 import { Program } from '../support/program.js';
 import { until } from '../support/waits.js';
 import { visit } from '../peers/clients.js';
-
-const unshareWorks =
-  process.platform === 'linux' &&
-  spawnSync('unshare', ['--pid', '--fork', '--mount-proc', '--net', '--uts', 'true']).status === 0;
-
-/** Options of a test that makes namespaces. */
-const withNamespaces = {
-  skip: !unshareWorks && 'this user may not make namespaces (unshare --pid --mount --net --uts)',
-} as const;
 
 /** The process inside, by its pid outside: the only child of unshare(1). */
 function inside(container: Program): number {

@@ -1,0 +1,31 @@
+/** A folder that every user may read: some tests run this project's programs as another user. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, readdirSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { root } from './step.mjs';
+
+/** Any user but root: nobody. */
+const other = { uid: 65_534, gid: 65_534, cwd: '/' };
+
+/**
+ * Does the work in this project's folder; where we are root and others may not read that (a clone in /root, a umask of 077), in a
+ * copy of it. What was installed is not copied: no other user runs that.
+ */
+export async function inReadableFolder(work) {
+  if (process.geteuid?.() !== 0 || spawnSync('test', ['-r', join(root, 'package.json')], other).status === 0)
+    return await work(root);
+  const copy = mkdtempSync(join(realpathSync(tmpdir()), 'reuseaddr-'));
+  try {
+    console.log(`Other users may not read ${root}: the tests, which need some, run in a copy of it, ${copy}`);
+    const left = new Set(['.git', 'node_modules']);
+    cpSync(root, copy, { recursive: true, filter: (from) => from === root || !left.has(basename(from)) });
+    const packages = ['.', ...readdirSync(join(root, 'tests')).map((folder) => join('tests', folder))];
+    for (const folder of packages.map((each) => join(each, 'node_modules')))
+      if (existsSync(join(root, folder))) symlinkSync(join(root, folder), join(copy, folder));
+    execFileSync('chmod', ['-R', 'a+rX', copy]);
+    return await work(copy);
+  } finally {
+    rmSync(copy, { recursive: true, force: true });
+  }
+}
