@@ -23,7 +23,8 @@ const isLong = (file) => file.startsWith('long/');
 await main(async () => {
   if (values.long) {
     await prepare(['tests']);
-    process.exitCode = await runTests(allTests().filter(isLong));
+    const files = allTests().filter(isLong);
+    process.exitCode = await runTests(values.only.length === 0 ? files : testFiles(values.only, files));
     return;
   }
   if (values.only.length === 0) {
@@ -34,14 +35,13 @@ await main(async () => {
   }
   // A file that somebody is in the middle of writing should not keep another from being tested.
   await prepare(['tests', 'bench'], { despiteTypeErrors: true });
-  const files = testFiles(values.only);
-  if (files.length === 0) return;
-  const status = await runTests(files);
+  const status = await runTests(testFiles(values.only, allTests()));
   process.exitCode = status === 0 ? process.exitCode : status;
 });
 
 /** Runs these test files. */
 async function runTests(files) {
+  if (files.length === 0) return 2;
   return await inReadableFolder((folder) => runTestsIn(folder, files));
 }
 
@@ -77,13 +77,11 @@ function allTests() {
     .sort();
 }
 
-/** The compiled test files whose path has one of these in it: `claim`, `tests/claim/acquire.test.ts`. */
-function testFiles(wanted) {
-  const all = allTests();
+/** Those of the test files whose path has one of the wanted in it: `claim`, `tests/claim/acquire.test.ts`. */
+function testFiles(wanted, all) {
   const parts = wanted.map((part) => part.replace(/^(\.\/)?(build\/)?tests\//, '').replace(/\.ts$/, '.js'));
   const chosen = all.filter((file) => parts.some((part) => file.includes(part)));
   if (chosen.length > 0) return chosen;
   console.error(`No test file has ${wanted.join(' or ')} in its path. There are:\n  ${all.join('\n  ')}`);
-  process.exitCode = 2;
   return [];
 }

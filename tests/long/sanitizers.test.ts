@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { test, type TestContext } from 'node:test';
+import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { onLinux } from '../support/privileges.js';
 
@@ -29,9 +30,10 @@ test(
   (t: TestContext) => {
     const work = fs.mkdtempSync('/var/tmp/reuseaddr-');
     t.after(() => fs.rmSync(work, { recursive: true, force: true }));
-    // A copy of what was built, with another addon in it.
+    // A copy of what was built, with another addon in it. Without the packages of other tests, which may be installing them just now.
+    const filter = (from: string): boolean => !basename(from).startsWith('node_modules');
     for (const part of ['package.json', 'dist', 'build/tests', 'tests', 'native'])
-      fs.cpSync(`${root}/${part}`, `${work}/${part}`, { recursive: true });
+      fs.cpSync(`${root}/${part}`, `${work}/${part}`, { recursive: true, filter });
     fs.symlinkSync(`${root}/node_modules`, `${work}/node_modules`);
     const addon = `${work}/prebuilt/${process.platform}-${process.arch}/reuseaddr.node`;
     fs.mkdirSync(addon.slice(0, addon.lastIndexOf('/')), { recursive: true });
