@@ -110,6 +110,8 @@ export class Program {
   }
 
   #send(action: string, args: object): Promise<Answer> {
+    // A child of a program that was killed may have the other end of the channel until execve(2): it takes messages, and answers none.
+    if (this.ended) return Promise.resolve({ failure: { code: 'EXITED', message: 'it has ended' } });
     const id = this.#asked++;
     return new Promise((resolve) => {
       this.#waiting.set(id, resolve);
