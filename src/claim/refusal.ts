@@ -38,7 +38,7 @@ export interface Refusal {
   readonly path?: string | undefined;
   /** What the holder wrote about itself into the lock file: text from another process, not to be trusted. */
   readonly record?: string | undefined;
-  /** Where a hand-over was asked for: why it did not come about. */
+  /** `served` where the holder would hand over; where that was asked for, why it did not come about. */
   readonly handover?: string | undefined;
 }
 

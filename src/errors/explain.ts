@@ -140,6 +140,8 @@ function sentence(refusal: Refusal, holder: Holder | undefined, task: Task): str
 function whatToDo(handover: string | undefined): string {
   switch (handover) {
     case undefined:
+      return 'Stop it, or wait for it with { wait: true }.';
+    case 'served':
       return 'Stop it, wait for it with { wait: true }, or take it over with { takeover: true }.';
     case 'unserved':
       return 'It does not serve hand-overs: start it with { handover: true }, or stop it.';

@@ -49,8 +49,21 @@ export function isInUse({ refused: why }: Refusal): boolean {
 
 /** The error for a request that was refused, with whatever can be found out about who has the address. */
 export function refused(request: Request, refusal: Refusal): SocketAddressError {
-  const found = isDisplaced(request, refusal) ? { ...refusal, refused: 'displaced' as const } : refusal;
-  return explain(request.text, found, findUnrecorded(request, refusal));
+  return explain(request.text, { ...refusal, ...lookedAt(request, refusal) }, findUnrecorded(request, refusal));
+}
+
+/** What a claim doesn't look at, because it changes nothing for it. */
+function lookedAt(request: Request, refusal: Refusal): Partial<Refusal> {
+  if (isDisplaced(request, refusal)) return { refused: 'displaced' };
+  const { refused: why, handover } = refusal;
+  return why === 'held' && handover === undefined && servesHandovers(request) ? { handover: 'served' } : {};
+}
+
+function servesHandovers({ address }: Request): boolean {
+  if (address.kind === 'abstract') return listeningInode(`@${address.name}.handover`) !== undefined;
+  const place = address.kind === 'pathname' ? run(kernel, locate(address, process.platform)) : undefined;
+  const handover = place === undefined || isRefusal(place) ? place : handoverPlace(place, process.platform);
+  return handover !== undefined && !isRefusal(handover) && typeof kernel.lstat(handover.path) === 'object';
 }
 
 /** Nothing was live at the path for some milliseconds, and yet the kernel knows a socket that listens under this name. */

@@ -6,7 +6,9 @@ import { test } from 'node:test';
 import { claim, inspect, SocketAddressError } from 'reuseaddr';
 import type { Refused, Refusal } from '#dist/claim/refusal.js';
 import { explain } from '#dist/errors/explain.js';
+import { abstractName } from '../support/abstract.js';
 import { temporaryDirectory } from '../support/directory.js';
+import { onLinux } from '../support/privileges.js';
 import { Program } from '../support/program.js';
 
 async function refusal(address: string): Promise<SocketAddressError> {
@@ -25,7 +27,7 @@ test('a held address → the message names pid, command, user, and since when; t
   const error = await refusal(address);
   const user = os.userInfo().username;
   const pattern = new RegExp(
-    `^Cannot listen on ${address}: process ${holder.pid} \\(node .*holder\\.mjs, user ${user}\\) holds it since \\d\\d:\\d\\d\\. Stop it, `,
+    `^Cannot listen on ${address}: process ${holder.pid} \\(node .*holder\\.mjs, user ${user}\\) holds it since \\d\\d:\\d\\d\\. Stop it, or wait for it with { wait: true }\\.$`,
   );
   assert.match(error.message, pattern);
   assert.deepEqual(
@@ -38,6 +40,24 @@ test('a held address → the message names pid, command, user, and since when; t
   assert.ok(since! <= new Date() && since!.getTime() > Date.now() - 3_600_000);
   assert.ok(error instanceof Error && error.stack?.includes('errors/messages.test'));
 });
+
+for (const kind of ['pathname', 'abstract name'] as const) {
+  test(
+    `the holder of a held ${kind} serves hand-overs → the message says that it can be taken over, until it serves none any more`,
+    { skip: kind === 'abstract name' && onLinux.skip },
+    async (t) => {
+      const short = abstractName().address.replace(/\.{9}$/, ''); // With `.handover` it has to fit, too.
+      const address = kind === 'pathname' ? `${temporaryDirectory(t)}/app.sock` : short;
+      const serving = await Program.start(t);
+      await serving.ask('listen', { address, options: { handover: true } });
+      assert.match((await refusal(address)).message, /Stop it, wait .*, or take it over with \{ takeover: true \}\.$/);
+      await serving.kill();
+      const another = await Program.start(t);
+      await another.ask('listen', { address });
+      assert.match((await refusal(address)).message, /Stop it, or wait for it with \{ wait: true \}\.$/);
+    },
+  );
+}
 
 test(
   'a stray → the message names its process, found in /proc',
