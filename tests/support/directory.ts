@@ -52,7 +52,7 @@ export function leftOpen(directory: string): readonly string[] {
   });
   const sockets = fs.readFileSync('/proc/net/unix', 'utf8').split('\n');
   return [
-    ...links.filter((link) => link.startsWith(directory)),
+    ...links.filter((link) => `${link}/`.startsWith(`${directory}/`)),
     ...sockets.filter((line) => line.includes(' 00010000 ') && line.includes(` ${directory}/`)),
   ];
 }
