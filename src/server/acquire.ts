@@ -38,7 +38,7 @@ export function acquireNow(request: Request): Hold {
   const inherited = inherit(request);
   if (inherited !== undefined) return inherited;
   const held = run(kernel, acquireRequest(request));
-  if (isRefusal(held)) throw refused(request, held);
+  if (isRefusal(held)) throw refusedStart(request, held);
   return new Hold(held);
 }
 
@@ -49,14 +49,14 @@ export function isInUse({ refused: why }: Refusal): boolean {
 
 /** The error for a request that was refused, with whatever can be found out about who has the address. */
 export function refused(request: Request, refusal: Refusal): SocketAddressError {
-  return explain(request.text, { ...refusal, ...lookedAt(request, refusal) }, findUnrecorded(request, refusal));
+  const found = isDisplaced(request, refusal) ? { ...refusal, refused: 'displaced' as const } : refusal;
+  return explain(request.text, found, findUnrecorded(request, refusal));
 }
 
-/** What a claim doesn't look at, because it changes nothing for it. */
-function lookedAt(request: Request, refusal: Refusal): Partial<Refusal> {
-  if (isDisplaced(request, refusal)) return { refused: 'displaced' };
-  const { refused: why, handover } = refusal;
-  return why === 'held' && handover === undefined && servesHandovers(request) ? { handover: 'served' } : {};
+/** Likewise, for a start to which the holder could hand over. Where that was asked for, the refusal says why it did not. */
+export function refusedStart(request: Request, refusal: Refusal): SocketAddressError {
+  const couldAsk = refusal.refused === 'held' && refusal.handover === undefined && servesHandovers(request);
+  return refused(request, couldAsk ? { ...refusal, handover: 'served' } : refusal);
 }
 
 function servesHandovers({ address }: Request): boolean {

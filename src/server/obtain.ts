@@ -7,7 +7,7 @@ import { kernel } from '../kernel/posix.js';
 import { waitingKernel } from '../kernel/wait.js';
 import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
-import { acquireRequest, inherit, isInUse, pauses, refused } from './acquire.js';
+import { acquireRequest, inherit, isInUse, pauses, refusedStart } from './acquire.js';
 import { holdFor, start } from './begin.js';
 import { Hold, type Held } from './hold.js';
 import { takeOver } from './takeover.js';
@@ -36,7 +36,7 @@ export async function obtain(request: Request, acceptor: Acceptor): Promise<Hold
     refusal = waited;
     request.signal?.throwIfAborted();
   }
-  throw refused(request, refusal);
+  throw refusedStart(request, refusal);
 }
 
 /**

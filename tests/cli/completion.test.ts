@@ -1,19 +1,15 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { test } from 'node:test';
 import { commands } from '#dist/cli/commands.js';
+import { needs } from '../support/commands.js';
 import { temporaryDirectory } from '../support/directory.js';
 import { run, runProgram } from './support.js';
 
 const shells = ['bash', 'zsh', 'fish'];
 
-function without(program: string): { skip: string | false } {
-  return { skip: spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0 && `${program} is not installed` };
-}
-
 for (const shell of shells) {
-  test(`the script for ${shell} → the shell can read it, and it names every command and option`, without(shell), async (t) => {
+  test(`the script for ${shell} → the shell can read it, and it names every command and option`, needs(shell), async (t) => {
     const script = `${temporaryDirectory(t)}/script`;
     const { stdout } = await run(['completion', shell]);
     fs.writeFileSync(script, stdout);
@@ -26,7 +22,7 @@ for (const shell of shells) {
   });
 }
 
-test('bash completes a command line → commands, options, words and paths', without('bash'), async (t) => {
+test('bash completes a command line → commands, options, words and paths', needs('bash'), async (t) => {
   const directory = temporaryDirectory(t);
   fs.writeFileSync(`${directory}/a file.sock`, '');
   const script = (await run(['completion', 'bash'])).stdout;
@@ -48,7 +44,7 @@ test('bash completes a command line → commands, options, words and paths', wit
   assert.deepEqual(await complete('inspect', `${directory}/a`), []);
 });
 
-test('fish completes a command line', without('fish'), async (t) => {
+test('fish completes a command line', needs('fish'), async (t) => {
   const script = `${temporaryDirectory(t)}/script`;
   fs.writeFileSync(script, (await run(['completion', 'fish'])).stdout);
   const complete = async (line: string) => {

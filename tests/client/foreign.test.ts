@@ -8,7 +8,7 @@ import { listen } from 'reuseaddr';
 import { temporaryDirectory } from '../support/directory.js';
 import { needs, compiled } from '../support/commands.js';
 import { onLinux } from '../support/privileges.js';
-import { fixtureBeside } from '../support/program.js';
+import { fixture } from '../support/program.js';
 
 const request = 'GET /hello HTTP/1.0\r\n\r\n';
 
@@ -48,7 +48,7 @@ for (const [name, commandLine] of Object.entries(clients)) {
 }
 
 test('a client in C → reaches a pathname and an abstract server', onLinux, async (t) => {
-  const program = compiled(fixtureBeside(import.meta.url, 'client.c'));
+  const program = compiled(fixture('client.c'));
   await reach(t, (address) => [program, address]);
 });
 

@@ -4,6 +4,7 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { root } from '../package/installed.js';
+import { needs } from '../support/commands.js';
 import { asRoot, onLinux } from '../support/privileges.js';
 import { copyExamples, runExample } from './run.js';
 
@@ -12,12 +13,6 @@ before(() => {
   folder = copyExamples();
 });
 after(() => fs.rmSync(folder, { recursive: true, force: true }));
-
-const installed = (name: string): boolean => ['/usr/bin', '/usr/sbin', '/bin'].some((path) => fs.existsSync(join(path, name)));
-const needs = (...names: readonly string[]): { skip: false | string } => {
-  const missing = names.find((name) => !installed(name));
-  return { skip: onLinux.skip || (missing !== undefined && `${missing} is not installed`) };
-};
 
 test('on-demand: 12 clients at once, twice → one daemon each time', onLinux, async () => {
   assert.equal(await runExample(folder, 'on-demand', 'node demo.mjs'), '12 clients, 1 daemon\n12 clients, 1 daemon\n');
@@ -30,7 +25,7 @@ test('desktop: three starts at once → one instance opens all three files', onL
 for (const proxy of ['nginx', 'haproxy']) {
   test(
     `proxies: ${proxy} in front of one server that is replaced twice, under load → nothing is lost`,
-    needs(proxy),
+    { skip: onLinux.skip || needs(proxy).skip },
     async () => {
       assert.match(await runExample(folder, 'proxies', `node roll.mjs ${proxy} 1`), /of v3; 0 lost\n$/);
     },
@@ -39,7 +34,7 @@ for (const proxy of ['nginx', 'haproxy']) {
 
 test(
   'systemd: the units are sound, and the server runs with a socket that it is passed and without',
-  needs('systemd-analyze', 'systemd-socket-activate', 'curl'),
+  { skip: onLinux.skip || needs('systemd-analyze', 'systemd-socket-activate', 'curl').skip },
   async () => {
     assert.equal(
       await runExample(folder, 'systemd', './demo.sh'),

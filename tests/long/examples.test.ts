@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { copyExamples, runExample } from '../examples/run.js';
 import { installPackages } from '../runtimes/install.js';
+import { needs } from '../support/commands.js';
 import { asRoot, onLinux } from '../support/privileges.js';
 
 let folder = '';
@@ -20,10 +21,9 @@ before(async () => {
 after(() => fs.rmSync(folder, { recursive: true, force: true }));
 
 for (const proxy of ['nginx', 'haproxy']) {
-  const missing = !fs.existsSync(`/usr/sbin/${proxy}`) && `${proxy} is not installed`;
   test(
     `proxies: ${proxy} in front of three servers, each replaced twice under load → nothing is lost`,
-    { skip: missing },
+    needs(proxy),
     async () => {
       assert.match(await runExample(folder, 'proxies', `node roll.mjs ${proxy}`), /of v3; 0 lost\n$/);
     },
@@ -31,9 +31,7 @@ for (const proxy of ['nginx', 'haproxy']) {
 }
 
 const withHosts = {
-  skip:
-    asRoot.skip ||
-    (!['/usr/sbin/haproxy', '/usr/bin/unshare'].every((path) => fs.existsSync(path)) && 'haproxy is not installed'),
+  skip: asRoot.skip || needs('haproxy', 'unshare').skip,
 } as const;
 
 test(

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { needs } from '../support/commands.js';
 import { withMounts } from '../support/privileges.js';
 
 /** The tests make their directories in /tmp, so the file system under test is mounted there, for them alone. */
@@ -18,16 +19,16 @@ interface FileSystem {
   readonly name: string;
   /** Shell, with `$image` an empty file of 512 MB and `$work` an empty directory. */
   readonly mount: string;
-  readonly needs?: string;
+  readonly maker?: string;
 }
 
 const image = (make: string): string => `${make} "$image" >/dev/null && mount -o loop "$image" /tmp`;
 
 const fileSystems: readonly FileSystem[] = [
   { name: 'tmpfs', mount: 'mount -t tmpfs tmpfs /tmp' },
-  { name: 'ext4', mount: image('mkfs.ext4 -q'), needs: 'mkfs.ext4' },
-  { name: 'xfs', mount: image('mkfs.xfs -q'), needs: 'mkfs.xfs' },
-  { name: 'btrfs', mount: image('mkfs.btrfs -q'), needs: 'mkfs.btrfs' },
+  { name: 'ext4', mount: image('mkfs.ext4 -q'), maker: 'mkfs.ext4' },
+  { name: 'xfs', mount: image('mkfs.xfs -q'), maker: 'mkfs.xfs' },
+  { name: 'btrfs', mount: image('mkfs.btrfs -q'), maker: 'mkfs.btrfs' },
   {
     name: 'overlayfs on tmpfs',
     mount:
@@ -36,7 +37,7 @@ const fileSystems: readonly FileSystem[] = [
   },
   {
     name: 'overlayfs on ext4',
-    needs: 'mkfs.ext4',
+    maker: 'mkfs.ext4',
     mount:
       'mkfs.ext4 -q "$image" && mount -o loop "$image" "$work" && mkdir "$work/lower" "$work/upper" "$work/work" && ' +
       'mount -t overlay overlay -o "lowerdir=$work/lower,upperdir=$work/upper,workdir=$work/work" /tmp',
@@ -45,12 +46,8 @@ const fileSystems: readonly FileSystem[] = [
 
 const repository = fileURLToPath(new URL('../../..', import.meta.url));
 
-function hasCommand(name: string): boolean {
-  return spawnSync('sh', ['-c', 'command -v "$0"', name]).status === 0;
-}
-
-for (const { name, mount, needs } of fileSystems) {
-  const skip = withMounts.skip || (needs !== undefined && !hasCommand(needs) && `there is no ${needs}`);
+for (const { name, mount, maker } of fileSystems) {
+  const skip = withMounts.skip || (maker !== undefined && needs(maker).skip);
   test(`${name} → both kernels agree, and the process tests hold`, { skip }, (t: TestContext) => {
     // Not in /tmp: it has another file system on it then.
     const work = fs.mkdtempSync('/var/tmp/reuseaddr-');

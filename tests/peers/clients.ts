@@ -20,7 +20,7 @@ export function asUser({ uid, gid, groups = [] }: User): readonly string[] {
 
 /** A client that sends nothing, under this command line: what the server says until it closes, or the errno's text of connect(2). */
 export function visit(address: string, under: readonly string[] = []): Promise<string> {
-  const [command = '', ...args] = [...under, compiled(fixture('visit.c')), address];
+  const [command = '', ...args] = [...under, compiled(fixture('client.c')), '-u', address];
   return new Promise((resolve) => {
     execFile(command, args, { encoding: 'utf8' }, (error, said, complaint) => {
       const why = /(Permission denied|Connection refused|No such file or directory|Connection reset by peer)/.exec(

@@ -195,6 +195,14 @@ test('somebody holds the address → exit status 3, and it says who', onLinux, a
   assert.equal(runOnce('--takeover=0.1', path, '--', 'true').status, 3);
 });
 
+test('who has the address hands over → --takeover is advised, but not with --bind-self, which cannot', onLinux, async (t) => {
+  const path = `${temporaryDirectory(t)}/app.sock`;
+  const running = new Running(t, ['--handover', path, '--', process.execPath, fixture('plain.mjs')]);
+  await running.serving();
+  assert.match(runOnce(path, '--', 'true').stderr, / --wait, or take it over with --takeover\.\n$/);
+  assert.match(runOnce('--bind-self', path, '--', 'true').stderr, / Stop it, or wait for it with --wait\.\n$/);
+});
+
 test('on-failure: the program fails twice and then ends with 0 → so does run', onLinux, (t) => {
   const directory = temporaryDirectory(t);
   const script = `echo x >>${directory}/count; test $(wc -l <${directory}/count) -eq 3`;

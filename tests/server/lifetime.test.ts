@@ -6,6 +6,7 @@ import net from 'node:net';
 import { test } from 'node:test';
 import { claim, Claim, listen } from 'reuseaddr';
 import { abstractName } from '../support/abstract.js';
+import { needs } from '../support/commands.js';
 import { inodeAt, leftOpen, temporaryDirectory } from '../support/directory.js';
 import { onLinux } from '../support/privileges.js';
 import { greeting, queuedConnections } from '../support/reach.js';
@@ -167,24 +168,21 @@ for (const backlog of [0, 1, 5]) {
   );
 }
 
-test('no backlog is asked for → the system’s maximum, for listen and for claim', onLinux, async (t) => {
-  let table: () => string;
-  try {
-    execFileSync('ss', ['-V']);
-    table = () => execFileSync('ss', ['-xlH'], { encoding: 'utf8', maxBuffer: 1 << 26 });
-  } catch {
-    return t.skip('there is no ss(8), of iproute2');
-  }
-  const directory = temporaryDirectory(t);
-  const server = net.createServer();
-  await using listening = await listen(server, `${directory}/listen`);
-  await using claimed = await claim(`${directory}/claim`);
-  const lines = table().split('\n');
-  for (const { address } of [listening, claimed]) {
-    const line = lines.find((text) => text.includes(`${address} `))!;
-    assert.equal(Number(line.trim().split(/\s+/)[3]), Number(fs.readFileSync('/proc/sys/net/core/somaxconn', 'utf8')), line);
-  }
-});
+test(
+  'no backlog is asked for → the system’s maximum, for listen and for claim',
+  { skip: onLinux.skip || needs('ss').skip },
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    const server = net.createServer();
+    await using listening = await listen(server, `${directory}/listen`);
+    await using claimed = await claim(`${directory}/claim`);
+    const lines = execFileSync('ss', ['-xlH'], { encoding: 'utf8', maxBuffer: 1 << 26 }).split('\n');
+    for (const { address } of [listening, claimed]) {
+      const line = lines.find((text) => text.includes(`${address} `))!;
+      assert.equal(Number(line.trim().split(/\s+/)[3]), Number(fs.readFileSync('/proc/sys/net/core/somaxconn', 'utf8')), line);
+    }
+  },
+);
 
 test('a hundred claims of a hundred paths in one process → each is held, and all are released', async (t) => {
   const directory = temporaryDirectory(t);

@@ -11,28 +11,36 @@ export const onLinux = { skip: process.platform !== 'linux' && 'only Linux has i
 /** Options of a test that runs programs as other users. */
 export const asRoot = { skip: process.geteuid?.() !== 0 && 'only root can run a program as another user' } as const;
 
-const mountsWork = process.platform === 'linux' && spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'x', '/mnt']).status === 0;
+/** Options of a test that makes namespaces as this command of unshare(1) does, which is tried once, where somebody asks. */
+function where(reason: string, args: readonly string[], as: object = {}): { readonly skip: string | false } {
+  let works: boolean | undefined;
+  return {
+    get skip() {
+      works ??= process.platform === 'linux' && spawnSync('unshare', args, as).status === 0;
+      return !works && reason;
+    },
+  };
+}
 
 /** Options of a test that mounts file systems, in a mount namespace of its own. */
-export const withMounts = { skip: !mountsWork && 'this user may not mount (unshare -m)' } as const;
-
-const unshareWorks =
-  process.platform === 'linux' &&
-  spawnSync('unshare', ['--pid', '--fork', '--mount-proc', '--net', '--uts', 'true']).status === 0;
+export const withMounts = where('this user may not mount (unshare -m)', ['-m', 'mount', '-t', 'tmpfs', 'x', '/mnt']);
 
 /** Options of a test that makes namespaces. */
-export const withNamespaces = {
-  skip: !unshareWorks && 'this user may not make namespaces (unshare --pid --mount --net --uts)',
-} as const;
-
-const userNamespacesWork =
-  process.platform === 'linux' &&
-  spawnSync('unshare', ['--user', '--map-root-user', 'true'], process.geteuid?.() === 0 ? stranger : {}).status === 0;
+export const withNamespaces = where('this user may not make namespaces (unshare --pid --mount --net --uts)', [
+  '--pid',
+  '--fork',
+  '--mount-proc',
+  '--net',
+  '--uts',
+  'true',
+]);
 
 /** Options of a test in which a user who is not root makes a user namespace. Some systems forbid it, and every chroot does. */
-export const withUserNamespaces = {
-  skip: !userNamespacesWork && 'users may not make user namespaces here (unshare --user)',
-} as const;
+export const withUserNamespaces = where(
+  'users may not make user namespaces here (unshare --user)',
+  ['--user', '--map-root-user', 'true'],
+  process.geteuid?.() === 0 ? stranger : {},
+);
 
 /**
  * A command line that runs the command which follows it in a mount namespace of its own, where these shell commands were run
