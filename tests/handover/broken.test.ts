@@ -244,7 +244,7 @@ test('another user asks → it may not connect; where it may, it is given nothin
       const client = require('node:net').connect(process.argv[1]);
       let text = '';
       client.on('connect', () => client.write('reuseaddr 1 request\\n'));
-      client.on('data', (data) => { text += data; });
+      client.on('data', (data) => { text += data; client.destroy(); });
       client.on('error', ({ code }) => { text += code; });
       client.on('close', () => console.log(text));`;
     const { execFile } = await import('node:child_process');
