@@ -33,7 +33,7 @@ export async function install() {
 
 async function compile(folder, outFolder) {
   removeOrphans(folder, outFolder);
-  await runTool('typescript/bin/tsc', '-p', folder === 'src' ? '.' : folder);
+  await runTool('typescript/bin/tsc', '-p', folder);
   if (folder !== 'src') return;
   const commandLine = join(root, 'dist/cli/main.js');
   if (existsSync(commandLine)) chmodSync(commandLine, 0o755);
@@ -65,7 +65,7 @@ function sources(folder) {
 function filesUnder(folder) {
   if (!existsSync(join(root, folder))) return [];
   const entries = readdirSync(join(root, folder), { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath ?? entry.path, entry.name));
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
   return files.map((file) => file.slice(join(root, folder).length + 1));
 }
 

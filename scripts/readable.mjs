@@ -1,8 +1,8 @@
 /** A folder that every user may read: some tests run this project's programs as another user. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readdirSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { root } from './step.mjs';
 
 /** Any user but root: nobody. */
@@ -18,11 +18,13 @@ export async function inReadableFolder(work) {
   const copy = mkdtempSync(join(realpathSync(tmpdir()), 'reuseaddr-'));
   try {
     console.log(`Other users may not read ${root}: the tests, which need some, run in a copy of it, ${copy}`);
-    const left = new Set(['.git', 'node_modules']);
-    cpSync(root, copy, { recursive: true, filter: (from) => from === root || !left.has(basename(from)) });
-    const packages = ['.', ...readdirSync(join(root, 'tests')).map((folder) => join('tests', folder))];
-    for (const folder of packages.map((each) => join(each, 'node_modules')))
-      if (existsSync(join(root, folder))) symlinkSync(join(root, folder), join(copy, folder));
+    const packages = ['node_modules', 'build/packages', 'bench/peers/node_modules'];
+    const left = new Set([...packages, '.git'].map((folder) => join(root, folder)));
+    cpSync(root, copy, { recursive: true, filter: (from) => !left.has(from) });
+    for (const folder of packages) {
+      mkdirSync(join(root, folder), { recursive: true });
+      symlinkSync(join(root, folder), join(copy, folder));
+    }
     execFileSync('chmod', ['-R', 'a+rX', copy]);
     return await work(copy);
   } finally {

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 const folder = fs.mkdtempSync(`${os.tmpdir()}/desktop-`);
 const app = fileURLToPath(new URL('app.mjs', import.meta.url));
 const instances = ['a.txt', 'b.txt', 'c.txt'].map((file) => start(file));
-const opened = () => instances.flatMap(({ printed }) => [...printed.matchAll(/window: (\w)/g)].map(([, name]) => name));
+const opened = () => instances.flatMap(({ printed }) => [...printed.matchAll(/window: (\w)/g)].map(([, name]) => String(name)));
 while (opened().length < 3) await Promise.race(instances.map(({ child }) => once(child.stdout, 'data')));
 await start('--quit').ended;
 await Promise.all(instances.map(({ ended }) => ended));

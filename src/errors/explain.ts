@@ -230,7 +230,7 @@ function advice(errno: string): string {
 /** `process 412 (node server.js, user www-data)`, with what is known. */
 export function describe(holder: Holder | undefined): string {
   if (holder === undefined) return 'another process';
-  const user = holder.user ?? (holder.uid === undefined ? undefined : (userName(holder.uid) ?? `uid ${holder.uid}`));
+  const user = holder.user ?? (holder.uid === undefined ? undefined : (userName(holder.uid) ?? String(holder.uid)));
   const elsewhere = holder.pidNamespace === undefined ? undefined : 'the pid is that of another PID namespace';
   const details = [
     holder.command,

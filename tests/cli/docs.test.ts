@@ -3,12 +3,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import { delimiter, dirname } from 'node:path';
-import { userInfo } from 'node:os';
 import { test, type TestContext } from 'node:test';
 import { commands } from '#dist/cli/commands.js';
 import { examplesOf, root } from '../readme/examples.js';
 import { temporaryDirectory } from '../support/directory.js';
-import { onLinux } from '../support/privileges.js';
+import { onLinux, ownUser } from '../support/privileges.js';
 import { leaveStale, reuseaddr, runProgram } from './support.js';
 
 const page = fs.readFileSync(`${root}docs/command-line.md`, 'utf8');
@@ -44,7 +43,7 @@ async function furnish(t: TestContext, directory: string): Promise<void> {
 function essence(text: string, directory: string): readonly string[] {
   const same = text
     .replaceAll(`${directory}/`, '/')
-    .replaceAll(new RegExp(`\\b${userInfo().username}\\b`, 'g'), 'root')
+    .replaceAll(new RegExp(`\\b${ownUser()}\\b`, 'g'), 'root')
     .replaceAll(/\d+/g, 'N')
     .replaceAll(/ +/g, ' ');
   return same

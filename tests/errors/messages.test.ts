@@ -8,7 +8,7 @@ import type { Refused, Refusal } from '#dist/claim/refusal.js';
 import { explain } from '#dist/errors/explain.js';
 import { abstractName } from '../support/abstract.js';
 import { temporaryDirectory } from '../support/directory.js';
-import { onLinux } from '../support/privileges.js';
+import { onLinux, ownUser } from '../support/privileges.js';
 import { Program } from '../support/program.js';
 
 async function refusal(address: string): Promise<SocketAddressError> {
@@ -25,7 +25,7 @@ test('a held address → the message names pid, command, user, and since when; t
   const holder = await Program.start(t);
   await holder.ask('listen', { address });
   const error = await refusal(address);
-  const user = os.userInfo().username;
+  const user = ownUser();
   const pattern = new RegExp(
     `^Cannot listen on ${address}: process ${holder.pid} \\(node .*holder\\.mjs, user ${user}\\) holds it since \\d\\d:\\d\\d\\. Stop it, or wait for it with { wait: true }\\.$`,
   );
@@ -162,7 +162,7 @@ test('every reason to refuse → one line that says what happened and to which a
 });
 
 test('a call that is not permitted → the message says which user may not do what, and where', async (t) => {
-  const user = os.userInfo().username;
+  const user = ownUser();
   const messageOf = (syscall: Refusal['syscall'], path: string, errno: 'EACCES' | 'EPERM' = 'EACCES') =>
     explain('app.sock', { refused: 'system', errno, syscall, path }).message;
   assert.match(

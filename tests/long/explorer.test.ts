@@ -39,7 +39,7 @@ before(async () => {
   };
   const { bytes } = await buildExplorer();
   assert.ok(bytes < 150_000, `the page weighs ${bytes} bytes`);
-  browser = await chromium.launch({ executablePath: chromiumPath, args: launchArguments });
+  browser = await chromium.launch({ executablePath: chromiumPath, args: launchArguments, timeout: 600_000 });
 });
 
 after(async () => {
@@ -51,6 +51,7 @@ async function withPage(url: string, options: BrowserContextOptions, act: (page:
   const context = await browser.newContext({ viewport: sizes[1]!, ...options });
   try {
     const page = await context.newPage();
+    page.setDefaultTimeout(600_000);
     const said: string[] = [];
     page.on('console', (message) => said.push(`${message.type()}: ${message.text()}`));
     page.on('pageerror', (error) => said.push(String(error.stack)));
@@ -75,7 +76,7 @@ async function shown(page: Page): Promise<string[]> {
 
 async function find(page: Page, outcome: 'breaks' | 'holds'): Promise<string> {
   await page.getByRole('button', { name: 'Find a failure' }).click();
-  await page.locator(`#verdict[data-outcome=${outcome}]`).waitFor({ timeout: 120_000 });
+  await page.locator(`#verdict[data-outcome=${outcome}]`).waitFor({ timeout: 1_200_000 });
   return await page.locator('#verdict').innerText();
 }
 
@@ -90,7 +91,7 @@ for (const { key, name, caughtBy } of playables) {
       assert.ok(verdict.startsWith(caughtBy), verdict);
       const light = page.locator(`#guarantees [data-guarantee=${caughtBy}]`);
       assert.equal(await light.getAttribute('class'), 'holds', 'it is played from the beginning');
-      await page.getByRole('button', { name: 'Play', exact: true }).waitFor({ timeout: 60_000 });
+      await page.getByRole('button', { name: 'Play', exact: true }).waitFor({ timeout: 600_000 });
       assert.equal(await page.locator('#count').innerText(), `${steps} of ${steps}`);
       assert.match(await light.innerText(), new RegExp(`broken at step ${steps}\\s+\\S`), 'the sentence stands below the light');
       assert.equal(await page.locator('.row.now .breach').count(), 1);

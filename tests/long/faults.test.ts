@@ -66,7 +66,7 @@ function errnosOf({ syscall, text }: Point): readonly string[] {
 const laneCount = 3;
 
 /** Longer than every deadline of a hand-over together: who is not done by then never will be. */
-const hangMs = 30_000;
+const hangMs = 300_000;
 
 /** These fail also from that call on, for good: what is tried again must come to an end. */
 const lasting = new Set(['flock', 'bind', 'renameat2', 'unlink', 'socket', 'clone3']);

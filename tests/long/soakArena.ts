@@ -11,7 +11,7 @@ import { report, type Line } from './soakTimeline.js';
 const actorsPerArena = 3;
 
 /** Who is not done by then never will be: every wait and every take-over has a deadline that is far shorter. */
-const hangMs = 60_000;
+const hangMs = 600_000;
 
 export interface Counts {
   rounds: number;

@@ -45,7 +45,7 @@ export async function run(
 ): Promise<string> {
   // Nobody's PATH has a compiler in it here.
   const env = { PATH: '/nowhere', TOUR_RUNTIME: JSON.stringify([file, ...before]), ...environment };
-  const ended = promisify(execFile)(file, [...before, ...args], { cwd, env, encoding: 'utf8', timeout: 120_000 });
+  const ended = promisify(execFile)(file, [...before, ...args], { cwd, env, encoding: 'utf8', timeout: 1_200_000 });
   return await ended.then(
     ({ stdout, stderr }) => stdout + stderr,
     (error: unknown) => {

@@ -21,16 +21,21 @@ const programs = [
   { name: 'vscode-jsonrpc', packages: ['vscode-jsonrpc'], client: 'vscode-jsonrpc' },
 ] as const;
 
-const fixtures = fileURLToPath(new URL('../../../tests/programs/fixtures', import.meta.url));
+const sources = fileURLToPath(new URL('../../../tests/programs/fixtures', import.meta.url));
 const docs = fileURLToPath(new URL('../../../docs/preload.md', import.meta.url));
 const register = import.meta.resolve('reuseaddr/register');
 
 describe('a program as its users write it, under the preload', () => {
   let home = '';
+  /** A copy of the sources, from which the packages are found. */
+  let fixtures = '';
 
   before(async () => {
     home = await installPackages('programs');
+    fixtures = fs.mkdtempSync(join(home, 'fixtures-'));
+    fs.cpSync(sources, fixtures, { recursive: true });
   });
+  after(() => fs.rmSync(fixtures, { recursive: true, force: true }));
 
   for (const program of programs) {
     test(`${program.name}: asked, killed, started again, asked again, and a second one is refused`, async (t) => {
@@ -39,7 +44,7 @@ describe('a program as its users write it, under the preload', () => {
         ask(path: string): Promise<string>;
       };
 
-      const first = start(t, program.name, path);
+      const first = start(t, join(fixtures, `${program.name}.mjs`), path);
       await first.ready;
       assert.match(await ask(path), new RegExp(`hello from ${first.pid}$`));
 
@@ -47,11 +52,11 @@ describe('a program as its users write it, under the preload', () => {
       await first.ended;
       assert.ok(fs.lstatSync(path).isSocket(), 'a killed program leaves its socket file');
 
-      const next = start(t, program.name, path);
+      const next = start(t, join(fixtures, `${program.name}.mjs`), path);
       await next.ready;
       assert.match(await ask(path), new RegExp(`hello from ${next.pid}$`));
 
-      const second = start(t, program.name, path);
+      const second = start(t, join(fixtures, `${program.name}.mjs`), path);
       const { status, complaint } = await second.ended;
       assert.notEqual(status, 0, 'a second one must not run');
       assert.match(complaint, /EADDRINUSE/);
@@ -85,8 +90,8 @@ interface Started {
   readonly ended: Promise<{ readonly status: number | string; readonly complaint: string }>;
 }
 
-function start(t: TestContext, name: string, path: string): Started {
-  const child = spawn(process.execPath, ['--import', register, join(fixtures, `${name}.mjs`)], {
+function start(t: TestContext, program: string, path: string): Started {
+  const child = spawn(process.execPath, ['--import', register, program], {
     env: { ...process.env, SOCKET: path, REUSEADDR: '', NODE_OPTIONS: '' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -98,7 +103,7 @@ function start(t: TestContext, name: string, path: string): Started {
   const ended = once(child, 'close').then(([code, signal]) => ({ status: (code ?? signal) as number | string, complaint }));
   const ready = Promise.race([
     once(child.stdout, 'data').then(([text]) => assert.equal(String(text), 'ready\n')),
-    ended.then(({ status }) => assert.fail(`${name} ended with ${status}: ${complaint}`)),
+    ended.then(({ status }) => assert.fail(`${program} ended with ${status}: ${complaint}`)),
   ]);
   ready.catch(() => undefined); // A second one is not waited for.
   return { child, pid: child.pid!, ready, ended };

@@ -4,24 +4,28 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-const tests = fileURLToPath(new URL('../../../tests', import.meta.url));
+const root = fileURLToPath(new URL('../../..', import.meta.url));
 
 /**
- * Installs the packages of `tests/<folder>`, which has a package.json and a lock file of its own, unless they are there. Without
- * their install scripts. Gives the folder. With `--force`, those for other machines too.
+ * Installs the packages that `tests/<folder>/package-lock.json` lists, unless they are there, without their install scripts. Returns
+ * the folder that has them in `node_modules`: `build/packages/<folder>`, outside the sources. A linter or compiler that reads the
+ * sources would find the packages' types there, and judge the sources differently from then on.
  *
- * They are installed beside their place and then moved there, so that two tests which do this at the same time don't mix.
+ * With `--force`, packages for other machines are installed, too. Two tests may call this at the same time: each installs next to the
+ * final place, and moves the result there.
  */
 export async function installPackages(folder: string, options: readonly string[] = []): Promise<string> {
-  const home = join(tests, folder);
-  const lock = fs.readFileSync(join(home, 'package-lock.json'), 'utf8');
+  const source = join(root, 'tests', folder);
+  const home = join(root, 'build/packages', folder);
+  const lock = fs.readFileSync(join(source, 'package-lock.json'), 'utf8');
+  fs.mkdirSync(home, { recursive: true });
   const installed = join(home, 'node_modules');
   const mark = join(installed, '.installed-lock.json');
   if (fs.existsSync(mark) && fs.readFileSync(mark, 'utf8') === lock) return home;
 
   const workshop = fs.mkdtempSync(join(home, 'node_modules-'));
   try {
-    for (const file of ['package.json', 'package-lock.json']) fs.copyFileSync(join(home, file), join(workshop, file));
+    for (const file of ['package.json', 'package-lock.json']) fs.copyFileSync(join(source, file), join(workshop, file));
     // On Windows npm is a .cmd file, which only a shell can start.
     const shell = process.platform === 'win32';
     await promisify(execFile)('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', ...options], { cwd: workshop, shell });

@@ -1,10 +1,20 @@
 import { spawnSync } from 'node:child_process';
+import os from 'node:os';
 
 /** A user and a group that nobody has. */
 export const stranger = { uid: 54_321, gid: 54_322 } as const;
 
 /** Another user that nobody is. */
 export const secondStranger = { uid: 54_331, gid: 54_332 } as const;
+
+/** The name of the user who runs this test, or the uid where no name belongs to it, as in many containers. */
+export function ownUser(): string {
+  try {
+    return os.userInfo().username;
+  } catch {
+    return String(process.getuid?.());
+  }
+}
 
 export const onLinux = { skip: process.platform !== 'linux' && 'only Linux has it' } as const;
 
