@@ -33,7 +33,8 @@ export async function runBindingItself(asked: RunRequest): Promise<number> {
     if (!isRefusal(handover)) run(kernel, take(handover, isDead));
     const supervisor = runner.supervise(lockFd, false, {
       before: () => clear(place, asked),
-      after: ({ pid }) => pid !== 0 && run(kernel, writeRecord(lockFd, recordOfProgram(pid, [asked.command, ...asked.args]))),
+      after: ({ pid }) =>
+        pid !== undefined && run(kernel, writeRecord(lockFd, recordOfProgram(pid, [asked.command, ...asked.args]))),
     });
     supervisor.start();
     const exit = await supervisor.ended;

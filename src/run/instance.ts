@@ -5,6 +5,8 @@ import { constants } from 'node:os';
 export interface Exit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
+  /** Why there never was a process, as an errno: the program could not be started. */
+  readonly unstarted?: string | undefined;
 }
 
 /** As shells say it: the program's own, or 128 and the number of the signal. */
@@ -12,23 +14,24 @@ export function exitStatus({ code, signal }: Exit): number {
   return code ?? 128 + (signal === null ? 0 : constants.signals[signal]);
 }
 
-/** `ended with status 1`, `was killed by SIGKILL`. */
-export function describeExit({ code, signal }: Exit): string {
+/** `ended with status 1`, `was killed by SIGKILL`, `could not be started (ENOMEM)`. */
+export function describeExit({ code, signal, unstarted }: Exit): string {
+  if (unstarted !== undefined) return `could not be started (${unstarted})`;
   return signal === null ? `ended with status ${code}` : `was killed by ${signal}`;
 }
 
-/** What `execvp` could not do: 127 for a program that is not there, 126 for one that can't be executed, as in shells. */
+/** The status for what `execvp` failed with: 127 for a program that does not exist, 126 for any other reason, as in shells. */
 export function spawnStatus(errno: string | undefined): 126 | 127 {
   return errno === 'ENOENT' || errno === 'ENOTDIR' ? 127 : 126;
 }
 
-/** One process that runs the program. */
+/** One process that runs the program, or an attempt to start one that failed: then it has ended already. */
 export class Instance {
-  /** 0: it could not be started. */
-  readonly pid: number;
-  /** Once, in whatever way it ends. */
+  /** Undefined: it could not be started. */
+  readonly pid: number | undefined;
+  /** Fulfilled once, in whatever way it ends. */
   readonly exited: Promise<Exit>;
-  readonly #child: ChildProcess;
+  readonly #child: ChildProcess | undefined;
   readonly #startedMs = performance.now();
   #ready = false;
   #sayReady = (): void => undefined;
@@ -36,17 +39,27 @@ export class Instance {
     this.#sayReady = () => resolve('ready');
   });
 
-  constructor(child: ChildProcess, report: (message: string) => void) {
+  /** @param start calls spawn(), which throws for some errors (ENOMEM, E2BIG) and emits others (EAGAIN, ENOENT) */
+  constructor(start: () => ChildProcess) {
+    const child = attempt(start);
+    if (typeof child === 'string') {
+      this.exited = Promise.resolve(failedStart(child));
+      return;
+    }
     this.#child = child;
-    this.pid = child.pid ?? 0;
+    this.pid = child.pid;
     this.exited = new Promise((resolve) => {
       child.once('exit', (code, signal) => resolve({ code, signal }));
       child.on('error', (error: NodeJS.ErrnoException) => {
-        if (this.pid !== 0) return; // A signal that could not be sent: it is another user's by now.
-        report(`Cannot run ${child.spawnfile}: ${error.code ?? error.message}.`);
-        resolve({ code: spawnStatus(error.code), signal: null });
+        // Otherwise it is a signal that could not be sent, because the process is another user's by now.
+        if (this.pid === undefined) resolve(failedStart(error.code));
       });
     });
+  }
+
+  /** `Process 412`, as messages name it. */
+  get name(): string {
+    return this.pid === undefined ? 'A new process' : `Process ${this.pid}`;
   }
 
   get ranMs(): number {
@@ -75,7 +88,7 @@ export class Instance {
   }
 
   signal(signal: NodeJS.Signals): void {
-    this.#child.kill(signal);
+    this.#child?.kill(signal);
   }
 
   /** SIGTERM, and SIGKILL after the grace time. */
@@ -86,4 +99,16 @@ export class Instance {
     clearTimeout(timer);
     return exit;
   }
+}
+
+function attempt(start: () => ChildProcess): ChildProcess | string {
+  try {
+    return start();
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? 'unknown error';
+  }
+}
+
+function failedStart(errno = 'unknown error'): Exit {
+  return { code: spawnStatus(errno), signal: null, unstarted: errno };
 }

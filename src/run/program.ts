@@ -23,26 +23,31 @@ export interface Program {
 const announce = 'LISTEN_PID=$$; export LISTEN_PID; exec "$@"';
 
 /** Starts one instance. */
-export function launch({ command, args, fd, listens, notifySocket }: Program, report: (message: string) => void): Instance {
+export function launch({ command, args, fd, listens, notifySocket }: Program): Instance {
   const environment: NodeJS.ProcessEnv = { ...process.env };
   for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES', 'LISTEN_PIDFDID', 'NOTIFY_SOCKET']) delete environment[name];
   if (notifySocket !== undefined) environment['NOTIFY_SOCKET'] = notifySocket;
   const stdio: StdioOptions = ['inherit', 'inherit', 'inherit', fd];
-  if (!listens) return new Instance(spawn(command, args, { env: environment, stdio }), report);
-  const given = { ...environment, LISTEN_FDS: '1', LISTEN_FDNAMES: socketName };
-  const shell = ['-c', announce, 'reuseaddr', ...pastShell(environment, command), command, ...args];
-  return new Instance(spawn('/bin/sh', shell, { env: given, stdio }), report);
+  if (!listens) return new Instance(() => spawn(command, args, { env: environment, stdio }));
+  const { kept, pastShell } = splitEnvironment(environment, command);
+  const env = { ...kept, LISTEN_FDS: '1', LISTEN_FDNAMES: socketName };
+  return new Instance(() => spawn('/bin/sh', ['-c', announce, 'reuseaddr', ...pastShell, command, ...args], { env, stdio }));
 }
 
 /**
- * A variable whose name is none in the shell's language (`npm.key`, an exported function of bash) is dropped by some shells, dash for
- * one. env(1) sets them again, in the same process.
+ * Splits off the variables whose names are none in the shell's language (`npm.key`, an exported function of bash): some shells drop
+ * them, dash for one. env(1) sets them again, in the same process. They are passed once only, since execve(2) has a limit (E2BIG).
  */
-function pastShell(environment: NodeJS.ProcessEnv, command: string): string[] {
-  const dropped = Object.entries(environment).filter(([name]) => !/^[A-Za-z_]\w*$/.test(name));
+function splitEnvironment(environment: NodeJS.ProcessEnv, command: string): { kept: NodeJS.ProcessEnv; pastShell: string[] } {
+  const isDropped = ([name]: [string, unknown]): boolean => !/^[A-Za-z_]\w*$/.test(name);
+  const entries = Object.entries(environment);
+  const dropped = entries.filter(isDropped);
   // env(1) would take such a command for a variable.
-  if (dropped.length === 0 || command.includes('=')) return [];
-  return ['/usr/bin/env', ...dropped.map(([name, value]) => `${name}=${value}`)];
+  if (dropped.length === 0 || command.includes('=')) return { kept: environment, pastShell: [] };
+  return {
+    kept: Object.fromEntries(entries.filter((entry) => !isDropped(entry))),
+    pastShell: ['/usr/bin/env', ...dropped.map(([name, value]) => `${name}=${value}`)],
+  };
 }
 
 /** Whether a command can be executed, or the status with which a shell would fail. Looks where execvp(3) does. */

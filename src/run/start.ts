@@ -49,7 +49,7 @@ export class Runner {
     this.#supervisor = new Supervisor(policy, {
       launch: (alone) => {
         around.before?.(alone);
-        const instance = this.#follow(launch(program, report));
+        const instance = this.#follow(launch(program));
         around.after?.(instance);
         return instance;
       },
@@ -61,7 +61,7 @@ export class Runner {
 
   #follow(instance: Instance): Instance {
     const { readyAfterMs } = this.#request.policy;
-    this.#instances.set(instance.pid, instance);
+    if (instance.pid !== undefined) this.#instances.set(instance.pid, instance);
     const timer = readyAfterMs === undefined ? undefined : setTimeout(() => this.#becameReady(instance), readyAfterMs);
     void this.#forget(instance, timer);
     return instance;
@@ -70,7 +70,7 @@ export class Runner {
   async #forget(instance: Instance, readyTimer: NodeJS.Timeout | undefined): Promise<void> {
     await instance.exited;
     clearTimeout(readyTimer);
-    this.#instances.delete(instance.pid);
+    if (instance.pid !== undefined) this.#instances.delete(instance.pid);
   }
 
   #becameReady(instance: Instance | undefined): void {

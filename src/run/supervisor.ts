@@ -94,7 +94,7 @@ export class Supervisor {
     const next = this.#hooks.launch(false);
     this.#next = next;
     // At once: until the new one is ready both serve, and that may be a minute in which nothing else is to be seen.
-    if (next.pid !== 0) this.#report(next, `was started; process ${this.#current?.pid} goes on until ${this.#awaited()}`);
+    if (next.pid !== undefined) this.#report(next, `was started; process ${this.#current?.pid} goes on until ${this.#awaited()}`);
     const outcome = await next.settled(this.#policy.readyWithinMs);
     // It has taken the place of an old one that died meanwhile, or everything is being stopped.
     if (this.#next !== next) return;
@@ -111,7 +111,10 @@ export class Supervisor {
           'For a program that never says it, use --ready-after',
       );
       await this.#stop(next);
-    } else this.#report(next, `${describeExit(outcome)} before it was ready; process ${old?.pid} stays`);
+    } else {
+      const when = outcome.unstarted === undefined ? ' before it was ready' : '';
+      this.#report(next, `${describeExit(outcome)}${when}; process ${old?.pid} stays`);
+    }
   }
 
   /** What the old instance waits for before it is stopped. */
@@ -181,6 +184,7 @@ export class Supervisor {
       this.#makingRoom = false;
       this.start();
     } else if (this.#policy.restart === 'never' || (this.#policy.restart === 'on-failure' && exit.code === 0)) {
+      if (exit.unstarted !== undefined) this.#report(instance, describeExit(exit));
       void this.#finish(exit);
     } else this.#startAgain(instance, exit);
   }
@@ -206,7 +210,7 @@ export class Supervisor {
     this.#end(this.#retired ? { code: 0, signal: null } : exit);
   }
 
-  #report({ pid }: Instance, what: string): void {
-    this.#hooks.report(`Process ${pid} ${what}.`);
+  #report({ name }: Instance, what: string): void {
+    this.#hooks.report(`${name} ${what}.`);
   }
 }

@@ -73,7 +73,7 @@ class ProgramAcceptor implements Acceptor {
     supervisor.retire();
     await supervisor.ended;
     const what = outcome === 'late' ? `did not say READY=1 within ${readyWithinMs / 1000} s` : describeExit(outcome);
-    throw new NotReady(`Process ${instance.pid} ${what}, so ${this.#asked.address} was not taken over.`, outcome);
+    throw new NotReady(`${instance.name} ${what}, so ${this.#asked.address} was not taken over.`, outcome);
   }
 
   /**
