@@ -12,6 +12,9 @@
 /* DESCRIPTORS_MAX: the kernel lets nobody send more (SCM_MAX_FD). FOREIGN_BYTES_MAX: a label. */
 enum { TEXT_BYTES_MAX = 4096, DESCRIPTORS_MAX = 253, FOREIGN_BYTES_MAX = 1024 };
 
+/* How many messages one call takes at most: any local user may send without end. */
+enum { MESSAGES_MAX = 64 };
+
 /* socket(2), of datagrams, close-on-exec and non-blocking, and setsockopt(2) before anybody can send to it. */
 napi_value js_notify_socket(napi_env env, napi_callback_info info) {
   (void)info;
@@ -27,24 +30,18 @@ napi_value js_notify_socket(napi_env env, napi_callback_info info) {
 #endif
 }
 
-/* recvmsg(2) of one datagram, without waiting: its text, and pid, uid and gid of who sent it. Without them it says pid 0, nobody's.
-   What is longer than a message may be is cut. Descriptors that come along (FDSTORE=1) are closed: nobody here wants them. */
-napi_value js_receive_notification(napi_env env, napi_callback_info info) {
-  napi_value given[ARGUMENTS_MAX], received = NULL;
-  uint32_t *sender;
-  size_t count;
-  int fd, result;
-  arguments(env, info, given);
-  if (!whole(env, given[0], &fd) || !words(env, given[1], 3, &sender, &count)) return NULL;
-  memset(sender, 0, 3 * sizeof *sender);
 #if defined(__linux__)
+/* recvmsg(2) of one datagram, without waiting; pid, uid and gid of its sender, or zeros where the kernel does not say. A message that
+   is too long is cut. Descriptors that come along (FDSTORE=1) are closed: they are not used here. */
+static int receive(int fd, char bytes[TEXT_BYTES_MAX], uint32_t sender[3]) {
   union {
     struct cmsghdr header; /* for its alignment */
     char room[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(DESCRIPTORS_MAX * sizeof(int)) + FOREIGN_BYTES_MAX];
   } control;
-  char bytes[TEXT_BYTES_MAX];
-  struct iovec part = {.iov_base = bytes, .iov_len = sizeof bytes};
+  struct iovec part = {.iov_base = bytes, .iov_len = TEXT_BYTES_MAX};
   struct msghdr message;
+  int result;
+  memset(sender, 0, 3 * sizeof *sender);
   do {
     memset(&message, 0, sizeof message);
     message.msg_iov = &part;
@@ -53,7 +50,7 @@ napi_value js_receive_notification(napi_env env, napi_callback_info info) {
     message.msg_controllen = sizeof control.room;
     result = outcome(recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
   } while (result == -EINTR);
-  if (result < 0) return integral(env, result);
+  if (result < 0) return result;
 
   for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header != NULL; header = CMSG_NXTHDR(&message, header)) {
     if (header->cmsg_level != SOL_SOCKET) continue;
@@ -71,8 +68,35 @@ napi_value js_receive_notification(napi_env env, napi_callback_info info) {
       close(surplus);
     }
   }
-  if (napi_create_string_utf8(env, bytes, (size_t)result, &received) != napi_ok) return integral(env, -ENOMEM);
-  return received;
+  return result;
+}
+
+static bool contains(const uint32_t *pids, size_t count, uint32_t pid) {
+  for (size_t i = 0; i < count; i++)
+    if (pids[i] == pid) return true;
+  return false;
+}
+#endif
+
+/* The text of the next message of these processes; the messages of all others are dropped without a look at them. -EAGAIN: there was
+   no message. -EBUSY: there were others' only, and there may be more. */
+napi_value js_receive_notification(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX], received = NULL;
+  uint32_t *sender, *pids;
+  size_t room, count;
+  int fd;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &fd) || !words(env, given[1], 3, &sender, &room) || !words(env, given[2], 0, &pids, &count)) return NULL;
+#if defined(__linux__)
+  char bytes[TEXT_BYTES_MAX];
+  for (int i = 0; i < MESSAGES_MAX; i++) {
+    int length = receive(fd, bytes, sender);
+    if (length < 0) return integral(env, length == -EAGAIN && i > 0 ? -EBUSY : length);
+    if (!contains(pids, count, sender[0])) continue;
+    if (napi_create_string_utf8(env, bytes, (size_t)length, &received) != napi_ok) return integral(env, -ENOMEM);
+    return received;
+  }
+  return integral(env, -EBUSY);
 #else
   return integral(env, -ENOSYS);
 #endif

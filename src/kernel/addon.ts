@@ -44,8 +44,11 @@ export interface Addon {
   recvmsg(fd: number, bytesMax: number, received: Uint32Array): string | number;
   /** socket(2) of datagrams, close-on-exec and non-blocking, with SO_PASSCRED. ENOSYS: not on this system. */
   notifySocket(): number;
-  /** recvmsg(2) of one datagram, without waiting. Fills in who sent it: pid 0 is nobody. Descriptors that come along are closed. */
-  receiveNotification(fd: number, sender: Credentials): string | number;
+  /**
+   * recvmsg(2), without waiting, of the next datagram that one of these processes sent; drops others. Fills in the sender. Descriptors
+   * that come along are closed. -EBUSY: others were dropped, and there may be more.
+   */
+  receiveNotification(fd: number, sender: Credentials, pids: Uint32Array): string | number;
   /** connect(2) of a new datagram socket that is closed again. An abstract name: ENOTSUP, it would always look dead. */
   probe(name: string): number;
   /** sock_diag(7): fills in device and inode of the file that the socket with this inode is bound to. */

@@ -22,9 +22,12 @@ export function openNotifySocket(name: string): number | Errno {
   return errnoName(bound);
 }
 
-/** The next message. `EAGAIN`: there is none. */
-export function receiveNotification(fd: number): Notification | Errno {
-  const text = addon().receiveNotification(fd, sender);
+/**
+ * The next message of one of these processes. A limited number of messages of other processes is dropped, without being read.
+ * `EAGAIN`: there was no message. `EBUSY`: only others', and there may be more.
+ */
+export function receiveNotification(fd: number, pids: readonly number[]): Notification | Errno {
+  const text = addon().receiveNotification(fd, sender, Uint32Array.from(pids));
   return typeof text === 'number' ? errnoName(text) : { text, pid: sender[0] };
 }
 

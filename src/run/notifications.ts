@@ -4,13 +4,21 @@ import { failed, type Errno } from '../kernel/kernel.js';
 import { openNotifySocket, receiveNotification, type Notification } from '../kernel/notify.js';
 import { kernel } from '../kernel/posix.js';
 import { waitingKernel } from '../kernel/wait.js';
+import { makeNotifyDirectory, type NotifyDirectory } from './notifyDirectory.js';
 
-/** Where even a wait can't begin (no threads left). */
+/** The pause where even a wait can't begin (no threads left). */
 const errorRestMs = 1000;
 
+/** The pauses after turns that were full of foreign messages: a flood takes little of our time, and READY=1 still gets through. */
+const floodRestMs = { first: 5, longest: 80 };
+
+/** How many messages of the program one turn takes. */
+const turnMax = 64;
+
 /**
- * The socket to which the program says `READY=1`, sd_notify(3). It has an abstract name: there is no file that a crash could leave.
- * Anybody may send to it, so each message comes with the process that sent it.
+ * The socket to which the program says `READY=1`, sd_notify(3). It is in a directory where other users can't find it, or has an
+ * abstract name where there is none: every user could find that, and send to it without end. So only messages of the program's own
+ * processes are read, and the work of a turn has a bound.
  */
 export class Notifications {
   /** As NOTIFY_SOCKET has it. */
@@ -18,29 +26,54 @@ export class Notifications {
   readonly #fd: number;
   readonly #closed = new AbortController();
 
-  private constructor(name: string, fd: number) {
+  readonly #directory: NotifyDirectory | undefined;
+
+  private constructor(name: string, fd: number, directory?: NotifyDirectory) {
     this.name = name;
     this.#fd = fd;
+    this.#directory = directory;
   }
 
   /** `ENOSYS`: there is no such thing on this system. */
   static open(): Notifications | Errno {
+    const directory = makeNotifyDirectory();
+    const bound = directory === undefined ? 'ENOENT' : openNotifySocket(directory.boundName);
+    if (directory !== undefined && !failed(bound)) {
+      directory.opened();
+      return new Notifications(directory.path, bound, directory);
+    }
+    directory?.remove();
     const name = `reuseaddr/notify/${randomUUID()}`;
     const fd = openNotifySocket(`\0${name}`);
     return failed(fd) ? fd : new Notifications(`@${name}`, fd);
   }
 
-  /** Gives every message to `heard`, until it is closed. */
-  async serve(heard: (notification: Notification) => void): Promise<void> {
+  /** Gives every message of these processes to `heard`, until it is closed. */
+  async serve(pids: () => readonly number[], heard: (notification: Notification) => void): Promise<void> {
     const { signal } = this.#closed;
     const waiting = waitingKernel(signal);
-    while (!signal.aborted) {
+    const rest = (ms: number): Promise<unknown> => pause(ms, undefined, { signal }).catch(() => undefined);
+    for (let floodedTurns = 0; !signal.aborted;) {
       const ready = await waiting.poll(this.#fd, Infinity);
-      let received = failed(ready) ? ready : receiveNotification(this.#fd);
-      if (failed(ready)) await pause(errorRestMs, undefined, { signal }).catch(() => undefined);
-      for (; !failed(received); received = receiveNotification(this.#fd)) heard(received);
+      if (failed(ready)) {
+        await rest(errorRestMs);
+        continue;
+      }
+      floodedTurns = this.#turn(pids(), heard) ? floodedTurns + 1 : 0;
+      if (floodedTurns > 0) await rest(Math.min(floodRestMs.first * 2 ** (floodedTurns - 1), floodRestMs.longest));
     }
     kernel.close(this.#fd);
+    this.#directory?.remove();
+  }
+
+  /** Takes what is there. Gives whether there may be more. */
+  #turn(pids: readonly number[], heard: (notification: Notification) => void): boolean {
+    for (let i = 0; i < turnMax; i++) {
+      const received = receiveNotification(this.#fd, pids);
+      if (failed(received)) return received === 'EBUSY';
+      heard(received);
+    }
+    return true;
   }
 
   close(): void {

@@ -32,9 +32,12 @@ export class Runner {
     this.#request = request;
     const notifications = Notifications.open();
     this.#notifications = failed(notifications) ? undefined : notifications;
-    void this.#notifications?.serve(({ pid, text }) => {
-      if (saysReady(text)) this.#becameReady(this.#instances.get(pid));
-    });
+    void this.#notifications?.serve(
+      () => [...this.#instances.keys()],
+      ({ pid, text }) => {
+        if (saysReady(text)) this.#becameReady(this.#instances.get(pid));
+      },
+    );
     this.#stopSignals = passSignals(() => this.#supervisor);
   }
 

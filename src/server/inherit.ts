@@ -23,6 +23,9 @@ interface InheritedSocket {
 /** LISTEN_FDNAMES, from `reuseaddr run`. */
 export const socketName = 'reuseaddr';
 
+/** The longest pause between two attempts to say that we are ready. */
+const retryMsMax = 500;
+
 let sockets: InheritedSocket[] | undefined;
 
 /** Where `reuseaddr run` waits for our READY=1. */
@@ -34,8 +37,10 @@ let notifySocket: string | undefined;
  *
  * @see sd_notify(3)
  */
-export function sayReady(): void {
-  if (notifySocket !== undefined) sendNotification(notifySocket, 'READY=1');
+export function sayReady(retryMs = 10): void {
+  const sent = notifySocket === undefined ? 0 : sendNotification(notifySocket, 'READY=1');
+  // The queue is full, because other processes send to that socket, too.
+  if (sent === 'EAGAIN') setTimeout(sayReady, retryMs, Math.min(retryMs * 2, retryMsMax)).unref();
 }
 
 /** Whether it was `reuseaddr run` that passed us our sockets: then the instance before us may still accept on them. */

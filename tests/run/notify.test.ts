@@ -1,5 +1,9 @@
 /** sd_notify(3), from the program to `reuseaddr run` and from there to what is above it. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { openNotifySocket, receiveNotification, sendNotification, type Notification } from '#dist/kernel/notify.js';
 import { kernel } from '#dist/kernel/posix.js';
@@ -8,21 +12,21 @@ import { needs } from '../support/commands.js';
 import { onLinux } from '../support/privileges.js';
 import { until } from '../support/waits.js';
 import { askLine } from './ask.js';
-import { program, Running } from './running.js';
+import { kill, program, Running } from './running.js';
 
 const node = process.execPath;
 
 /** The socket of a supervisor above. */
-function supervisor(t: TestContext): { readonly name: string; next(): Promise<Notification> } {
+function supervisor(t: TestContext): { readonly name: string; next(from: number): Promise<Notification> } {
   const path = `${temporaryDirectory(t)}/notify`;
   const fd = openNotifySocket(path);
   assert.ok(typeof fd === 'number');
   t.after(() => kernel.close(fd));
   return {
     name: path,
-    async next() {
+    async next(from) {
       let received: ReturnType<typeof receiveNotification> = 'EAGAIN';
-      await until(() => typeof (received = receiveNotification(fd)) !== 'string');
+      await until(() => typeof (received = receiveNotification(fd, [from])) !== 'string');
       return received as unknown as Notification;
     },
   };
@@ -36,10 +40,10 @@ test(
     const path = `${temporaryDirectory(t)}/app.sock`;
     const env = { ...process.env, NOTIFY_SOCKET: above.name };
     const running = new Running(t, [path, '--', node, program('server.mjs'), path], { env });
-    assert.deepEqual(await above.next(), { text: 'READY=1', pid: running.pid });
+    assert.deepEqual(await above.next(running.pid), { text: 'READY=1', pid: running.pid });
     await askLine(path);
     running.signal('SIGTERM');
-    assert.deepEqual(await above.next(), { text: 'STOPPING=1', pid: running.pid });
+    assert.deepEqual(await above.next(running.pid), { text: 'STOPPING=1', pid: running.pid });
     assert.equal(await running.exited, 0);
   },
 );
@@ -52,14 +56,14 @@ test(
     const path = `${temporaryDirectory(t)}/app.sock`;
     const script = `import os, signal, socket
 signal.signal(signal.SIGUSR1, lambda *_: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(
-    b"STATUS=here\\nREADY=1\\n", os.environ["NOTIFY_SOCKET"].replace("@", "\\0")))
+    b"STATUS=here\\nREADY=1\\n", os.environ["NOTIFY_SOCKET"]))
 print("serving", os.getpid(), flush=True)
 print(os.environ["NOTIFY_SOCKET"], flush=True)
 while True: signal.pause()`;
     const env = { ...process.env, NOTIFY_SOCKET: above.name };
     const running = new Running(t, [path, '--', 'python3', '-c', script], { env });
     await running.serving();
-    const [name] = await running.line(/^@.*$/);
+    const [name] = await running.line(/^\/.*$/);
     for (let i = 0; i < 5; i++) assert.equal(sendNotification(name, 'READY=1'), 0);
     running.signal('SIGHUP');
     await running.line(
@@ -70,7 +74,7 @@ while True: signal.pause()`;
     for (let i = 0; i < 5; i++) assert.equal(sendNotification(name, 'READY=1'), 0);
     process.kill(second, 'SIGUSR1');
     await running.line(new RegExp(`^reuseaddr: Process ${second} serves; stopping process`));
-    assert.deepEqual((await above.next()).text, 'READY=1');
+    assert.deepEqual((await above.next(running.pid)).text, 'READY=1');
     assert.equal(await running.stop(), 143);
   },
 );
@@ -80,15 +84,92 @@ test('a message with descriptors, an empty one, a long one → they are taken, a
   const fd = openNotifySocket(path);
   assert.ok(typeof fd === 'number');
   t.after(() => kernel.close(fd));
+  const ours = [process.pid];
   const before = openDescriptors();
   const sender = openNotifySocket(`${path}.sender`);
   assert.ok(typeof sender === 'number');
   t.after(() => kernel.close(sender));
   assert.equal(sendNotification(path, 'A'), 0);
-  assert.deepEqual(receiveNotification(fd), { text: 'A', pid: process.pid });
+  assert.deepEqual(receiveNotification(fd, ours), { text: 'A', pid: process.pid });
   assert.equal(sendNotification(path, 'x'.repeat(4096)), 0);
-  assert.equal((receiveNotification(fd) as Notification).text.length, 4096);
-  assert.equal(receiveNotification(fd), 'EAGAIN');
+  assert.equal((receiveNotification(fd, ours) as Notification).text.length, 4096);
+  assert.equal(receiveNotification(fd, ours), 'EAGAIN');
   assert.equal(sendNotification(`${path}.nobody`, 'A'), 'ENOENT');
   assert.equal(openDescriptors(), before + 1);
 });
+
+test('messages of other processes → they are dropped, and those of the program are read', onLinux, (t) => {
+  const path = `${temporaryDirectory(t)}/notify`;
+  const fd = openNotifySocket(path);
+  assert.ok(typeof fd === 'number');
+  t.after(() => kernel.close(fd));
+  sendNotification(path, 'READY=1');
+  assert.equal(receiveNotification(fd, []), 'EBUSY');
+  assert.equal(receiveNotification(fd, []), 'EAGAIN');
+  sendNotification(path, 'A');
+  assert.deepEqual(receiveNotification(fd, [1, process.pid]), { text: 'A', pid: process.pid });
+  assert.equal(receiveNotification(fd, [1, process.pid]), 'EAGAIN');
+});
+
+test(
+  'the notify socket → other users find its name nowhere, and its directory goes with run, or with the next one',
+  onLinux,
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    fs.chmodSync(directory, 0o777);
+    const path = `${directory}/app.sock`;
+    const env = { ...process.env, TMPDIR: directory };
+    const printing = ['sh', '-c', 'echo $NOTIFY_SOCKET; exec "$@"', 'sh', node, program('server.mjs'), path];
+    const start = () => new Running(t, ['--wait', path, '--', ...printing], { env });
+    const folders = () => fs.readdirSync(directory).filter((name) => !name.startsWith('app.sock'));
+    const killed = start();
+    const [socket] = await killed.line(/^\/.*$/);
+    const serving = await killed.serving();
+    assert.ok(fs.lstatSync(socket).isSocket());
+    assert.equal(fs.readFileSync('/proc/net/unix', 'utf8').includes(basename(socket)), true);
+    assert.equal(fs.readFileSync('/proc/net/unix', 'utf8').includes(basename(dirname(socket))), false);
+    // Others may pass through the directory of root, for a program that gives up its privileges, but may not list it.
+    const { mode } = fs.statSync(dirname(socket));
+    assert.equal(mode & 0o777, process.geteuid?.() === 0 ? 0o711 : 0o700);
+    killed.signal('SIGKILL');
+    await killed.exited;
+    kill(serving, 'SIGKILL');
+    assert.equal(folders().length, 1);
+    const next = start();
+    await next.serving();
+    assert.equal(folders().length, 1);
+    assert.equal(fs.existsSync(socket), false);
+    assert.equal(await next.stop(), 0);
+    assert.deepEqual(folders(), []);
+  },
+);
+
+test(
+  'other processes flood the notify socket → SIGHUP replaces the program all the same, and SIGTERM ends it',
+  onLinux,
+  async (t) => {
+    const path = `${temporaryDirectory(t)}/app.sock`;
+    const running = new Running(t, [
+      path,
+      '--',
+      'sh',
+      '-c',
+      'echo $NOTIFY_SOCKET; exec "$@"',
+      'sh',
+      node,
+      program('server.mjs'),
+      path,
+    ]);
+    const [name] = await running.line(/^\/.*$/);
+    await running.serving();
+    const floods = [1, 2].map(() => spawn(node, [program('flood.mjs'), name], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] }));
+    t.after(() => floods.forEach((child) => child.kill('SIGKILL')));
+    await Promise.all(floods.map((child) => once(child, 'message')));
+    for (let time = 0; time < 3; time++) {
+      running.signal('SIGHUP');
+      await running.line(/^reuseaddr: Process \d+ serves; stopping process \d+\.$/);
+    }
+    await askLine(path);
+    assert.equal(await running.stop(), 0);
+  },
+);
