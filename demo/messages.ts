@@ -1,8 +1,11 @@
-/** What the demo's processes say to each other. */
-import type { Reason } from 'reuseaddr';
+/** The messages between the processes of the demo. */
+import type { ListenOptions, Reason } from 'reuseaddr';
 
 /** How a server takes its address. */
 export type Scheme = 'reuseaddr' | 'plain' | 'unlink first' | 'probe, unlink';
+
+/** The options that the demo shows. */
+export type Options = Pick<ListenOptions, 'wait' | 'takeover' | 'handover'>;
 
 export type ToServer = 'go on' | 'are you there?' | 'stop';
 
@@ -16,4 +19,10 @@ export type FromServer =
       readonly holderPid?: number | undefined;
     };
 
-export type FromClient = { readonly answeredBy: number } | { readonly failedWith: string };
+/** `ask`: one request. `load`: one request after the other, until `stop`. */
+export type ToClient = { readonly ask: string } | { readonly load: string } | 'stop';
+
+export type FromClient =
+  | { readonly answeredBy: number }
+  | { readonly failedWith: string }
+  | { readonly answered: number; readonly failed: number };

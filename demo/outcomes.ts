@@ -14,20 +14,20 @@ export type Step =
 export type Outcome =
   | 'serves'
   | 'refused'
-  | 'steals'
+  | 'takes over'
   | 'yes'
   | 'no'
   | 'EADDRINUSE'
   | 'left alone'
-  | 'robbed'
+  | 'displaced'
   | 'deleted'
   | 'one holder'
-  | 'nobody'
+  | 'none'
   | 'one is lost';
 
 export type Outcomes = Partial<Record<Step, Outcome>>;
 
-/** What a step should come to. All else is a failure of the scheme. */
+/** What a step should come to. Anything else is a failure of the scheme. */
 export const good: Record<Step, Outcome> = {
   start: 'serves',
   'second start': 'refused',
@@ -40,20 +40,20 @@ export const good: Record<Step, Outcome> = {
 
 export const steps: readonly Step[] = Object.keys(good) as Step[];
 
-/** What we say of each scheme. */
+/** The outcome of each scheme. */
 export const expected: Record<Scheme, Required<Outcomes>> = {
   reuseaddr: good,
   plain: {
     ...good,
     '  told who has it': 'no',
     'kill -9, start': 'EADDRINUSE',
-    'two starts at once': 'nobody',
+    'two starts at once': 'none',
   },
   'unlink first': {
     ...good,
-    'second start': 'steals',
+    'second start': 'takes over',
     '  told who has it': 'no',
-    stray: 'robbed',
+    stray: 'displaced',
     'regular file': 'deleted',
     'two starts at once': 'one is lost',
   },

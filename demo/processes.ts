@@ -2,7 +2,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { FromClient, FromServer, Scheme, ToServer } from './messages.js';
+import type { FromClient, FromServer, Options, Scheme, ToClient, ToServer } from './messages.js';
 
 const running = new Set<ChildProcess>();
 let started = 0;
@@ -17,8 +17,12 @@ export function killAll(): void {
 }
 
 function start(program: 'server' | 'client', args: readonly string[]): ChildProcess {
-  // Without the memory of whoever runs the demo: no inspector, no preload.
-  const child = fork(fileURLToPath(new URL(`fixtures/${program}.js`, import.meta.url)), args, { execArgv: [] });
+  // Without the options of the demo's own process: no inspector, no preload.
+  return track(fork(fileURLToPath(new URL(`fixtures/${program}.js`, import.meta.url)), args, { execArgv: [] }));
+}
+
+/** Counts a child, and ends it with the demo. */
+export function track(child: ChildProcess): ChildProcess {
   started += 1;
   running.add(child);
   child.once('exit', () => running.delete(child));
@@ -59,9 +63,34 @@ export async function whoAnswers(address: string): Promise<number | undefined> {
 
 async function ask(client: ChildProcess, address: string): Promise<number | undefined> {
   const answer = nextMessage(client);
-  client.send(address);
+  client.send({ ask: address } satisfies ToClient);
   const heard = (await answer) as FromClient;
   return 'answeredBy' in heard ? heard.answeredBy : undefined;
+}
+
+const loadClients = 3;
+
+/** Clients that send requests without a pause. */
+export class Load {
+  readonly #clients = Array.from({ length: loadClients }, () => start('client', []));
+
+  constructor(address: string) {
+    for (const client of this.#clients) client.send({ load: address } satisfies ToClient);
+  }
+
+  async stop(): Promise<{ answered: number; failed: number }> {
+    const counts = await Promise.all(this.#clients.map((client) => stopLoad(client)));
+    const sum = (of: 'answered' | 'failed'): number => counts.reduce((total, count) => total + count[of], 0);
+    return { answered: sum('answered'), failed: sum('failed') };
+  }
+}
+
+async function stopLoad(client: ChildProcess): Promise<{ answered: number; failed: number }> {
+  const count = nextMessage(client);
+  client.send('stop' satisfies ToClient);
+  const counted = await count;
+  client.disconnect();
+  return counted as { answered: number; failed: number };
 }
 
 /** A server that is starting, and how that went. */
@@ -70,20 +99,24 @@ export class ServerProcess {
   /** Whether the scheme has looked and waits; otherwise what has become of it. */
   state: FromServer = { is: 'there' };
 
+  /** Fulfilled when the process has ended. */
+  readonly ended: Promise<unknown>;
+
   private constructor(child: ChildProcess) {
     this.#child = child;
+    this.ended = once(child, 'exit');
   }
 
   /** Starts a server and takes it all the way: serving, or refused. */
-  static async start(scheme: Scheme, address: string): Promise<ServerProcess> {
-    const server = await ServerProcess.startAndLook(scheme, address);
+  static async start(scheme: Scheme, address: string, options: Options = {}): Promise<ServerProcess> {
+    const server = await ServerProcess.startAndLook(scheme, address, options);
     await server.goOn();
     return server;
   }
 
   /** Starts a server, and stops it between its look and its deed. */
-  static async startAndLook(scheme: Scheme, address: string): Promise<ServerProcess> {
-    const server = new ServerProcess(start('server', [scheme, address]));
+  static async startAndLook(scheme: Scheme, address: string, options: Options = {}): Promise<ServerProcess> {
+    const server = new ServerProcess(start('server', [scheme, address, JSON.stringify(options)]));
     server.state = await server.#hear();
     return server;
   }

@@ -8,7 +8,7 @@ import { printQuote, printStep } from './terminal.js';
 
 const clientsAtOnce = 3;
 
-/** The name of the abstract address, twice, is more than anybody wants to read. */
+/** The name of the abstract address, twice, is too much to read. */
 const quoteCharactersMax = 400;
 
 /** Runs the script, prints each step, and says what came of it. */
@@ -22,7 +22,7 @@ export async function runScript(scheme: Scheme, address: string): Promise<Outcom
   const first = await ServerProcess.start(scheme, address);
   const answers = await whoAnswersAll(address, clientsAtOnce);
   const allByFirst = answers.every((pid) => pid === first.pid);
-  tell('start', allByFirst ? 'serves' : 'nobody', `process ${first.pid} serves ${clientsAtOnce} clients`);
+  tell('start', allByFirst ? 'serves' : 'none', `process ${first.pid} serves ${clientsAtOnce} clients`);
 
   const second = await ServerProcess.start(scheme, address);
   await tellSecondStart(first, second, await whoAnswers(address), tell);
@@ -33,10 +33,10 @@ export async function runScript(scheme: Scheme, address: string): Promise<Outcom
   if (restarted) tell('kill -9, start', 'serves', `process ${third.pid} serves at once`);
   else {
     const inUse = third.refusal?.code === 'EADDRINUSE';
-    tell('kill -9, start', inUse ? 'EADDRINUSE' : 'nobody', `${third.refusal?.code}, though nobody is there any more`);
+    tell('kill -9, start', inUse ? 'EADDRINUSE' : 'none', `${third.refusal?.code}, though no process listens`);
   }
 
-  // An abstract name has no file that could be a stray's or somebody's.
+  // An abstract name has no file that could be a stray's or another program's.
   if (!address.startsWith('@')) {
     const [stray, file] = await Promise.all([meetStray(scheme, `${address}-stray`), meetRegularFile(scheme, `${address}-file`)]);
     tell('stray', ...stray);
@@ -59,12 +59,12 @@ async function tellSecondStart(
   const { refusal } = second;
   if (refusal === undefined) {
     const lost = answeredBy === second.pid && (await first.isAlive());
-    tell('second start', lost ? 'steals' : 'nobody', `takes it: process ${first.pid} lives, no client finds it`);
-    tell('  told who has it', 'no', 'nobody was told anything');
+    tell('second start', lost ? 'takes over' : 'none', `it takes over: process ${first.pid} lives, no client finds it`);
+    tell('  told who has it', 'no', 'no process was told anything');
     return;
   }
   const refused = answeredBy === first.pid && refusal.code === 'EADDRINUSE';
-  tell('second start', refused ? 'refused' : 'nobody', `refused with ${refusal.code}; process ${first.pid} serves on`);
+  tell('second start', refused ? 'refused' : 'none', `refused with ${refusal.code}; process ${first.pid} serves on`);
   const toldWho = refusal.holderPid === first.pid && refusal.message.includes(String(first.pid));
   tell(
     '  told who has it',
@@ -83,11 +83,11 @@ async function meetStray(scheme: Scheme, address: string): Promise<[Outcome, str
   await Promise.all([stray.kill(), starter.kill()]);
   if (answers && isRefused(scheme, starter, 'stray'))
     return ['left alone', `left alone; the start gets ${starter.refusal?.code}`];
-  return [alive && starter.serves ? 'robbed' : 'nobody', 'it lives, but its address was taken'];
+  return [alive && starter.serves ? 'displaced' : 'none', 'it lives, but no client can find it'];
 }
 
 async function meetRegularFile(scheme: Scheme, path: string): Promise<[Outcome, string]> {
-  const content = 'Somebody needs this file.';
+  const content = 'A program needs this file.';
   writeFileSync(path, content);
   const starter = await ServerProcess.start(scheme, path);
   const leftAlone = isFileWith(path, content);
@@ -95,7 +95,7 @@ async function meetRegularFile(scheme: Scheme, path: string): Promise<[Outcome, 
   rmSync(path);
   if (leftAlone && isRefused(scheme, starter, 'not-a-socket'))
     return ['left alone', `left alone; the start gets ${starter.refusal?.code}`];
-  return [leftAlone ? 'nobody' : 'deleted', 'deleted, and a socket put in its place'];
+  return [leftAlone ? 'none' : 'deleted', 'deleted, and a socket put in its place'];
 }
 
 /** The other schemes know no reasons. */
@@ -126,7 +126,7 @@ async function tellTwoStarts(scheme: Scheme, address: string, tell: Tell): Promi
   const answeredBy = await whoAnswers(address);
   const refused = starters.filter((starter) => starter.refusal?.code === 'EADDRINUSE');
   const lost = serving.find((starter) => starter.pid !== answeredBy);
-  if (answeredBy === undefined) tell('two starts at once', 'nobody', 'neither gets the address');
+  if (answeredBy === undefined) tell('two starts at once', 'none', 'neither gets the address');
   else if (lost !== undefined && (await lost.isAlive())) {
     tell('two starts at once', 'one is lost', 'both serve; the slower unlinked a live socket');
   } else if (serving.length === 1 && refused.length === 1) {
@@ -135,7 +135,7 @@ async function tellTwoStarts(scheme: Scheme, address: string, tell: Tell): Promi
   await Promise.all(starters.map((starter) => starter.kill()));
 }
 
-/** The life of an address as `inspect` sees it. Says what was not as it should be. */
+/** The life of an address as `inspect` sees it. Returns what was not as it should be. */
 export async function runInspect(address: string): Promise<string[]> {
   const seen: string[] = [];
   const look = async (path = address): Promise<void> => {

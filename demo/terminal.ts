@@ -27,8 +27,10 @@ export function printHeading(title: string, text: string): void {
   print(`  ${paint(['bold', 'cyan'], title.padEnd(stepColumns))}${paint('dim', text)}`);
 }
 
-/** A step, and what came of it. */
-export function printStep(step: Step | 'stop' | 'inspect', isGood: boolean, text: string): void {
+export type ServiceStep = 'wait' | 'handover' | 'run, SIGHUP' | 'run, kill -9';
+
+/** A step and its outcome. */
+export function printStep(step: Step | ServiceStep | 'stop' | 'inspect', isGood: boolean, text: string): void {
   print(`  ${mark(isGood)} ${step.trimStart().padEnd(stepColumns - 2)}${text}`);
 }
 
@@ -50,9 +52,9 @@ export function printTable(results: Readonly<Partial<Record<Scheme, Outcomes>>>)
 
 export function printEnd(failures: readonly string[], summary: string): void {
   print();
-  for (const failure of failures) print(`  ${paint('red', `Not as said: ${failure}`)}`);
+  for (const failure of failures) print(`  ${paint('red', `Not as described: ${failure}`)}`);
   if (failures.length === 0)
-    print(`  ${paint(['bold', 'green'], 'All of it was as said, the crosses too.')} ${paint('dim', summary)}`);
+    print(`  ${paint(['bold', 'green'], 'Everything happened as described, the crosses included.')} ${paint('dim', summary)}`);
   print();
 }
 

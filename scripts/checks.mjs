@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildExplorer } from './explorer.mjs';
+import { checkProse } from './prose.mjs';
 import { run, runTool, step } from './step.mjs';
 
 /** Rewrites every file in the project's format. */
@@ -32,6 +33,7 @@ export async function runChecks() {
   const waiting = [
     ['format', checkFormat],
     ['lint', lint],
+    ['prose', checkProse],
     ['unused code', checkUnused],
     ['package (publint, attw)', checkPackage],
     ['explorer (types, bundle, weight)', buildExplorer],

@@ -1,4 +1,4 @@
-/** The demo says what it shows, and the README's comparison is what the demo showed. */
+/** The demo succeeds, and the README's comparison is what it showed. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -10,7 +10,7 @@ const demo = join(root, 'build/demo/main.js');
 
 test('the demo ends well, leaves nothing behind, and fits a terminal of 80 columns without colours', () => {
   const output = runDemo();
-  assert.match(output, /All of it was as said/);
+  assert.match(output, /Everything happened as described/);
   const tooLong = output.split('\n').filter((line) => line.length > 80 && !line.includes('│'));
   assert.deepEqual(tooLong, []);
   assert.ok(!output.includes('\u001b'), 'colours are for terminals');
