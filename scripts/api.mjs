@@ -1,5 +1,6 @@
 /**
- * `npm run api`: makes `etc/reuseaddr.api.md` (the public interface, for review) and `docs/api.md` (the reference) from the docstrings.
+ * `npm run api`: makes `etc/reuseaddr.api.md` (the public interface, for review) and `docs/api.md` (the reference) from the docstrings,
+ * and the table of `docs/errors.md` from that of the reasons.
  *
  *     node scripts/api.mjs --check      says what is out of date, and changes nothing
  */
@@ -14,10 +15,15 @@ const { Extractor, ExtractorConfig } = createRequire(import.meta.url)('@microsof
 
 const check = process.argv.includes('--check');
 if (!check) await prepare();
+const { errorsPage, reasonNames } = await import('./errors.mjs'); // It loads what prepare() has built.
 mkdirSync(join(root, 'build'), { recursive: true });
 const workshop = mkdtempSync(join(root, 'build/api-'));
 try {
-  const made = { 'etc/reuseaddr.api.md': extract(), 'docs/api.md': reference() };
+  const made = {
+    'etc/reuseaddr.api.md': extract(),
+    'docs/api.md': reference(),
+    'docs/errors.md': errorsPage(read('docs/errors.md')),
+  };
   const stale = Object.entries(made).filter(([path, text]) => !existsSync(join(root, path)) || read(path) !== text);
   for (const [path, text] of stale) {
     if (!check) writeFileSync(join(root, path), text);
@@ -111,7 +117,8 @@ function row(member) {
   return `**\`${signature(member).replaceAll(/\s+/g, ' ').replace(/;$/, '')}\`**${what === '' ? '' : `\n\n${what}`}`;
 }
 
-function signature({ excerptTokens }) {
+function signature({ name, excerptTokens }) {
+  if (name === 'Reason') return `type Reason =\n${reasonNames.map((reason) => `  | '${reason}'`).join('\n')};`;
   return excerptTokens
     .map(({ text }) => text)
     .join('')

@@ -3,7 +3,7 @@ export { claim, Claim } from './server/claim.js';
 export { listen } from './server/listen.js';
 export type { ListenOptions } from './request/options.js';
 export { SocketAddressError } from './errors/error.js';
-export type { Reason } from './errors/error.js';
+export type { Reason } from './errors/reasons.js';
 export type { Holder } from './holder/holder.js';
 export { inspect } from './inspect/inspect.js';
 export type { AddressState, Inspection } from './inspect/inspect.js';

@@ -39,8 +39,21 @@ export interface Refusal {
   /** What the holder wrote about itself into the lock file: text from another process, not to be trusted. */
   readonly record?: string | undefined;
   /** `served` where the holder would hand over; where that was asked for, why it did not come about. */
-  readonly handover?: string | undefined;
+  readonly handover?: 'served' | Unhanded | Errno | undefined;
 }
+
+/** Why a handover did not come about, where no system call failed. */
+export type Unhanded =
+  /** No process serves handovers there. */
+  | 'unserved'
+  /** The holder has gone or handed over to another meanwhile: start over. */
+  | 'again'
+  /** The holder did not answer in time. */
+  | 'late'
+  /** Another user serves that socket, or doesn't let us connect. */
+  | 'denied'
+  /** What came is not the claim of this address. */
+  | 'bad-offer';
 
 export function refuse(refused: Refused, errno: Errno, syscall: keyof Kernel, path?: string, record?: string): Refusal {
   return { refused, errno, syscall, path, record };

@@ -1,4 +1,4 @@
-import { show } from '../errors/explain.js';
+import { show } from '../errors/show.js';
 import { guardedPlace } from '../inspect/guard.js';
 import { socketFiles } from '../inspect/walk.js';
 import { UsageError, type Command } from './command.js';
@@ -61,7 +61,7 @@ function report(result: Result, removed: string, terminal: Terminal): void {
   const address = show(result.address);
   if (result.outcome === 'removed') terminal.print(`${removed} ${address}\n`);
   else if (result.outcome === 'kept') terminal.complain(`Kept ${address}: ${reasons[result.reason]}.`);
-  else if (result.outcome === 'failed') terminal.complain(`Cannot clean ${address}: ${result.message.replace(/\.$/, '')}.`);
+  else if (result.outcome === 'failed') terminal.complain(`Cannot clean ${address}: ${result.message}`);
 }
 
 const reasons = { live: 'a process has it (see reuseaddr inspect)', 'not-a-socket': 'it is not a socket' } as const;

@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { connect } from '../client/connect.js';
-import { show } from '../errors/explain.js';
+import { show } from '../errors/show.js';
 import { UsageError, type Command } from './command.js';
 import { status } from './status.js';
 

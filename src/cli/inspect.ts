@@ -1,4 +1,5 @@
-import { describe, show, sinceWhen } from '../errors/explain.js';
+import { describe, sinceWhen } from '../errors/describe.js';
+import { show } from '../errors/show.js';
 import { inspect, type Inspection } from '../inspect/inspect.js';
 import type { Command } from './command.js';
 import { status } from './status.js';

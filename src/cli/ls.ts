@@ -1,4 +1,4 @@
-import { show } from '../errors/explain.js';
+import { show } from '../errors/show.js';
 import { listSockets, type ListedSocket, type Unlisted } from '../inspect/list.js';
 import { UsageError, type Command } from './command.js';
 import { status } from './status.js';

@@ -6,9 +6,6 @@ import { commandEntry, commands } from './commands.js';
 import { status } from './status.js';
 import { openTerminal, type Terminal } from './terminal.js';
 
-/** What is wrong with the words of the command, and not with the world. */
-const usageReasons: ReadonlySet<string> = new Set(['bad-address', 'bad-option', 'unknown-user', 'unknown-group']);
-
 // Not process.exit: it would cut off what a pipe has not taken yet. A write that failed has set it already.
 process.exitCode = (await main(process.argv.slice(2), openTerminal())) || (process.exitCode ?? 0);
 
@@ -49,20 +46,8 @@ async function explain(error: unknown, command: Command, terminal: Terminal): Pr
   if (error instanceof UsageError) {
     return refuse(error.message, (await import('./help.js')).usageOf(command), ` ${command.name}`, terminal);
   }
-  const { message, code, reason } = error as { message: string; code?: string; reason?: string };
-  // Anything else is a mistake of ours, and its stack is wanted.
-  if (code === undefined) throw error;
-  terminal.complain(inOptions(message));
-  if (usageReasons.has(reason ?? '')) return status.usage;
-  return code === 'EADDRINUSE' ? status.inUse : status.failed;
-}
-
-/** The library's advice names its options; those of the command are spelt otherwise. */
-function inOptions(message: string): string {
-  return message
-    .replaceAll(/\{ (?:timeout|wait: true) \}/g, '--wait')
-    .replaceAll('{ takeover: true }', '--takeover')
-    .replaceAll('{ lockPath }', '--lock-path');
+  const { explainFailure } = await import('./failure.js');
+  return explainFailure(error, command, terminal);
 }
 
 function refuse(message: string, usage: string, command: string, terminal: Terminal): number {

@@ -1,4 +1,4 @@
-import { show } from '../errors/explain.js';
+import { show } from '../errors/show.js';
 import { runBindingItself } from '../run/bindSelf.js';
 import { executable } from '../run/program.js';
 import type { RunRequest } from '../run/start.js';
@@ -57,12 +57,7 @@ cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 somebody has the a
       report(`Cannot run ${show(name)}: ${status === 127 ? 'there is no such program' : 'it cannot be executed'}.`);
       return status;
     }
-    try {
-      return await (options['bind-self'] === true ? runBindingItself(request) : runWithSocket(request));
-    } catch (error) {
-      if (error instanceof Error) error.message = asOptions(error.message);
-      throw error;
-    }
+    return await (options['bind-self'] === true ? runBindingItself(request) : runWithSocket(request));
   },
 };
 
@@ -123,9 +118,4 @@ function number(options: Options, name: string, form: RegExp, radix: number, wha
 function user(value: string | boolean | undefined): string | number | undefined {
   if (typeof value !== 'string') return undefined;
   return /^\d+$/.test(value) ? Number(value) : value;
-}
-
-/** What to do, in the words of the command line. */
-function asOptions(message: string): string {
-  return message.replaceAll(/\{ (wait|takeover|handover): true \}/g, '--$1').replaceAll('{ lockPath }', '--lock-path');
 }

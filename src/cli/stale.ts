@@ -4,8 +4,10 @@ import { isRefusal } from '../claim/refusal.js';
 import { releaseLock } from '../claim/release.js';
 import { isDead, take, type Taken, type Unproved } from '../claim/take.js';
 import { explain } from '../errors/explain.js';
+import { joined, partsOf } from '../errors/message.js';
 import { failed, run, type FileStatus } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
+import { frontEndOf } from './frontEnd.js';
 
 /** What came of cleaning one socket file. */
 export type Cleaned =
@@ -41,8 +43,9 @@ export function removeStale(place: Place): Cleaned {
   }
   const lockFd = run(kernel, lock(place, false));
   if (isRefusal(lockFd)) {
-    const error = explain(place.path, lockFd, undefined, 'clean');
-    return refused(error.reason, error.message.slice(error.message.indexOf(': ') + 2));
+    const { reason, explanation } = explain(place.path, lockFd, undefined, 'clean');
+    const { happened, todo } = partsOf(explanation, frontEndOf({}));
+    return { outcome: 'failed', reason, message: joined(`${happened}.`, todo) };
   }
   if (isNew) giveAway(place, lockFd, socket);
   const taken = run(kernel, take(place, isDead));
@@ -80,6 +83,6 @@ function unproved(why: Unproved): Cleaned {
   );
 }
 
-function refused(reason: string, message: string): Cleaned {
-  return { outcome: 'failed', reason, message };
+function refused(reason: string, clause: string): Cleaned {
+  return { outcome: 'failed', reason, message: `${clause}.` };
 }

@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
-import { show } from '../errors/explain.js';
+import { show } from '../errors/show.js';
 import type { Holder } from '../holder/holder.js';
 import { userName } from '../holder/users.js';
 import type { AddressState } from '../inspect/inspect.js';

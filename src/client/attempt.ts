@@ -1,7 +1,6 @@
 import { fits, pathBytesMax } from '../address/address.js';
 import { probe, throughSocketFile } from '../claim/probe.js';
-import type { FailedConnect } from '../errors/explain.js';
-import type { Unreachable } from '../errors/error.js';
+import type { FailedConnect, Unreachable } from '../errors/explain.js';
 import { failed, run, sys, type Errno, type Operation } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 

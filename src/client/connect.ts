@@ -2,7 +2,7 @@ import { connect as netConnect, Socket, type NetConnectOpts } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { explainConnect, type FailedConnect } from '../errors/explain.js';
 import { findListener } from '../holder/find.js';
-import { bad, readAddress, refuseUnknown } from '../request/address.js';
+import { badOption, readAddress, refuseUnknown } from '../request/address.js';
 import { attempt, isTemporary } from './attempt.js';
 import { pauseMs } from './pause.js';
 import { connectPipe } from './pipe.js';
@@ -44,8 +44,9 @@ export async function connect(address: string, options: ConnectOptions = {}): Pr
   const parsed = readAddress(address, undefined, 'connect to');
   refuseUnknown(address, options, ['timeout', 'signal', 'allowHalfOpen'], 'connect to');
   if (typeof timeout !== 'number' || !(timeout >= 0))
-    throw badOption(address, 'timeout must be a number of milliseconds, 0 or more');
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw badOption(address, 'signal must be an AbortSignal');
+    throw badOption(address, 'timeout', 'must be a number of milliseconds, 0 or more', undefined, 'connect to');
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw badOption(address, 'signal', 'must be an AbortSignal', undefined, 'connect to');
   signal?.throwIfAborted();
 
   // A later chdir(2) must not lead to somebody else.
@@ -82,8 +83,4 @@ function failure(address: string, destination: string, failed: FailedConnect, tr
   const held = failed.unreachable === 'backlog-full' || failed.unreachable === 'starting';
   const holder = held ? findListener(destination.replace(/^\0/, '@')) : undefined;
   return explainConnect(address, failed, Math.round(triedMs), holder);
-}
-
-function badOption(address: string, why: string): Error {
-  return bad(address, 'bad-option', 'EINVAL', why, 'connect to');
 }

@@ -1,48 +1,30 @@
 import { constants } from 'node:os';
-import type { Refused } from '../claim/refusal.js';
 import type { Holder } from '../holder/holder.js';
+import type { Explanation } from './message.js';
+import type { Reason } from './reasons.js';
 
-/** Why an address could not be connected to. */
-export type Unreachable =
-  // These may pass, and are tried again until the deadline.
-  | 'absent'
-  | 'no-directory'
-  | 'stale'
-  | 'starting'
-  | 'backlog-full'
-  // These don't.
-  | 'denied'
-  | 'not-a-socket'
-  | 'not-a-stream'
-  | 'too-long'
-  | 'system';
-
-/** Why a call failed: finer than `code`, one meaning each. `docs/errors.md` lists them with what to do. */
-export type Reason =
-  | Refused
-  | Unreachable
-  | 'bad-address'
-  | 'bad-option'
-  | 'unknown-user'
-  | 'unknown-group'
-  | 'already-listening'
-  | 'unsupported'
-  | 'no-credentials';
-
+/** @internal */
 export interface SocketAddressErrorFields {
   readonly code: string;
   readonly reason: Reason;
-  readonly syscall?: string | undefined;
+  readonly syscall: string;
   readonly address: string;
   readonly holder?: Holder | undefined;
-  readonly cause?: unknown;
+  readonly shortMessage: string;
+  /** From which another front end makes its own message. */
+  readonly explanation: Explanation;
 }
 
+/** The same in every copy of this package: a program may have loaded it by import, by require, and in two versions. */
+const brand: unique symbol = Symbol.for('reuseaddr.SocketAddressError');
+
 /**
- * What every function of this package fails with.
+ * Every error of this package.
  *
  * `code`, `errno`, `syscall` and `address` are Node's own fields of a system error; `reason` says more than the code can, and
- * `holder` who has the address, where that is known. Match on `code` and `reason`; the message is for people.
+ * `holder` names the process that holds the address, where that is known. Match on `code` and `reason`; the message is for people.
+ *
+ * `instanceof` also holds for an error of another copy of this package.
  *
  * @see docs/errors.md for every code and reason
  */
@@ -51,23 +33,49 @@ export class SocketAddressError extends Error {
   readonly code: string;
   /** The negative number of the errno, as Node has it; undefined where `code` is no errno. */
   readonly errno: number | undefined;
-  /** The system call that failed, or `listen`. */
+  /** The system call that gave `code`. `listen` (or `connect`) where `code` is a verdict of this package, as for `EADDRINUSE`. */
   readonly syscall: string;
   /** The address, as it was asked for. */
   readonly address: string;
   readonly reason: Reason;
-  /** Who has the address, as far as it is known. Its text comes from another process: it was made printable, not checked. */
+  /** The process that holds the address, as far as it is known. Its text comes from that process: made printable, not checked. */
   readonly holder: Holder | undefined;
+  readonly #shortMessage: string;
+  readonly #explanation: Explanation;
 
+  /** @internal */
   constructor(message: string, fields: SocketAddressErrorFields) {
-    super(message, fields.cause === undefined ? undefined : { cause: fields.cause });
-    this.name = 'SocketAddressError';
+    super(message);
     this.code = fields.code;
     const number = (constants.errno as Record<string, number | undefined>)[fields.code];
     this.errno = number === undefined ? undefined : -number;
-    this.syscall = fields.syscall ?? 'listen';
+    this.syscall = fields.syscall;
     this.address = fields.address;
     this.reason = fields.reason;
     this.holder = fields.holder;
+    this.#shortMessage = fields.shortMessage;
+    this.#explanation = fields.explanation;
+  }
+
+  /** @internal */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    if (this !== SocketAddressError) return Function.prototype[Symbol.hasInstance].call(this, value);
+    return typeof value === 'object' && value !== null && brand in value;
+  }
+
+  /** The message without its advice: what happened, and nothing about what to do. */
+  get shortMessage(): string {
+    return this.#shortMessage;
+  }
+
+  /** @internal */
+  get explanation(): Explanation {
+    return this.#explanation;
   }
 }
+
+// On the prototype, so that a printed error does not show them.
+Object.defineProperties(SocketAddressError.prototype, {
+  name: { value: 'SocketAddressError', configurable: true, writable: true },
+  [brand]: { value: true },
+});

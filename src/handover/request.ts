@@ -1,24 +1,13 @@
 import { grant, type Identity, type Terms } from '../claim/bind.js';
 import type { Place } from '../claim/locate.js';
 import { throughSocketFile } from '../claim/probe.js';
-import { refuse, type Refusal } from '../claim/refusal.js';
+import { refuse, type Refusal, type Unhanded } from '../claim/refusal.js';
 import { failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
 import { closeAll, format, receive } from './message.js';
 import { errorRestMs, type Offered } from './offer.js';
 
-/** Why a hand-over did not come about. Nothing is left open. */
-export type NotReceived =
-  /** Nobody serves hand-overs there. */
-  | 'unserved'
-  /** The holder has gone or handed over to another meanwhile: start over. */
-  | 'again'
-  /** The holder did not answer in time. */
-  | 'late'
-  /** Another user serves that socket, or doesn't let us connect. */
-  | 'denied'
-  /** What came is not the claim of this address. */
-  | 'bad-offer'
-  | Errno;
+/** Why a handover did not come about. Nothing is left open. */
+export type NotReceived = Unhanded | Errno;
 
 /** Where the claim of an address is to be had. */
 export type Target = { readonly place: Place; readonly handover: Place } | { readonly abstract: string };

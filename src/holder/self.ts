@@ -46,6 +46,12 @@ export function startTicks(process: number | 'self'): number | undefined {
   return Number.isSafeInteger(ticks) ? ticks : undefined;
 }
 
+/** Whether a process is stopped: SIGSTOP, SIGTSTP (Ctrl-Z), or a debugger. proc(5), stat, field 3. */
+export function isStopped(pid: number): boolean {
+  const stat = readStat(pid);
+  return stat !== undefined && /^[Tt] /.test(stat.slice(stat.lastIndexOf(')') + 2));
+}
+
 /** More than a line of it can have: fifty numbers. */
 const statBytesMax = 2048;
 

@@ -1,6 +1,6 @@
 import type { Http2Session } from 'node:http2';
 import type { Socket } from 'node:net';
-import { SocketAddressError } from '../errors/error.js';
+import { explainUnknownPeer } from '../errors/explain.js';
 import { describeSocket } from '../kernel/descriptors.js';
 import { failed } from '../kernel/kernel.js';
 import { kernel, peerGroups } from '../kernel/posix.js';
@@ -37,10 +37,8 @@ interface WithHandle {
  */
 export function peerCredentials(connection: Socket | Http2Session): Credentials {
   const fd = descriptorOf(connection);
-  if (fd === undefined || fd < 0) throw notKnown('ENOTCONN', 'the connection is closed, or not open yet');
-  const credentials = credentialsOf(fd);
-  if (credentials === 'ENOTSUP') throw notKnown('ENOTSUP', 'it is not a Unix socket');
-  if (failed(credentials)) throw notKnown(credentials, `getsockopt failed with ${credentials}`);
+  const credentials = fd === undefined || fd < 0 ? 'ENOTCONN' : credentialsOf(fd);
+  if (failed(credentials)) throw explainUnknownPeer(credentials);
   return credentials;
 }
 
@@ -63,9 +61,4 @@ function descriptorOf(connection: Socket | Http2Session): number | undefined {
     if ((error as NodeJS.ErrnoException).code === 'ERR_HTTP2_SOCKET_UNBOUND') return undefined;
     throw error;
   }
-}
-
-function notKnown(code: string, why: string): SocketAddressError {
-  const message = `Cannot tell who is at the other end: ${why}.`;
-  return new SocketAddressError(message, { code, reason: 'no-credentials', syscall: 'getsockopt', address: '' });
 }

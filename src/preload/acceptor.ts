@@ -1,7 +1,9 @@
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
-import { SocketAddressError } from '../errors/error.js';
-import { failed } from '../kernel/kernel.js';
+import { refuse } from '../claim/refusal.js';
+import type { SocketAddressError } from '../errors/error.js';
+import { explain } from '../errors/explain.js';
+import { failed, type Errno } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Acceptor } from '../server/acceptor.js';
 import { wrapClose } from '../server/adopt.js';
@@ -24,8 +26,7 @@ export class ClaimedHandle {
   constructor(fd: number, address: string, create: CreateServerHandle) {
     const handle = create(null, null, null, fd);
     if (typeof handle === 'number') {
-      const code = getSystemErrorName(handle);
-      throw new SocketAddressError(`Node cannot open the listening socket (${code}).`, { code, reason: 'system', address });
+      throw explain(address, refuse('system', getSystemErrorName(handle) as Errno, 'listen'));
     }
     this.handle = handle;
     this.close = wrapClose(handle, (closeHandle) => {
@@ -92,7 +93,7 @@ export class PreloadedServer implements Acceptor {
 }
 
 function calledOff(address: string): SocketAddressError {
-  return new SocketAddressError('The server was closed while it waited.', { code: 'ECANCELED', reason: 'cancelled', address });
+  return explain(address, refuse('cancelled', 'ECANCELED', 'listen'));
 }
 
 /** UV_READABLE and UV_WRITABLE, and the permissions that they stand for. */

@@ -1,10 +1,14 @@
 import { parseAddress, type Address, type BadAddress } from '../address/address.js';
-import { SocketAddressError, type Reason } from '../errors/error.js';
-import { quote, show, type Task } from '../errors/explain.js';
+import type { SocketAddressError } from '../errors/error.js';
+import { explainWrong } from '../errors/explain.js';
+import type { Task } from '../errors/message.js';
+import { show } from '../errors/show.js';
 
 /** Reads an address. Throws what is wrong with it, before anything is touched. */
 export function readAddress(text: string, lockPath?: string, task?: Task): Address {
-  if (typeof text !== 'string') throw bad(String(text), 'bad-address', 'ERR_INVALID_ARG_TYPE', 'an address is a string', task);
+  if (typeof text !== 'string') {
+    throw explainWrong(String(text), 'bad-address', 'ERR_INVALID_ARG_TYPE', { wrong: 'an address is a string' }, task);
+  }
   const address = parseAddress(text, process.platform, lockPath);
   if ('bad' in address) throw badAddress(text, address.bad, task);
   if (address.kind !== 'pathname') return address;
@@ -13,7 +17,8 @@ export function readAddress(text: string, lockPath?: string, task?: Task): Addre
 }
 
 /**
- * A path as it is meant now. Whoever waits for an address, or takes it over, looks at it again later, and chdir(2) may come between.
+ * A path as it is meant now. A start that waits for an address, or takes it over, looks at it again later, and chdir(2) may come
+ * between.
  *
  * Not path.resolve: it takes the `..` of a symlink for the directory that the link is in, and the kernel does not.
  */
@@ -29,25 +34,27 @@ function absolute(path: string): string {
 }
 
 function badAddress(text: string, why: BadAddress['bad'], task: Task | undefined): SocketAddressError {
+  const wrong = (code: string, clause: string, right?: string): SocketAddressError =>
+    explainWrong(text, 'bad-address', code, { wrong: clause, right }, task);
   switch (why) {
     case 'empty':
-      return bad(text, 'bad-address', 'EINVAL', 'the address is empty', task);
+      return wrong('EINVAL', 'the address is empty', 'pass a path, or @ and an abstract name');
     case 'nul':
-      return bad(text, 'bad-address', 'EINVAL', 'a pathname cannot hold a NUL', task);
+      return wrong('EINVAL', 'a pathname cannot hold a NUL');
     case 'trailing-slash':
-      return bad(text, 'bad-address', 'EISDIR', 'the path is that of a directory; a socket needs a file name', task);
+      return wrong('EISDIR', 'the path is that of a directory', 'add a file name');
     case 'abstract-too-long':
-      return bad(text, 'bad-address', 'ENAMETOOLONG', 'an abstract name has at most 107 bytes', task);
+      return wrong('ENAMETOOLONG', 'an abstract name has at most 107 bytes', 'use a shorter one');
     case 'abstract-unsupported':
-      return bad(
+      return explainWrong(
         text,
         'unsupported',
         'ENOTSUP',
-        `abstract names exist on Linux only. For a file of that name write ./${show(text)}`,
+        { wrong: 'abstract names exist on Linux only', right: `write ./${show(text)} for a file of that name` },
         task,
       );
     case 'lock-path':
-      return bad(text, 'bad-option', 'EINVAL', 'lockPath must be the path of a file, and an abstract name needs none', task);
+      return badOption(text, 'lockPath', 'must be the path of a file, and an abstract name needs none', undefined, task);
   }
 }
 
@@ -55,12 +62,12 @@ function badAddress(text: string, why: BadAddress['bad'], task: Task | undefined
 export function refuseUnknown(text: string, options: object, known: readonly string[], task?: Task): void {
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined || known.includes(name)) continue;
-    throw bad(text, 'bad-option', 'EINVAL', `there is no option "${show(name)}", only ${known.join(', ')}`, task);
+    const wrong = `there is no option "${show(name)}", only ${known.join(', ')}`;
+    throw explainWrong(text, 'bad-option', 'EINVAL', { wrong }, task);
   }
 }
 
-/** The error for bad input. */
-export function bad(address: string, reason: Reason, code: string, why: string, task: Task = 'listen on'): SocketAddressError {
-  const syscall = task === 'connect to' ? 'connect' : undefined;
-  return new SocketAddressError(`Cannot ${task} ${quote(address)}: ${why}.`, { code, reason, address, syscall });
+/** The error for an option with a value that it cannot have: `mode must be an integer`. */
+export function badOption(address: string, option: string, wrong: string, right?: string, task?: Task): SocketAddressError {
+  return explainWrong(address, 'bad-option', 'EINVAL', { option, wrong, right }, task);
 }

@@ -1,11 +1,11 @@
 import type { Address } from '../address/address.js';
 import type { Terms } from '../claim/bind.js';
-import type { Reason } from '../errors/error.js';
-import { show } from '../errors/explain.js';
+import { explainWrong } from '../errors/explain.js';
+import { show } from '../errors/show.js';
 import { ownRecord } from '../holder/self.js';
 import { groupId, userId } from '../holder/users.js';
 import type { Judge } from '../peers/credentials.js';
-import { bad, readAddress, refuseUnknown } from './address.js';
+import { badOption, readAddress, refuseUnknown } from './address.js';
 import { readRule, sameUserOrRoot, type AllowRule } from './rule.js';
 
 /** What `listen` and `claim` take. */
@@ -138,7 +138,7 @@ function judgeDefault(address: Address): Judge | undefined {
 
 function readOnDisplaced(text: string, value: unknown = 'report'): boolean {
   if (value === 'report' || value === 'rebind') return value === 'rebind';
-  throw bad(text, 'bad-option', 'EINVAL', `onDisplaced must be 'report' or 'rebind'`);
+  throw badOption(text, 'onDisplaced', `must be 'report' or 'rebind'`);
 }
 
 /** `true`: as long as it is `whenTrue`. `false` is the same as nothing. */
@@ -149,18 +149,13 @@ function duration(text: string, name: string, value: boolean | number | undefine
 
 function flag(text: string, name: string, value: boolean | undefined, orElse = ''): boolean {
   if (value === undefined || typeof value === 'boolean') return value ?? false;
-  throw bad(text, 'bad-option', 'EINVAL', `${name} must be true, false${orElse}`);
+  throw badOption(text, name, `must be true, false${orElse}`);
 }
 
 function refuseFileOptions(text: string, options: ListenOptions): void {
   for (const name of ['mode', 'owner', 'group'] as const) {
     if (options[name] === undefined) continue;
-    throw bad(
-      text,
-      'bad-option',
-      'EINVAL',
-      `${name} is for socket files; this address is not one. Restrict peers with { allow }`,
-    );
+    throw badOption(text, name, 'is for socket files, and this address is not one', 'restrict peers with { allow }');
   }
 }
 
@@ -172,7 +167,7 @@ function integer(
   format: (value: number) => string,
 ): number | undefined {
   if (value === undefined || (Number.isInteger(value) && value >= 0 && value <= max)) return value;
-  throw bad(text, 'bad-option', 'EINVAL', `${name} must be an integer from 0 to ${format(max)}`);
+  throw badOption(text, name, `must be an integer from 0 to ${format(max)}`);
 }
 
 function identify(
@@ -180,11 +175,11 @@ function identify(
   name: string,
   value: string | number | undefined,
   find: (nameOrId: string | number) => number | undefined,
-  unknown: Reason,
+  unknown: 'unknown-user' | 'unknown-group',
 ): number | undefined {
   if (value === undefined) return undefined;
   if (typeof value === 'number') return integer(text, name, value, idMax, String);
   const id = find(value);
-  if (id === undefined) throw bad(text, unknown, 'EINVAL', `there is no ${name === 'owner' ? 'user' : 'group'} "${show(value)}"`);
+  if (id === undefined) throw explainWrong(text, unknown, 'EINVAL', { option: name, wrong: show(value) });
   return id;
 }

@@ -1,6 +1,8 @@
+import { explainWrong } from '../errors/explain.js';
+import { show } from '../errors/show.js';
 import { groupId, userId } from '../holder/users.js';
 import type { Credentials, Judge } from '../peers/credentials.js';
-import { bad } from './address.js';
+import { badOption } from './address.js';
 
 /**
  * Which peers may connect: users and groups by name or id, of which one must match; or a function of the credentials. A group
@@ -15,9 +17,9 @@ export function readRule(address: string, rule: AllowRule): Judge {
   if (typeof rule === 'function') return rule;
   // Callers without types pass what they like.
   if (typeof rule !== 'object' || (rule as object | null) === null)
-    throw bad(address, 'bad-option', 'EINVAL', 'allow must be a rule or a function');
+    throw badOption(address, 'allow', 'must be a rule or a function');
   const unknown = Object.keys(rule).find((key) => key !== 'uid' && key !== 'gid');
-  if (unknown !== undefined) throw bad(address, 'bad-option', 'EINVAL', `allow has no "${unknown}", only uid and gid`);
+  if (unknown !== undefined) throw badOption(address, 'allow', `has no "${show(unknown)}", only uid and gid`);
   const uids = ids(address, 'uid', rule.uid, userId);
   const gids = ids(address, 'gid', rule.gid, groupId);
   return ({ uid, gid, groups = [] }) => uids.has(uid) || gids.has(gid) || groups.some((group) => gids.has(group));
@@ -35,7 +37,7 @@ function ids(
   find: (nameOrId: string | number) => number | undefined,
 ): ReadonlySet<number> {
   if (values === undefined) return new Set();
-  if (!Array.isArray(values)) throw bad(address, 'bad-option', 'EINVAL', `allow.${name} must be a list`);
+  if (!Array.isArray(values)) throw badOption(address, `allow.${name}`, 'must be a list');
   return new Set((values as readonly (string | number)[]).map((value) => one(address, name, value, find)));
 }
 
@@ -46,10 +48,10 @@ function one(
   find: (nameOrId: string | number) => number | undefined,
 ): number {
   if (typeof value === 'number' ? !Number.isInteger(value) || value < 0 : typeof value !== 'string') {
-    throw bad(address, 'bad-option', 'EINVAL', `allow.${name} takes names and ids`);
+    throw badOption(address, `allow.${name}`, 'takes names and ids');
   }
   const id = find(value);
   if (id !== undefined) return id;
-  const kind = name === 'uid' ? 'user' : 'group';
-  throw bad(address, name === 'uid' ? 'unknown-user' : 'unknown-group', 'EINVAL', `there is no ${kind} "${value}"`);
+  const reason = name === 'uid' ? 'unknown-user' : 'unknown-group';
+  throw explainWrong(address, reason, 'EINVAL', { option: `allow.${name}`, wrong: show(String(value)) });
 }

@@ -5,13 +5,13 @@ import { isRefusal, type Refusal } from '../claim/refusal.js';
 import { clearStale, reserve } from '../claim/reserve.js';
 import { releaseLock } from '../claim/release.js';
 import { isDead, take } from '../claim/take.js';
+import { explainWrong } from '../errors/explain.js';
 import { handoverPlace } from '../handover/socket.js';
 import { recordOfProgram } from '../holder/self.js';
 import { run, runAsync } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { waitingKernel } from '../kernel/wait.js';
 import { readRequest, type Request } from '../request/options.js';
-import { bad } from '../request/address.js';
 import { isInUse, pauses, refused } from '../server/acquire.js';
 import { exitStatus } from './instance.js';
 import { Runner, type RunRequest } from './start.js';
@@ -50,7 +50,7 @@ export async function runBindingItself(asked: RunRequest): Promise<number> {
 function placeOf(request: Request): Place {
   const { address, text } = request;
   if (address.kind !== 'pathname')
-    throw bad(text, 'bad-option', 'EINVAL', '--bind-self is for a path; an abstract name needs no lock');
+    throw explainWrong(text, 'bad-option', 'EINVAL', { wrong: '--bind-self is for a path; an abstract name needs no lock' });
   const place = run(kernel, locate(address, process.platform));
   if (isRefusal(place)) throw refused(request, place);
   return place;

@@ -1,8 +1,8 @@
 import net, { type Server } from 'node:net';
 import { removeSocketFile } from '../claim/release.js';
+import { explainWrong } from '../errors/explain.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
-import { bad } from '../request/address.js';
 import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
 import { Claim } from './claim.js';
@@ -25,8 +25,10 @@ const isNode = !('bun' in process.versions) && !('deno' in process.versions);
  */
 export function refuseUnguarded({ text, judge }: Request): void {
   if (isNode || judge === undefined) return;
-  const why = `this runtime does not let us see a peer before the program does, which allow and an abstract name need`;
-  throw bad(text, 'unsupported', 'ENOTSUP', `${why}. Use a pathname and its mode, or Node.js`);
+  throw explainWrong(text, 'unsupported', 'ENOTSUP', {
+    wrong: 'this runtime does not let us see a peer before the program does, which allow and an abstract name need',
+    right: 'use a pathname and its mode, or Node.js',
+  });
 }
 
 /** Holds the claim, and nothing accepts for it yet. */
@@ -100,6 +102,8 @@ function refuseWhatNeedsDescriptor({ text, takeoverMs, handover, rebind }: Reque
 }
 
 function unsupported(text: string, what: string): Error {
-  const why = `this runtime's server does not accept on a descriptor, which ${what} needs. A server of node:net does, or Node.js`;
-  return bad(text, 'unsupported', 'ENOTSUP', why);
+  return explainWrong(text, 'unsupported', 'ENOTSUP', {
+    wrong: `this runtime's server does not accept on a descriptor, which ${what} needs`,
+    right: 'use a server of node:net, or Node.js',
+  });
 }

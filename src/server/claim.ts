@@ -5,7 +5,7 @@ import { isRefusal } from '../claim/refusal.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Credentials } from '../peers/credentials.js';
-import { bad } from '../request/address.js';
+import { badOption } from '../request/address.js';
 import { readRequest, type ListenOptions, type Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
 import type { Hold } from './hold.js';
@@ -131,8 +131,8 @@ export class Claim extends EventEmitter<ClaimEvents> {
  */
 export async function claim(address: string, options: ListenOptions = {}): Promise<Claim> {
   const request = readRequest(address, options);
-  if (request.rebind) throw bad(address, 'bad-option', 'EINVAL', `onDisplaced: 'rebind' needs a server, so it is for listen()`);
-  if (options.allow !== undefined) throw bad(address, 'bad-option', 'EINVAL', 'allow needs a server, so it is for listen()');
+  if (request.rebind) throw badOption(address, 'onDisplaced', "'rebind' needs a server", 'use listen()');
+  if (options.allow !== undefined) throw badOption(address, 'allow', 'needs a server', 'use listen()');
   const descriptor = new DescriptorAcceptor();
   const hold = await obtain(request, descriptor);
   const claimed = new Claim(publicAddress(request), hold, () => hold.surrender());

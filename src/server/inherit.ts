@@ -1,6 +1,6 @@
 import { locate, type Place } from '../claim/locate.js';
 import { isRefusal } from '../claim/refusal.js';
-import { show } from '../errors/explain.js';
+import { show } from '../errors/show.js';
 import { describeSocket, fcntl } from '../kernel/descriptors.js';
 import { failed, run } from '../kernel/kernel.js';
 import { sendNotification } from '../kernel/notify.js';

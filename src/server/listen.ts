@@ -1,6 +1,5 @@
 import type { Server } from 'node:net';
-import { SocketAddressError } from '../errors/error.js';
-import { show } from '../errors/explain.js';
+import { explainWrong } from '../errors/explain.js';
 import { readRequest, type ListenOptions } from '../request/options.js';
 import { ServerAcceptor } from './adopt.js';
 import { acceptsDescriptor, listenByName, refuseUnguarded } from './byName.js';
@@ -33,7 +32,7 @@ import { rebind } from './rebind.js';
  */
 export async function listen(server: Server, address: string, options: ListenOptions = {}): Promise<Claim> {
   const request = readRequest(address, options);
-  if (server.listening) throw alreadyListening(address);
+  if (server.listening) throw explainWrong(address, 'already-listening', 'ERR_SERVER_ALREADY_LISTEN');
   const listening = publicAddress(request);
   refuseUnguarded(request);
   if (!acceptsDescriptor(server)) return await listenByName(server, request, listening);
@@ -49,12 +48,4 @@ export async function listen(server: Server, address: string, options: ListenOpt
   serveHandovers(request, hold, acceptor, () => claim.emit('handover'));
   if (hold.inherited) sayReady();
   return claim;
-}
-
-function alreadyListening(address: string): SocketAddressError {
-  return new SocketAddressError(`Cannot listen on ${show(address)}: the server is listening already. Close it first.`, {
-    code: 'ERR_SERVER_ALREADY_LISTEN',
-    reason: 'already-listening',
-    address,
-  });
 }

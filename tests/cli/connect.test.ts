@@ -78,7 +78,7 @@ test('nobody there, or a stale socket, and no --wait → the error at once, stat
   const path = `${temporaryDirectory(t)}/app.sock`;
   const absent = await run(['connect', path]);
   assert.deepEqual([absent.status, absent.stdout], [1, '']);
-  assert.match(absent.stderr, /^reuseaddr: Cannot connect to .*: nobody listens there/);
+  assert.match(absent.stderr, /^reuseaddr: Cannot connect to .*: no process listens there/);
   leaveStale(path);
   assert.match((await run(['connect', path])).stderr, /its server is gone/);
   assert.match((await run(['connect', '--wait=0.5', path])).stderr, /Gave up after [\d.]+ m?s\./);

@@ -49,7 +49,10 @@ test('what was meant can be guessed → it is said', async () => {
     'reuseaddr: Write --wait=5, or ./5 for a file of that name.',
   );
   assert.equal(await said('connect', '/run/a', '--wait', '.5'), 'reuseaddr: Write --wait=.5, or ./.5 for a file of that name.');
-  assert.equal(await said('inspect', ''), "reuseaddr: Cannot inspect '': the address is empty.");
+  assert.equal(
+    await said('inspect', ''),
+    "reuseaddr: Cannot inspect '': the address is empty. Pass a path, or @ and an abstract name.",
+  );
 });
 
 test('an address that is none → the error says why, status 2', async () => {

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { claim, inspect, SocketAddressError } from 'reuseaddr';
 import type { Refused, Refusal } from '#dist/claim/refusal.js';
 import { explain } from '#dist/errors/explain.js';
+import { reasons } from '#dist/errors/reasons.js';
 import { abstractName } from '../support/abstract.js';
 import { temporaryDirectory } from '../support/directory.js';
 import { onLinux, ownUser } from '../support/privileges.js';
@@ -32,7 +33,7 @@ test('a held address → the message names pid, command, user, and since when; t
   assert.match(error.message, pattern);
   assert.deepEqual(
     [error.name, error.code, error.errno, error.syscall, error.address, error.reason],
-    ['SocketAddressError', 'EADDRINUSE', -os.constants.errno.EADDRINUSE, 'flock', address, 'held'],
+    ['SocketAddressError', 'EADDRINUSE', -os.constants.errno.EADDRINUSE, 'listen', address, 'held'],
   );
   const { pid, uid, user: named, command, since, host } = error.holder!;
   assert.deepEqual([pid, uid, named, host], [holder.pid, process.getuid?.(), user, undefined]);
@@ -69,7 +70,7 @@ test(
     const error = await refusal(address);
     assert.match(
       error.message,
-      new RegExp(`process ${program.pid} \\(node .*holder\\.mjs.*\\) listens there without holding the lock`),
+      new RegExp(`process ${program.pid} \\(node .*holder\\.mjs.*\\) listens on ${address} without holding the lock`),
     );
     assert.deepEqual([error.code, error.reason, error.holder?.pid], ['EADDRINUSE', 'stray', program.pid]);
   },
@@ -157,7 +158,8 @@ test('every reason to refuse → one line that says what happened and to which a
     const { message, reason, code, errno, syscall } = explain('/run/\0a\nb\u001b.sock', why);
     assert.match(message, /^Cannot listen on \/run\/.*sock: \S.*[.]$/, refused);
     assert.doesNotMatch(message, /[\p{Cc}]|undefined/u, refused);
-    assert.deepEqual([reason, code, errno, syscall], [refused, 'EIO', -5, 'open']);
+    const call = 'verdict' in reasons[refused] ? 'listen' : 'open';
+    assert.deepEqual([reason, code, errno, syscall], [refused, 'EIO', -5, call]);
   }
 });
 
@@ -191,11 +193,16 @@ test('a path that cannot be → the message has each path once, and says how lon
     `Cannot listen on ${directory}/none/app.sock: there is no directory ${directory}/none. Create it first.`,
   );
   fs.writeFileSync(`${directory}/file`, '');
-  assert.match((await refusal(`${directory}/file/app.sock`)).message, /: a part of \/.*\/file is not a directory\.$/);
+  assert.match(
+    (await refusal(`${directory}/file/app.sock`)).message,
+    /: a part of \/.*\/file is not a directory\. Correct the path\.$/,
+  );
   await assert.rejects(inspect(`${directory}/none/app.sock`), { message: /: there is no directory \/.*\/none\.$/ });
-  await assert.rejects(claim(''), { message: "Cannot listen on '': the address is empty." });
+  await assert.rejects(claim(''), {
+    message: "Cannot listen on '': the address is empty. Pass a path, or @ and an abstract name.",
+  });
   if (process.platform !== 'linux') return;
   const { message } = await refusal(`${directory}/${'x'.repeat(205)}`);
-  assert.match(message, /: the file name is 205 bytes long, .* at most 85 are possible\. /);
+  assert.match(message, /: the file name x+ is 205 bytes long, .* at most 85 are possible\. /);
   assert.equal(message.split(directory).length, 2);
 });

@@ -2,89 +2,105 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { library, type Advice, type FrontEnd, type Words } from '#dist/errors/advice.js';
+import type { Facts } from '#dist/errors/facts.js';
+import { messageOf, type Task } from '#dist/errors/message.js';
+import { reasons, type Reason } from '#dist/errors/reasons.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
+const names = Object.keys(reasons) as Reason[];
 
-/** The rows of `docs/errors.md` that begin with a code and a reason. */
-const documented = [
-  ...fs.readFileSync(`${root}docs/errors.md`, 'utf8').matchAll(/^\| `(E\w+)` \| `([a-z-]+)` \| (.+) \|$/gm),
-].map(([, code = '', reason = '', rest = '']) => ({ code, reason, rest }));
+const facts: Facts = {
+  code: 'EADDRINUSE',
+  call: 'open',
+  holder: 'process 412 (node server.js)',
+  since: ' since 10:31',
+  pid: 412,
+  handover: 'served',
+  path: '/run/app.sock',
+  kind: 'a directory, not a socket',
+  user: () => 'user www-data',
+  owner: () => 'user root',
+  listens: true,
+  wrong: 'must be a number',
+  option: 'mode',
+  right: 'write 0o660',
+};
 
-const sources = new Map(
-  fs
-    .readdirSync(`${root}src`, { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith('.ts'))
-    .map((file) => [file.replaceAll('\\', '/'), fs.readFileSync(`${root}src/${file}`, 'utf8')]),
-);
-
-/** The members of a union of string literals, and of the unions of the same kind that it is made of. */
-function union(name: string): readonly string[] {
-  for (const text of sources.values()) {
-    const body = new RegExp(`^export type ${name} =([^;]+);`, 'm').exec(text)?.[1];
-    if (body === undefined) continue;
-    const members = body
-      .replaceAll(/\/\/.*$/gm, '')
-      .split('|')
-      .map((member) => member.trim())
-      .filter((member) => member !== '');
-    return [...new Set(members.flatMap((member) => (member.startsWith("'") ? [member.slice(1, -1)] : union(member))))];
-  }
-  assert.fail(`there is no union ${name} in src`);
-}
-
-test('docs/errors.md → it has a row for each reason that the types allow, and for no other', () => {
-  const reasons = union('Reason');
-  assert.ok(reasons.includes('held') && reasons.includes('bad-address') && reasons.length > 20);
-  assert.deepEqual([...new Set(documented.map(({ reason }) => reason))].sort(), [...reasons].sort());
-});
-
-test('docs/errors.md → no row twice, and each says what happened and what to do', () => {
-  const rows = documented.map(({ code, reason }) => `${code} ${reason}`);
-  assert.equal(new Set(rows).size, rows.length);
-  for (const { code, reason, rest } of documented) {
-    const [happened = '', todo = '', ...more] = rest.split(' | ');
-    assert.ok(happened.length > 10 && todo.length > 5 && more.length === 0, `${code} ${reason}: ${rest}`);
-  }
-});
-
-/** Code and reason where both are written out: `refuse('held', 'EADDRINUSE', …)`, `bad(text, 'bad-option', 'EINVAL', …)`. */
-const written = [
-  /\brefuse\(\s*'([a-z-]+)',\s*'(E\w+)'/g,
-  /\brefuse\([^'()]*'([a-z-]+)' : '[a-z-]+',\s*'(E\w+)'/g,
-  /\brefuse\([^()]*\? '[a-z-]+' : '([a-z-]+)',\s*'(E\w+)'/g,
-  /\bbad\(\w+(?:\(\w+\))?,\s*'([a-z-]+)',\s*'(E\w+)'/g,
-];
-
-test('each code and reason that the source writes beside each other → a row of docs/errors.md', () => {
-  const rows = new Set(documented.map(({ code, reason }) => `${code} ${reason}`));
-  const pairs = new Set<string>();
-  for (const [file, text] of sources) {
-    for (const pattern of written) {
-      for (const [, reason = '', code = ''] of text.matchAll(pattern)) {
-        pairs.add(`${code} ${reason}`);
-        assert.ok(rows.has(`${code} ${reason}`), `src/${file} refuses with ${code} (${reason}), which docs/errors.md lacks`);
+/** Every way in which a sentence of the table can come out. */
+function* everyMessage(frontEnd: FrontEnd): Generator<{ reason: Reason; code: string; message: string; shortMessage: string }> {
+  const tasks: readonly Task[] = ['listen on', 'connect to', 'inspect', 'clean', 'tell which process is at the other end'];
+  const systemCalls = ['open', 'bind', 'chown', 'unlink', 'rename', 'realpath', 'lstat', 'probe', 'listen', 'flock'];
+  const errnos = ['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EMFILE', 'ENOLCK', 'ENOTSUP', 'EBUSY', 'ELOOP', 'EIO', 'ENOTUNIQ'];
+  for (const reason of names) {
+    for (const code of reason === 'system' ? errnos : reasons[reason].codes) {
+      for (const task of tasks) {
+        for (const call of reason === 'system' ? systemCalls : ['open']) {
+          for (const standing of [undefined, 'stopped', 'ourselves'] as const) {
+            for (const handover of [undefined, 'served', 'unserved', 'again', 'late', 'denied', 'bad-offer', 'EIO'] as const) {
+              const known = { ...facts, code, call, standing, handover, listens: task === 'listen on' };
+              yield { reason, code, ...messageOf({ task, address: '/run/app.sock', reason, facts: known }, frontEnd) };
+            }
+          }
+        }
       }
     }
   }
-  assert.ok(pairs.size >= 10, `only ${pairs.size} found: do the patterns above still match the source?`);
+}
+
+test('every reason, code, task and state of the holder → whole sentences, of which the short message is the beginning', () => {
+  let count = 0;
+  for (const { reason, code, message, shortMessage } of everyMessage(library)) {
+    count += 1;
+    assert.match(message, /^Cannot [a-z].*\.$/, reason);
+    assert.ok(message.startsWith(shortMessage) && shortMessage.endsWith('.'), `${reason} ${code}: ${message}`);
+    assert.doesNotMatch(message, /undefined|\.\.|\s\s|\. [a-z]|: [A-Z]|, \./, `${reason} ${code}: ${message}`);
+    assert.doesNotMatch(message, /\b(somebody|nobody|whoever|hand-over)/i, `${reason} ${code}: ${message}`);
+  }
+  assert.ok(count > 1000);
 });
 
-test('each code and reason of docs/errors.md → both are written somewhere in the source', () => {
-  const text = [...sources.values()].join('\n');
-  // These come from the kernel as they are.
-  const fromTheKernel = new Set([
-    'system',
-    'no-directory',
-    'lock-denied',
-    'lock-is-symlink',
-    'lock-not-a-file',
-    'denied',
-    'too-long',
-    'absent',
-    'not-a-stream',
-  ]);
-  for (const { code, reason } of documented) {
-    assert.ok(text.includes(`'${reason}'`), `${reason} is nowhere in src`);
-    if (!fromTheKernel.has(reason)) assert.ok(text.includes(`'${code}'`), `${code} (${reason}) is nowhere in src`);
+test('a front end that has no option for an advice → no message mentions it, and the sentences are whole', () => {
+  const advice = Object.fromEntries(Object.keys(library.advice).map((name) => [name, undefined])) as unknown as Words;
+  const without: FrontEnd = { advice, option: (name) => `<${name}>` };
+  for (const { message } of everyMessage(without)) {
+    assert.doesNotMatch(message, /[{}]|undefined|, or \.|\.\.|\s\s/, message);
+    assert.match(message, /\.$/);
   }
+});
+
+test('a front end of other words → its words are in the messages, and none of the library’s', () => {
+  const adviceNames = Object.keys(library.advice) as Advice[];
+  const advice = Object.fromEntries(adviceNames.map((name) => [name, `use <${name}>`])) as Record<Advice, string>;
+  const all = [...everyMessage({ advice, option: (name) => `<option ${name}>` })].map(({ message }) => message).join('\n');
+  assert.doesNotMatch(all, /\{ /);
+  for (const name of adviceNames.filter((each) => each !== 'allow'))
+    assert.ok(all.toLowerCase().includes(`use <${name.toLowerCase()}>`), name);
+  assert.ok(all.includes('<option mode>'));
+});
+
+test('an address that waits for itself, or a client → it is not told to wait for the address, nor to take it over', () => {
+  const said = (task: Task, standing: Facts['standing']): string =>
+    messageOf({ task, address: 'app.sock', reason: 'held', facts: { ...facts, standing } }, library).message;
+  assert.match(said('listen on', undefined), /wait for it with .* or take it over with /);
+  assert.doesNotMatch(said('listen on', 'ourselves'), /wait|take it over/);
+  assert.doesNotMatch(said('clean', undefined), /wait|take it over/);
+});
+
+/** Code and reason where the source writes both: `refuse('held', 'EADDRINUSE', …)`, `explainWrong(text, 'bad-option', 'EINVAL', …)`. */
+const written = /\b(?:refuse\(|explainWrong\(\s*\w+,)[^;()]*?'([a-z-]+)',\s*'(E\w+)'/g;
+
+test('each code and reason that the source writes → the row of the reason has the code', () => {
+  const pairs = new Set<string>();
+  for (const file of fs.readdirSync(`${root}src`, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))) {
+    for (const [, reason = '', code = ''] of fs.readFileSync(`${root}src/${file}`, 'utf8').matchAll(written)) {
+      pairs.add(`${code} ${reason}`);
+      assert.ok(names.includes(reason as Reason), `src/${file}: ${reason}`);
+      assert.ok(
+        reason === 'system' || (reasons[reason as Reason].codes as readonly string[]).includes(code),
+        `src/${file}: ${code} (${reason})`,
+      );
+    }
+  }
+  assert.ok(pairs.size >= 12, `only ${pairs.size} found: does the pattern above still match the source?`);
 });

@@ -51,7 +51,7 @@ test('every command of the tool works from there', onLinux, async () => {
   assert.match(await call('inspect', path), /free/);
   assert.match(await call('ls', sockets), /^ADDRESS|^$/);
   assert.equal(await call('clean', '--dry-run', sockets), '');
-  assert.match(await call('connect', path), /nobody listens there/);
+  assert.match(await call('connect', path), /no process listens there/);
   assert.match(await call('completion', 'bash'), /_reuseaddr/);
   const commands = [...(await call('--help')).matchAll(/^ {2}(\w+) {2,}/gm)].map(([, name = '']) => name);
   assert.ok(commands.length >= 5);

@@ -94,11 +94,14 @@ function refusal(connection: net.Socket | http2.Http2Session): Partial<SocketAdd
 }
 
 function because(code: string, why: string): Partial<SocketAddressError> {
-  const message = `Cannot tell who is at the other end: ${why}.`;
+  const message = `Cannot tell which process is at the other end: ${why}`;
   return { name: 'SocketAddressError', code, reason: 'no-credentials', syscall: 'getsockopt', message };
 }
 
-const closed = because('ENOTCONN', 'the connection is closed, or not open yet');
+const closed = because(
+  'ENOTCONN',
+  'the connection is closed, or not open yet. Ask while it is open, such as in the connection listener.',
+);
 
 test('a TCP socket, of both ends → ENOTSUP: it is not a Unix socket', async (t) => {
   const server = net.createServer().listen(0, '127.0.0.1');
@@ -108,7 +111,8 @@ test('a TCP socket, of both ends → ENOTSUP: it is not a Unix socket', async (t
   if (client.connecting) await once(client, 'connect');
   t.after(() => [client, accepted].forEach((socket) => socket.destroy()));
   t.after(() => server.close());
-  for (const socket of [client, accepted]) assert.deepEqual(refusal(socket), because('ENOTSUP', 'it is not a Unix socket'));
+  for (const socket of [client, accepted])
+    assert.deepEqual(refusal(socket), because('ENOTSUP', 'it is not a Unix socket. Listen on a Unix socket.'));
 });
 
 async function pair(t: TestContext): Promise<{ client: net.Socket; accepted: net.Socket }> {

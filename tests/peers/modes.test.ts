@@ -178,7 +178,7 @@ test(
     const before = fs.lstatSync(path);
     const next = await Program.start(t, secondStranger);
     const { code, reason, syscall } = await next.refused('listen', { address: path });
-    assert.deepEqual([code, reason, syscall], ['EACCES', 'system', 'probe']);
+    assert.deepEqual([code, reason, syscall], ['EACCES', 'system', 'connect']);
     const { mode, uid, ino, ctimeMs } = fs.lstatSync(path);
     assert.deepEqual([mode, uid, ino, ctimeMs], [before.mode, before.uid, before.ino, before.ctimeMs]);
   },

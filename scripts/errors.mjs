@@ -1,0 +1,120 @@
+/** The table of `docs/errors.md`, made from the one of `src/errors/reasons.ts`: part of `npm run api`. */
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { root } from './step.mjs';
+
+const { library } = await load('advice');
+const { partsOf, sentence } = await load('message');
+const { reasons } = await load('reasons');
+const { errnos } = await load('errnos');
+
+const begin = '<!-- Made by `npm run api` from src/errors/reasons.ts. -->\n\n';
+const end = '\n<!-- The end of what is made. -->';
+
+/** What the sentences of an example say. */
+const sample = {
+  call: 'open',
+  holder: 'process 412 (node server.js, user www-data)',
+  since: ' since 10:31',
+  pid: 412,
+  handover: 'served',
+  path: '/run/app.sock',
+  kind: 'a directory, not a socket',
+  user: () => 'user www-data',
+  owner: () => 'user root',
+  listens: true,
+  wrong: '',
+};
+
+/** Where a reason has more than one sentence, an example for each. */
+const samples = {
+  held: [
+    {},
+    { standing: 'stopped' },
+    { standing: 'ourselves', holder: 'this very process (412)' },
+    { handover: 'unserved' },
+    { handover: 'late' },
+    { handover: 'denied' },
+  ],
+  starting: [{}, { standing: 'stopped' }],
+  'aside-occupied': { path: '/run/.app.sock.reuseaddr-aside' },
+  'no-directory': { path: '/run/app' },
+  'too-long': { path: `/${'srv/'.repeat(30)}${'x'.repeat(90)}` },
+  'bad-argument': {
+    wrong: 'the first argument must be a server of node:net, and this is a function',
+    right: 'pass createServer(app)',
+  },
+  'bad-option': { option: 'mode', wrong: 'must be an integer from 0 to 0o777', right: 'write 0o660' },
+  'unknown-user': { option: 'owner', wrong: 'www' },
+  'unknown-group': { option: 'group', wrong: 'www' },
+  unsupported: { wrong: 'abstract names exist on Linux only', right: 'write ./@app for a file of that name' },
+};
+
+/** Only `connect` fails for these reasons. */
+const toConnect = new Set(['absent', 'stale', 'backlog-full', 'denied', 'not-a-stream']);
+
+const addresses = {
+  EINVAL: { wrong: 'the address is empty', right: 'pass a path, or @ and an abstract name' },
+  EISDIR: { wrong: 'the path is that of a directory', right: 'add a file name' },
+  ENAMETOOLONG: { wrong: 'an abstract name has at most 107 bytes', right: 'use a shorter one' },
+  ERR_INVALID_ARG_TYPE: { wrong: 'the address must be a string, and this is a number', right: 'pass a path' },
+};
+
+/** In the source the type is made from the table. */
+export const reasonNames = Object.keys(reasons);
+
+/** The page with its table made anew. */
+export function errorsPage(page) {
+  const [from, to] = [page.indexOf(begin), page.indexOf(end)];
+  if (from < 0 || to < 0) throw new Error('docs/errors.md has lost the comments between which its table is made.');
+  return page.slice(0, from) + begin + table() + page.slice(to);
+}
+
+function table() {
+  const lines = [
+    ...Object.keys(reasons)
+      .filter((reason) => reason !== 'system')
+      .flatMap(rowsOf),
+    ...systemRows(),
+  ];
+  return ['| code | reason | what happened | what to do |', '|---|---|---|---|', ...lines.map(line)].join('\n') + '\n';
+}
+
+/** One row for all codes with which a reason says the same. */
+function rowsOf(reason) {
+  const rows = new Map();
+  for (const code of reasons[reason].codes) {
+    const base = { ...sample, ...(reason.startsWith('lock-') && { path: '/run/app.sock.lock' }), code };
+    for (const variant of reason === 'bad-address' ? [addresses[code]] : [samples[reason] ?? {}].flat()) {
+      const row = said(reason, { ...base, ...variant });
+      rows.set(row.join(), { codes: [...(rows.get(row.join())?.codes ?? []), code], reason, row });
+    }
+  }
+  return [...rows.values()];
+}
+
+function systemRows() {
+  const denied = ['bind', 'chown', 'unlink', 'realpath', 'probe'].map((call) =>
+    ['EACCES', 'EPERM'].map((code) => ({ code, call })),
+  );
+  const met = Object.keys(errnos).filter((code) => code !== 'EACCES' && code !== 'EPERM');
+  return [
+    ...denied.flatMap(([{ call, code }]) => ({ codes: code, row: said('system', { ...sample, code, call }) })),
+    ...met.map((code) => ({ codes: code, row: said('system', { ...sample, code }) })),
+  ].map(({ codes, row }) => ({ codes: [codes], reason: 'system', row }));
+}
+
+function said(reason, facts) {
+  const task = facts.code === 'ECONNREFUSED' || toConnect.has(reason) ? 'connect to' : 'listen on';
+  const { happened, todo } = partsOf({ task, reason, facts: { ...facts, listens: task === 'listen on' } }, library);
+  return [sentence(happened), todo];
+}
+
+function line({ codes, reason, row }) {
+  const code = (text) => text.replaceAll(/\{ [^}]+ \}|(?<![\w/])(\.?\/[@\w.-]*\w)+/g, '`$&`');
+  return `| ${codes.map((each) => `\`${each}\``).join(', ')} | \`${reason}\` | ${row.map(code).join(' | ')} |`;
+}
+
+function load(name) {
+  return import(pathToFileURL(join(root, `dist/errors/${name}.js`)).href);
+}

@@ -1,0 +1,65 @@
+import { probe } from '../claim/probe.js';
+import type { Holder } from '../holder/holder.js';
+import { userName } from '../holder/users.js';
+import { failed, run } from '../kernel/kernel.js';
+import { kernel } from '../kernel/posix.js';
+import { show } from './show.js';
+
+/** `process 412 (node server.js, user www-data)`, with what is known. */
+export function describe(holder: Holder | undefined): string {
+  if (holder === undefined) return 'another process';
+  const user = holder.user ?? (holder.uid === undefined ? undefined : (userName(holder.uid) ?? String(holder.uid)));
+  const elsewhere = holder.pidNamespace === undefined ? undefined : 'the pid is that of another PID namespace';
+  const details = [
+    holder.command,
+    user === undefined ? undefined : `user ${user}`,
+    holder.host && `on ${holder.host}`,
+    elsewhere,
+  ];
+  const known = details.filter((detail) => detail !== undefined && detail !== '');
+  return `process ${holder.pid}${known.length === 0 ? '' : ` (${known.join(', ')})`}`;
+}
+
+/** ` since 10:31`, with the date where it was not today. */
+export function sinceWhen(holder: Holder | undefined): string {
+  if (holder?.since === undefined) return '';
+  const since = holder.since;
+  const local = new Date(since.getTime() - since.getTimezoneOffset() * 60_000).toISOString();
+  const today = since.toDateString() === new Date().toDateString();
+  return ` since ${today ? local.slice(11, 16) : local.slice(0, 16).replace('T', ' ')}`;
+}
+
+/** `user www-data`: the user of this process. */
+export function describeUser(): string {
+  const uid = process.geteuid?.();
+  return uid === undefined ? 'this user' : named(uid);
+}
+
+/** The user that a file belongs to. */
+export function describeOwner(path: string): string {
+  const file = kernel.lstat(path);
+  return failed(file) ? 'another user' : named(file.uid);
+}
+
+function named(uid: number): string {
+  return `user ${show(userName(uid) ?? String(uid))}`;
+}
+
+const kinds = {
+  file: 'a regular file',
+  directory: 'a directory',
+  fifo: 'a FIFO',
+  device: 'a device',
+  symlink: 'a symbolic link',
+} as const;
+
+/** What is at a path where a socket should be. A symbolic link is told apart from one that leads to a live socket. */
+export function describeFile(path: string): string {
+  const file = kernel.lstat(path);
+  if (failed(file) || file.type === 'socket') return 'not a socket';
+  if (file.type !== 'symlink') return `${kinds[file.type]}, not a socket`;
+  const target = kernel.realpath(path);
+  if (failed(target)) return 'a symbolic link that leads nowhere, not a socket';
+  const leads = `a symbolic link to ${show(target.path)}`;
+  return run(kernel, probe(target.path)) === 'live' ? `${leads}, where a server listens` : `${leads}, not a socket`;
+}

@@ -1,0 +1,131 @@
+import { dirname } from 'node:path';
+import type { Clauses, Facts } from './facts.js';
+
+/** The row for the errno of a system call, and where permission is missing for the call itself. */
+export function errnoRow({ code, call, path }: Facts): Clauses {
+  if (path !== '' && (code === 'EACCES' || code === 'EPERM')) {
+    if (call === 'bind' && code === 'EPERM') return noSockets;
+    return Object.hasOwn(denials, call) ? denials[call as keyof typeof denials] : denial;
+  }
+  return Object.hasOwn(errnos, code) ? errnos[code as keyof typeof errnos] : unexplained;
+}
+
+/** Every errno that can be met, without those of `denials`. */
+export const errnos = {
+  EACCES: meaning(
+    ({ user }) => `${user()} may not do that`,
+    () => ['run as another user', 'have the permission given'],
+  ),
+  EPERM: meaning(
+    ({ user }) => `${user()} may not do that`,
+    () => ['run as another user', 'have the permission given'],
+  ),
+  EROFS: meaning(
+    () => 'the file system is read-only',
+    () => ['choose another directory, such as one under /run'],
+  ),
+  ENOSPC: meaning(
+    () => 'the file system is full, or has no free inode',
+    () => ['make room'],
+  ),
+  EDQUOT: meaning(
+    () => 'the disk quota of this user is used up',
+    () => ['make room'],
+  ),
+  EMFILE: meaning(
+    () => 'this process has too many open files',
+    () => ['raise its limit (ulimit -n)', 'close some'],
+  ),
+  ENFILE: meaning(
+    () => 'the system has too many open files',
+    () => ['raise fs.file-max', 'close some'],
+  ),
+  ENOLCK: meaning(
+    () => 'the file system has no locks',
+    ({ lockPath }) => [lockPath, 'choose a directory on another file system'],
+  ),
+  ENOTSUP: meaning(
+    () => 'the file system has no locks, or no sockets',
+    ({ lockPath }) => ['choose a directory on another file system', lockPath],
+  ),
+  EBUSY: meaning(
+    () => 'it is a mount point',
+    () => ['unmount it', 'choose another path'],
+  ),
+  ELOOP: meaning(
+    () => 'the path goes through too many symbolic links',
+    () => ['correct the links'],
+  ),
+  ENAMETOOLONG: meaning(
+    () => 'a part of the path is longer than the file system allows',
+    () => ['use a shorter path'],
+  ),
+  ENOTDIR: meaning(
+    () => 'a part of the path is not a directory',
+    () => ['correct the path'],
+  ),
+  ENOMEM: meaning(
+    () => 'the kernel has no memory left',
+    () => ['free some'],
+  ),
+  EIO: meaning(
+    () => 'the device failed',
+    () => ["look at the kernel's log"],
+  ),
+} satisfies Record<string, Clauses>;
+
+const unexplained: Clauses = { happened: failing, todo: () => [] };
+
+function meaning(why: (facts: Facts) => string, todo: Clauses['todo']): Clauses {
+  return { happened: (facts) => `${failing(facts)}: ${why(facts)}`, todo };
+}
+
+function failing({ call, code, path }: Facts): string {
+  return `the system call ${call} failed with ${code}${path === '' ? '' : ` on ${path}`}`;
+}
+
+/** bind(2) in a directory where the lock file could be made, so it is not a matter of this directory's permissions. */
+const noSockets: Clauses = {
+  happened: ({ path }) => `the file system of ${dirname(path)} has no sockets, so bind failed with EPERM`,
+  todo: () => ['choose a directory on another file system, such as /run or /tmp'],
+};
+
+const mayNotCreate: Clauses = {
+  happened: ({ user, path }) => `${user()} may not create files in ${dirname(path)}`,
+  todo: (_words, { listens }) => (listens ? ['choose a directory where it may', 'have one made for it'] : []),
+};
+
+const mayNotRemove: Clauses = {
+  happened: ({ user, path }) =>
+    `${user()} may not remove ${path}. It takes write permission on ${dirname(path)}; in a sticky directory, such as /tmp, the file must be that user's, too`,
+  todo: () => ['run as its owner', 'have it removed'],
+};
+
+const mayNotSearch: Clauses = {
+  happened: ({ user, path }) => `${user()} may not search ${path}, or a directory above it`,
+  todo: () => ['run as another user', 'have the permission given'],
+};
+
+const denial: Clauses = {
+  happened: ({ user, call, path, code }) => `${user()} may not do ${call} on ${path} (${code})`,
+  todo: () => [],
+};
+
+/** What a user may not do whose system call was refused for want of permission. */
+const denials = {
+  open: mayNotCreate,
+  bind: mayNotCreate,
+  chown: {
+    happened: ({ path }) => `only root may give ${path} to another user; others may only give it to a group that they are in`,
+    todo: () => ['leave owner and group out', 'run as root'],
+  },
+  unlink: mayNotRemove,
+  rename: mayNotRemove,
+  realpath: mayNotSearch,
+  lstat: mayNotSearch,
+  probe: {
+    happened: ({ user, path, owner }) =>
+      `${user()} may not connect to ${path}, which belongs to ${owner()}, and so cannot tell whether a server still has it`,
+    todo: () => ['run as its owner', 'have it removed'],
+  },
+} satisfies Record<string, Clauses>;

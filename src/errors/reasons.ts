@@ -1,0 +1,257 @@
+import type { Unhanded } from '../claim/refusal.js';
+import { errnoRow } from './errnos.js';
+import type { Facts, Row } from './facts.js';
+
+/**
+ * Every reason why a call of this package fails: the codes, what happened, and what to do. The type `Reason`, `docs/errors.md` and
+ * every message are made from this table. To add a reason, add a row.
+ */
+export const reasons = {
+  held: {
+    codes: ['EADDRINUSE'],
+    verdict: true,
+    happened: ({ holder, since, standing, handover }) => {
+      const stopped = standing === 'stopped' ? ', and is stopped, so it serves no client' : '';
+      return `${holder} holds it${since}${stopped}${notHandedOver(handover)}`;
+    },
+    todo: ({ wait, takeover, handover: serve }, { pid, standing, handover }) => {
+      if (standing === 'ourselves') return ['close the server that listens there before you listen again'];
+      if (standing === 'stopped') return [`continue it with kill -CONT ${pid}`, 'end it with kill -KILL', wait];
+      if (handover === 'unserved') return [serve, 'stop it', wait];
+      if (handover === 'late' || handover === 'again') return ['try again', 'stop it', wait];
+      return ['stop it', wait, takeover];
+    },
+  },
+  starting: {
+    codes: ['EADDRINUSE', 'ECONNREFUSED'],
+    verdict: true,
+    happened: ({ holder, standing }) =>
+      `${holder} has it but does not listen: it is ${standing === 'stopped' ? 'stopped' : 'starting or stopping'}`,
+    todo: ({ wait, longer }, { pid, standing }) =>
+      standing === 'stopped' ? [`continue it with kill -CONT ${pid}`, wait, longer] : ['try again', wait, longer],
+  },
+  displaced: {
+    codes: ['EADDRINUSE'],
+    verdict: true,
+    happened: ({ holder, since }) =>
+      `${holder} holds it${since}, but its socket file was removed, so no client can connect to it`,
+    todo: () => ['start it again'],
+  },
+  stray: {
+    codes: ['EADDRINUSE'],
+    verdict: true,
+    happened: ({ holder, path }) =>
+      `${holder} listens on ${path} without holding the lock: it does not use reuseaddr, or its reuseaddr run was killed. It was left alone`,
+    todo: ({ wait }) => ['stop it first', wait],
+  },
+  unstable: {
+    codes: ['EADDRINUSE'],
+    verdict: true,
+    happened: ({ path }) => `other processes keep binding or removing ${path} at the same time`,
+    todo: () => ['find the program that does so without the lock'],
+  },
+  cancelled: {
+    codes: ['EADDRINUSE', 'ECANCELED'],
+    verdict: true,
+    happened: ({ code, holder, since }) =>
+      code === 'ECANCELED'
+        ? 'the server was closed while it waited'
+        : `${holder} still holds it${since}, and the wait for it has ended`,
+    todo: (_words, { code }) => (code === 'ECANCELED' ? [] : ['wait longer', 'stop it']),
+  },
+  'not-a-socket': {
+    codes: ['ENOTSOCK'],
+    verdict: true,
+    happened: ({ path, kind, listens }) => (listens ? `${path} is ${kind}. It was left alone` : `it is ${kind}`),
+    todo: (_words, { kind, listens }) => {
+      if (!listens) return ['connect to a socket'];
+      return kind.startsWith('a symbolic link')
+        ? ['use the path that it leads to', 'remove the link']
+        : ['move it away', 'choose another path'];
+    },
+  },
+  'aside-occupied': {
+    codes: ['EADDRINUSE', 'EEXIST'],
+    verdict: true,
+    happened: ({ path }) => `${path} is in the way: an interrupted start set it aside, and its own name has been taken since`,
+    todo: () => ['look at it, and move it away'],
+  },
+  'lock-not-a-file': {
+    codes: ['EEXIST', 'EISDIR', 'ENXIO', 'EACCES'],
+    verdict: true,
+    happened: ({ path }) => `the lock file ${path} is not a regular file. It was left alone`,
+    todo: ({ lockPath }) => ['move it away', lockPath],
+  },
+  'lock-is-symlink': {
+    codes: ['ELOOP'],
+    happened: ({ path }) => `the lock file ${path} is a symbolic link, which is never followed. It was left alone`,
+    todo: ({ lockPath }) => ['remove it', lockPath],
+  },
+  'lock-is-address': {
+    codes: ['EINVAL'],
+    verdict: true,
+    happened: ({ path }) => `the lock file ${path} has a name that the socket needs`,
+    todo: ({ lockPath }) => [lockPath],
+  },
+  'lock-has-links': {
+    codes: ['EEXIST'],
+    verdict: true,
+    happened: ({ path }) =>
+      `the lock file ${path} has more than one name (hard links), so it may be another program's file. It was left alone`,
+    todo: ({ lockPath }) => ['remove it', lockPath],
+  },
+  'lock-foreign-content': {
+    codes: ['EEXIST'],
+    verdict: true,
+    happened: ({ path }) => `${path} is not a lock file: it holds something else. It was left alone`,
+    todo: ({ lockPath }) => ['move it away', lockPath],
+  },
+  'lock-foreign-owner': {
+    codes: ['EACCES'],
+    verdict: true,
+    happened: ({ path, owner }) =>
+      `the lock file ${path} belongs to ${owner()}, in a directory that others may write to. It was left alone`,
+    todo: () => ['have it removed', 'use a directory of your own'],
+  },
+  'lock-denied': {
+    codes: ['EACCES', 'EPERM'],
+    happened: ({ code, path, owner, user }) =>
+      code === 'EPERM'
+        ? `the lock file ${path} is immutable or append-only (chattr(1)), so it cannot be opened for writing`
+        : `${user()} may not open the lock file ${path} for writing: it belongs to ${owner()}`,
+    todo: (_words, { code, path }) =>
+      code === 'EPERM' ? [`take that attribute away with chattr -ia ${path}`] : ['run as that user', 'choose another address'],
+  },
+  'lock-unstable': {
+    codes: ['EAGAIN'],
+    verdict: true,
+    happened: ({ path }) => `another process keeps removing or replacing the lock file ${path}`,
+    todo: () => ['find that process: a lock file must stay'],
+  },
+  'no-directory': {
+    codes: ['ENOENT', 'ENOTDIR'],
+    happened: ({ code, path }) => (code === 'ENOTDIR' ? `a part of ${path} is not a directory` : `there is no directory ${path}`),
+    todo: ({ longer }, { code, listens }) =>
+      code === 'ENOTDIR' ? ['correct the path'] : listens ? ['create it first'] : [longer && 'start the server', longer],
+  },
+  'too-long': {
+    codes: ['ENAMETOOLONG'],
+    verdict: true,
+    happened: ({ path }) => tooLong(path),
+    todo: () => [
+      process.platform === 'linux' ? 'use a shorter name; the directory may be as long as you like' : 'use a shorter path',
+    ],
+  },
+  absent: {
+    codes: ['ENOENT', 'ECONNREFUSED'],
+    happened: () => 'no process listens there',
+    todo: ({ longer }) => ['start the server', longer],
+  },
+  stale: {
+    codes: ['ECONNREFUSED'],
+    happened: () => 'its server is gone and has left the socket file behind',
+    todo: () => ['start the server again, which replaces the file'],
+  },
+  'backlog-full': {
+    codes: ['EAGAIN'],
+    happened: ({ holder, standing }) =>
+      `its backlog is full: ${holder} ${standing === 'stopped' ? 'is stopped' : 'does not accept connections fast enough, or hangs'}`,
+    todo: ({ longer }, { pid, standing }) =>
+      standing === 'stopped' ? [`continue it with kill -CONT ${pid}`] : ['give it a larger backlog', longer],
+  },
+  denied: {
+    codes: ['EACCES', 'EPERM'],
+    happened: ({ code, user }) =>
+      code === 'EPERM'
+        ? 'a security module does not permit it'
+        : `${user()} may not connect: that takes write permission on the socket file, and search permission on every directory above it`,
+    todo: (_words, { code }) =>
+      code === 'EPERM' ? ['look at its policy'] : ['run as the owner of the socket', 'have its mode, owner or group changed'],
+  },
+  'not-a-stream': {
+    codes: ['EPROTOTYPE'],
+    happened: () => 'it is a datagram or seqpacket socket, and connect() makes stream connections',
+    todo: () => ['connect to a stream socket'],
+  },
+  'bad-argument': {
+    codes: ['ERR_INVALID_ARG_TYPE'],
+    verdict: true,
+    happened: ({ wrong }) => wrong,
+    todo: (_words, { right }) => [right],
+  },
+  'bad-address': {
+    codes: ['EINVAL', 'EISDIR', 'ENAMETOOLONG', 'ERR_INVALID_ARG_TYPE'],
+    verdict: true,
+    happened: ({ wrong }) => wrong,
+    todo: (_words, { right }) => [right],
+  },
+  'bad-option': {
+    codes: ['EINVAL'],
+    verdict: true,
+    happened: ({ option, wrong }) => (option === undefined ? wrong : `the option ${option} ${wrong}`),
+    todo: (_words, { right }) => [right],
+  },
+  'unknown-user': {
+    codes: ['EINVAL'],
+    verdict: true,
+    happened: ({ option, wrong }) => `there is no user "${wrong}", which the option ${option} names`,
+    todo: () => ['correct the name', 'give a uid'],
+  },
+  'unknown-group': {
+    codes: ['EINVAL'],
+    verdict: true,
+    happened: ({ option, wrong }) => `there is no group "${wrong}", which the option ${option} names`,
+    todo: () => ['correct the name', 'give a gid'],
+  },
+  unsupported: {
+    codes: ['ENOTSUP'],
+    verdict: true,
+    happened: ({ wrong }) => wrong,
+    todo: (_words, { right }) => [right],
+  },
+  'already-listening': {
+    codes: ['ERR_SERVER_ALREADY_LISTEN'],
+    verdict: true,
+    happened: () => 'the server is listening already',
+    todo: () => ['close it first'],
+  },
+  'no-credentials': {
+    codes: ['ENOTCONN', 'ENOTSUP'],
+    happened: ({ code, call }) => {
+      if (code === 'ENOTCONN') return 'the connection is closed, or not open yet';
+      return code === 'ENOTSUP' ? 'it is not a Unix socket' : `${call} failed with ${code}`;
+    },
+    todo: (_words, { code }) => {
+      if (code === 'ENOTCONN') return ['ask while it is open, such as in the connection listener'];
+      return code === 'ENOTSUP' ? ['listen on a Unix socket'] : [];
+    },
+  },
+  system: {
+    codes: [],
+    happened: (facts) => errnoRow(facts).happened(facts),
+    todo: (words, facts) => errnoRow(facts).todo(words, facts),
+  },
+} satisfies Record<string, Row>;
+
+/** Why a call failed: finer than `code`, one meaning each. `docs/errors.md` lists them with what to do. */
+export type Reason = keyof typeof reasons;
+
+/** Why the holder did not hand over, as a further sentence. */
+const notHandedOverFor = {
+  unserved: 'It serves no handovers',
+  late: 'It did not hand over in time',
+  again: 'It did not hand over in time',
+  denied: 'Only the same user and root get a handover, and it belongs to another user',
+  'bad-offer': 'What it handed over is not the claim of this address',
+} satisfies Record<Unhanded, string>;
+
+function notHandedOver(handover: Facts['handover']): string {
+  if (handover === undefined || handover === 'served') return '';
+  return `. ${Object.hasOwn(notHandedOverFor, handover) ? notHandedOverFor[handover as Unhanded] : `The handover failed with ${handover}`}`;
+}
+
+function tooLong(path: string): string {
+  if (process.platform !== 'linux') return `the whole path, ${path}, is over 103 bytes long`;
+  const name = path.slice(path.lastIndexOf('/') + 1);
+  return `the file name ${name} is ${Buffer.byteLength(name)} bytes long, and where the whole path is over 107 bytes at most 85 are possible`;
+}
