@@ -1,4 +1,4 @@
-import type { FileStatus, SystemCall } from '#dist/kernel/kernel.js';
+import { AT_FDCWD, type FileStatus, type SystemCall } from '#dist/kernel/kernel.js';
 import { halfway } from '../tests/simulation/systemCalls.js';
 
 /** Flags that every open has; the legend says so. */
@@ -14,13 +14,15 @@ export function formatMode(mode: number): string {
 }
 
 export function formatArguments({ name, args }: SystemCall): string {
-  const texts = (args as readonly unknown[]).map((arg, index) => {
+  const all = (args as readonly unknown[]).map((arg, index) => {
     if (typeof arg === 'string') return arg.startsWith('O_') ? formatFlags(arg) : formatPath(arg);
-    const isMode = (name === 'open' && index === 2) || ((name === 'fchmod' || name === 'chmod') && index === 1);
+    const isMode =
+      (name === 'openat' && index === 3) || (name === 'fchmodat' && index === 2) || (name === 'fchmod' && index === 1);
     return isMode ? formatMode(arg as number) : JSON.stringify(arg);
   });
-  // open(2) reads its mode only where it creates, rename its flags only where there are some.
-  const superfluous = (name === 'open' && args[2] === 0) || texts.at(-1) === '';
+  const texts = args[0] === AT_FDCWD ? all.slice(1) : all;
+  // openat(2) reads its mode only where it creates, rename its flags only where there are some.
+  const superfluous = (name === 'openat' && args[3] === 0) || texts.at(-1) === '';
   return (superfluous ? texts.slice(0, -1) : texts).join(', ');
 }
 

@@ -2,8 +2,8 @@
  * The system calls that Node lacks: one function for each, no policy, no state.
  *
  * A function gives what the system call gives, or the errno as a negative number; it throws only a TypeError, for an
- * argument of the wrong type. But for the waits (wait.c) nothing is kept between calls, so every thread can load the module, as
- * often as it likes.
+ * argument of the wrong type. Nothing is kept between calls but the waits (wait.c) and each thread's open files (owned.c), so
+ * every thread can load the module, as often as it likes.
  *
  * The library is linked against nothing, not even libc: it uses what the process that loads it has brought along, so one
  * file serves glibc and musl. So every function used here must be in both, with one layout of its structures, and with a
@@ -23,12 +23,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#if defined(__linux__)
-#include <sys/syscall.h>
-#endif
-#if defined(__APPLE__)
-#include <stdio.h>
-#endif
 #if defined(__APPLE__) || defined(__FreeBSD__)
 #include <sys/ucred.h>
 #endif
@@ -46,34 +40,14 @@ static napi_value js_flock(napi_env env, napi_callback_info info) {
   return integral(env, result);
 }
 
-/* renameat2(2) with RENAME_NOREPLACE: the only rename that can't destroy what somebody put there a moment ago. The wrapper
-   is in glibc since 2.28 and in musl since 1.2.6 only, hence syscall(2). macOS: renamex_np(2). */
-static napi_value js_rename_noreplace(napi_env env, napi_callback_info info) {
-  napi_value given[ARGUMENTS_MAX];
-  char from[PATH_MAX + ROOM_TO_SPARE], to[PATH_MAX + ROOM_TO_SPARE];
-  size_t from_length, to_length;
-  arguments(env, info, given);
-  if (!text(env, given[0], from, sizeof from, &from_length) || !text(env, given[1], to, sizeof to, &to_length)) return NULL;
-  if (from_length >= PATH_MAX || to_length >= PATH_MAX) return integral(env, -ENAMETOOLONG);
-  /* A NUL in the middle would make another, shorter path of it. */
-  if (strlen(from) != from_length || strlen(to) != to_length) return integral(env, -EINVAL);
-#if defined(__linux__) && defined(SYS_renameat2)
-  const unsigned noreplace = 1; /* RENAME_NOREPLACE: older libc headers lack the name. */
-  return integral(env, outcome(syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, noreplace)));
-#elif defined(__APPLE__) && defined(RENAME_EXCL)
-  return integral(env, outcome(renamex_np(from, to, RENAME_EXCL)));
-#else
-  return integral(env, -ENOSYS);
-#endif
-}
-
-/* close(2), for descriptors that were not opened by Node. Never again after EINTR: Linux has closed the descriptor by then,
+/* close(2). Never again after EINTR: Linux has closed the descriptor by then,
    and its number may already be somebody else's. */
 static napi_value js_close(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   int fd;
   arguments(env, info, given);
   if (!whole(env, given[0], &fd)) return NULL;
+  disowned(env, fd);
   int result = outcome(close(fd));
   return integral(env, result == -EINTR ? 0 : result);
 }
@@ -403,8 +377,20 @@ static const napi_property_descriptor functions[] = {
     FUNCTION("waitFlock", js_wait_flock),
     FUNCTION("waitPoll", js_wait_poll),
     FUNCTION("fstat", js_fstat),
-    FUNCTION("lstat", js_lstat),
-    FUNCTION("renameNoReplace", js_rename_noreplace),
+    FUNCTION("fstatat", js_fstatat),
+    FUNCTION("openat", js_openat),
+    FUNCTION("unlinkat", js_unlinkat),
+    FUNCTION("linkat", js_linkat),
+    FUNCTION("renameat2", js_renameat2),
+    FUNCTION("fchmodat", js_fchmodat),
+    FUNCTION("fchownat", js_fchownat),
+    FUNCTION("readlink", js_readlink),
+    FUNCTION("realpath", js_realpath),
+    FUNCTION("readdir", js_readdir),
+    FUNCTION("pread", js_pread),
+    FUNCTION("pwrite", js_pwrite),
+    FUNCTION("ftruncate", js_ftruncate),
+    FUNCTION("fchmod", js_fchmod),
     FUNCTION("close", js_close),
     FUNCTION("fcntl", js_fcntl),
     FUNCTION("socket", js_socket),

@@ -13,10 +13,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Node-API cuts a text that is too long at a whole character. With this much room to spare, a text that was cut is still
    longer than what is allowed, and is refused for its length like any other. */
-enum { ROOM_TO_SPARE = 8, ARGUMENTS_MAX = 3 };
+enum { ROOM_TO_SPARE = 8, ARGUMENTS_MAX = 4 };
+
+/* What JavaScript says for AT_FDCWD, whose number differs between systems. */
+enum { CURRENT_DIRECTORY = -100 };
 
 /* Arguments that are missing are filled with undefined, which the type checks below refuse. */
 static inline void arguments(napi_env env, napi_callback_info info, napi_value values[ARGUMENTS_MAX]) {
@@ -49,6 +53,22 @@ static inline bool text(napi_env env, napi_value value, char *bytes, size_t room
   return true;
 }
 
+/* A name of a file, as the kernel takes it. */
+struct name {
+  char bytes[PATH_MAX + ROOM_TO_SPARE];
+  size_t length;
+};
+
+/* Sets `failure`, and leaves one that is there, for a text that no file can have as its name. */
+static inline bool path_name(napi_env env, napi_value value, struct name *name, int *failure) {
+  if (!text(env, value, name->bytes, sizeof name->bytes, &name->length)) return false;
+  if (*failure != 0) return true;
+  if (name->length >= PATH_MAX) *failure = -ENAMETOOLONG;
+  /* A NUL in the middle would make another, shorter name of it. */
+  else if (strlen(name->bytes) != name->length) *failure = -EINVAL;
+  return true;
+}
+
 static inline bool words(napi_env env, napi_value value, size_t wanted, uint32_t **array, size_t *count) {
   napi_typedarray_type type;
   if (napi_get_typedarray_info(env, value, &type, count, (void **)array, NULL, NULL) != napi_ok ||
@@ -66,6 +86,25 @@ static inline napi_value integral(napi_env env, int64_t number) {
 /* What a system call gave, or its errno as a negative number. */
 static inline int outcome(long returned) { return returned < 0 ? -errno : (int)returned; }
 
+/* owned.c */
+int owned(napi_env env, int fd);
+void disowned(napi_env env, int fd);
+
+/* path.c */
+napi_value js_openat(napi_env env, napi_callback_info info);
+napi_value js_unlinkat(napi_env env, napi_callback_info info);
+napi_value js_linkat(napi_env env, napi_callback_info info);
+napi_value js_renameat2(napi_env env, napi_callback_info info);
+napi_value js_fchmodat(napi_env env, napi_callback_info info);
+napi_value js_fchownat(napi_env env, napi_callback_info info);
+napi_value js_readlink(napi_env env, napi_callback_info info);
+napi_value js_realpath(napi_env env, napi_callback_info info);
+napi_value js_readdir(napi_env env, napi_callback_info info);
+napi_value js_pread(napi_env env, napi_callback_info info);
+napi_value js_pwrite(napi_env env, napi_callback_info info);
+napi_value js_ftruncate(napi_env env, napi_callback_info info);
+napi_value js_fchmod(napi_env env, napi_callback_info info);
+
 /* message.c */
 napi_value js_sendmsg(napi_env env, napi_callback_info info);
 napi_value js_recvmsg(napi_env env, napi_callback_info info);
@@ -81,7 +120,7 @@ napi_value js_unix_file(napi_env env, napi_callback_info info);
 
 /* stat.c */
 napi_value js_fstat(napi_env env, napi_callback_info info);
-napi_value js_lstat(napi_env env, napi_callback_info info);
+napi_value js_fstatat(napi_env env, napi_callback_info info);
 
 /* wait.c */
 napi_value js_wait_flock(napi_env env, napi_callback_info info);

@@ -1,4 +1,4 @@
-import { failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
+import { AT_FDCWD, failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
 import { attemptsMax, restsMs } from './lock.js';
 import type { Place } from './locate.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
@@ -47,11 +47,11 @@ export function* bindUnderLock(place: Place, terms: Terms): Operation<Bound | Re
  * somebody has that name: then it stays aside, and step 7 says so if it needs the place.
  */
 export function* recoverAside({ path, asidePath }: Place): Operation<Refusal | undefined> {
-  const aside = yield* sys.lstat(asidePath);
+  const aside = yield* sys.fstatat(AT_FDCWD, asidePath);
   if (aside === 'ENOENT') return undefined;
   if (failed(aside)) return refuse('system', aside, 'lstat', asidePath);
   const verdict = yield* isDead(asidePath, aside);
-  const done = verdict === 'proved' ? yield* sys.unlink(asidePath) : yield* putBack(asidePath, path);
+  const done = verdict === 'proved' ? yield* sys.unlinkat(AT_FDCWD, asidePath) : yield* putBack(asidePath, path);
   if (done === 0 || done === 'ENOENT' || done === 'EEXIST') return undefined;
   return refuse('system', done, verdict === 'proved' ? 'unlink' : 'rename', asidePath);
 }
@@ -97,7 +97,7 @@ function* bindOrClear(place: Place, fd: number): Operation<Refusal | undefined> 
 /** A path that doesn't fit sun_path is bound through a descriptor of its directory (proc(5), /proc/self/fd). */
 function* bindName(place: Place, fd: number): Operation<0 | Errno> {
   if (!place.long) return yield* sys.bind(fd, place.path);
-  const directory = yield* sys.open(place.directory, 'O_PATH|O_DIRECTORY|O_CLOEXEC', 0);
+  const directory = yield* sys.openat(AT_FDCWD, place.directory, 'O_PATH|O_DIRECTORY|O_CLOEXEC', 0);
   if (failed(directory)) return directory;
   const name = place.path.slice(place.path.lastIndexOf('/') + 1);
   const bound = yield* sys.bind(fd, `/proc/self/fd/${directory}/${name}`);
@@ -121,7 +121,7 @@ export function explainTaken({ path, asidePath }: Place, taken: Exclude<Taken, {
  * doesn't answer, lstat(2) must do.
  */
 function* identify({ path }: Place, fd: number): Operation<FileStatus | 'displaced' | Refusal> {
-  const named = yield* sys.lstat(path);
+  const named = yield* sys.fstatat(AT_FDCWD, path);
   if (named === 'ENOENT') return 'displaced';
   if (failed(named)) return refuse('system', named, 'lstat', path);
   if (named.type !== 'socket') return 'displaced';
@@ -140,19 +140,19 @@ export function* grant(place: Place, terms: Terms, file: FileStatus): Operation<
   const chown = (terms.uid ?? file.uid) !== file.uid || (terms.gid ?? file.gid) !== file.gid;
   if (mode === file.mode && !chown) return undefined;
 
-  const opened = yield* sys.open(place.path, 'O_PATH|O_NOFOLLOW|O_CLOEXEC', 0);
+  const opened = yield* sys.openat(AT_FDCWD, place.path, 'O_PATH|O_NOFOLLOW|O_CLOEXEC', 0);
   if (opened === 'ENOENT') return 'displaced';
   if (failed(opened) && opened !== 'ENOSYS') return refuse('system', opened, 'open', place.path);
-  const target = failed(opened) ? place.path : `/proc/self/fd/${opened}`;
-  const status = failed(opened) ? yield* sys.lstat(place.path) : yield* sys.fstat(opened);
+  const [directory, name] = failed(opened) ? ([AT_FDCWD, place.path] as const) : ([opened, ''] as const);
+  const status = failed(opened) ? yield* sys.fstatat(AT_FDCWD, place.path) : yield* sys.fstat(opened);
   const ours = !failed(status) && status.ino === file.ino && status.dev === file.dev;
   let done: Refusal | 'displaced' | undefined = ours ? undefined : 'displaced';
   if (ours && chown) {
-    const changed = yield* sys.chown(target, terms.uid ?? -1, terms.gid ?? -1);
+    const changed = yield* sys.fchownat(directory, name, terms.uid ?? -1, terms.gid ?? -1);
     if (failed(changed)) done = refuse('system', changed, 'chown', place.path);
   }
   if (done === undefined && mode !== file.mode) {
-    const changed = yield* sys.chmod(target, mode);
+    const changed = yield* sys.fchmodat(directory, name, mode);
     if (failed(changed)) done = refuse('system', changed, 'chmod', place.path);
   }
   if (!failed(opened)) yield* sys.close(opened);

@@ -1,4 +1,4 @@
-import { failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
+import { AT_FDCWD, failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
 import type { Place } from './locate.js';
 import { probe } from './probe.js';
 import { isRecord, recordBytesMax } from './record.js';
@@ -43,7 +43,7 @@ function* lockDescriptor(place: Place, fd: number, wait: boolean): Operation<'lo
 
   // Step 4. Compare the inodes after flock(2): somebody may have unlinked the file between our open(2) and our flock(2), and we
   // would hold a lock that nobody else can see. Our descriptor pins the inode, so its number can't have been given to another.
-  const named = yield* sys.lstat(lockPath);
+  const named = yield* sys.fstatat(AT_FDCWD, lockPath);
   if (named === 'ENOENT') return 'replaced';
   if (failed(named)) return refuse('system', named, 'lstat', lockPath);
   if (named.ino !== opened.ino || named.dev !== opened.dev) return 'replaced';
@@ -54,11 +54,11 @@ function* lockDescriptor(place: Place, fd: number, wait: boolean): Operation<'lo
 function* openLockFile({ lockPath }: Place): Operation<number | Refusal> {
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
     // Without O_CREAT first: where fs.protected_regular is set, O_CREAT on another user's file in a sticky directory fails.
-    const fd = yield* sys.open(lockPath, 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
+    const fd = yield* sys.openat(AT_FDCWD, lockPath, 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
     if (!failed(fd)) return fd;
     if (fd === 'EACCES' && (yield* mendLockMode(lockPath))) continue;
     if (fd !== 'ENOENT') return yield* explainOpen(lockPath, fd);
-    const created = yield* sys.open(lockPath, 'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', lockMode);
+    const created = yield* sys.openat(AT_FDCWD, lockPath, 'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', lockMode);
     if (!failed(created)) return created;
     if (created === 'ENOENT') return refuse('no-directory', created, 'open', directoryOf(lockPath));
     if (created !== 'EEXIST') return refuse('system', created, 'open', lockPath);
@@ -68,7 +68,7 @@ function* openLockFile({ lockPath }: Place): Operation<number | Refusal> {
 
 /** Says what is at the lock path, when it can't be opened. */
 function* explainOpen(lockPath: string, errno: Errno): Operation<Refusal> {
-  const there = yield* sys.lstat(lockPath);
+  const there = yield* sys.fstatat(AT_FDCWD, lockPath);
   if (!failed(there) && there.type === 'symlink') return refuse('lock-is-symlink', errno, 'open', lockPath);
   if (!failed(there) && there.type !== 'file') return refuse('lock-not-a-file', errno, 'open', lockPath);
   const denied = !failed(there) && (errno === 'EACCES' || errno === 'EPERM');
@@ -99,7 +99,7 @@ function* examine(place: Place, fd: number, status: FileStatus): Operation<'fit'
  */
 function* isTrusted({ lockPath }: Place, status: FileStatus): Operation<boolean> {
   if (status.uid === 0 || status.uid === (yield* sys.geteuid())) return true;
-  const directory = yield* sys.lstat(directoryOf(lockPath));
+  const directory = yield* sys.fstatat(AT_FDCWD, directoryOf(lockPath));
   return !failed(directory) && (directory.uid === status.uid || (directory.mode & 0o022) === 0);
 }
 
@@ -109,12 +109,12 @@ function directoryOf(path: string): string {
 
 /** A crash between open(2) and fchmod(2) under a umask that denies the owner leaves a lock file that its owner can't open. */
 function* mendLockMode(lockPath: string): Operation<boolean> {
-  const file = yield* sys.open(lockPath, 'O_PATH|O_NOFOLLOW|O_CLOEXEC', 0);
+  const file = yield* sys.openat(AT_FDCWD, lockPath, 'O_PATH|O_NOFOLLOW|O_CLOEXEC', 0);
   if (failed(file)) return false;
   const status = yield* sys.fstat(file);
   const ours = !failed(status) && status.type === 'file' && status.nlink === 1 && status.uid === (yield* sys.geteuid());
   const narrowed = ours && (status.mode & 0o600) !== 0o600;
-  const mended = narrowed && (yield* sys.chmod(`/proc/self/fd/${file}`, lockMode)) === 0;
+  const mended = narrowed && (yield* sys.fchmodat(file, '', lockMode)) === 0;
   yield* sys.close(file);
   return mended;
 }

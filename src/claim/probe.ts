@@ -1,5 +1,5 @@
 import { fits, pathBytesMax } from '../address/address.js';
-import { failed, sys, type Errno, type Operation } from '../kernel/kernel.js';
+import { AT_FDCWD, failed, sys, type Errno, type Operation } from '../kernel/kernel.js';
 
 /** Whether a process is bound to a socket file, or the errno that kept us from knowing. */
 export type Liveness = 'live' | 'dead' | 'gone' | Errno;
@@ -32,7 +32,7 @@ export function* throughSocketFile<Result>(
   call: (name: string) => Operation<Result | Errno>,
 ): Operation<Result | Errno> {
   if (fits(path, pathBytesMax.other)) return yield* call(path);
-  const file = yield* sys.open(path, 'O_PATH|O_NOFOLLOW|O_CLOEXEC', 0);
+  const file = yield* sys.openat(AT_FDCWD, path, 'O_PATH|O_NOFOLLOW|O_CLOEXEC', 0);
   if (file === 'ENOSYS') return yield* call(path);
   if (failed(file)) return file;
   const result = yield* call(`/proc/self/fd/${file}`);

@@ -1,5 +1,8 @@
 import type { Errno, Kernel } from '../kernel/kernel.js';
 
+/** What an error calls a system call: by the name under which its manual page is found, openat(2) as `open`. */
+export type Syscall = keyof Kernel | 'open' | 'lstat' | 'link' | 'rename' | 'unlink' | 'chmod' | 'chown';
+
 /** Why an address could not be claimed: finer than an errno, one meaning each. `docs/errors.md` explains them. */
 export type Refused =
   // Somebody has the address.
@@ -33,7 +36,7 @@ export type Refused =
 export interface Refusal {
   readonly refused: Refused;
   readonly errno: Errno;
-  readonly syscall: keyof Kernel;
+  readonly syscall: Syscall;
   /** The file that it is about. */
   readonly path?: string | undefined;
   /** What the holder wrote about itself into the lock file: text from another process, not to be trusted. */
@@ -55,7 +58,7 @@ export type Unhanded =
   /** What came is not the claim of this address. */
   | 'bad-offer';
 
-export function refuse(refused: Refused, errno: Errno, syscall: keyof Kernel, path?: string, record?: string): Refusal {
+export function refuse(refused: Refused, errno: Errno, syscall: Syscall, path?: string, record?: string): Refusal {
   return { refused, errno, syscall, path, record };
 }
 

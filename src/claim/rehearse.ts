@@ -32,8 +32,8 @@ function play(operation: Operation<unknown>, asked: SystemCall['name'][]): void 
 }
 
 function answer({ name, args }: SystemCall, before: readonly SystemCall['name'][]): unknown {
-  if (name === 'bind') return before.includes('unlink') ? 0 : 'EADDRINUSE';
-  if (name === 'lstat') return args[0] === place.asidePath && !before.includes('rename') ? 'ENOENT' : socket;
+  if (name === 'bind') return before.includes('unlinkat') ? 0 : 'EADDRINUSE';
+  if (name === 'fstatat') return args[1] === place.asidePath && !before.includes('renameat2') ? 'ENOENT' : socket;
   if (name === 'probe') return 'ECONNREFUSED';
   if (name === 'fstat') return socket;
   if (name === 'sock_diag') return { dev: socket.dev, ino: socket.ino };

@@ -1,4 +1,4 @@
-import { failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
+import { AT_FDCWD, failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
 import type { Place } from './locate.js';
 import { probe, type Liveness } from './probe.js';
 
@@ -30,7 +30,7 @@ export type Proof = (path: string, status: FileStatus) => Operation<'proved' | U
  */
 export function* take(place: Place, proof: Proof): Operation<Taken> {
   const { path, asidePath } = place;
-  const there = yield* sys.lstat(path);
+  const there = yield* sys.fstatat(AT_FDCWD, path);
   if (there === 'ENOENT') return { outcome: 'gone' };
   if (failed(there)) return { outcome: 'failed', errno: there, syscall: 'lstat', path };
   const first = yield* proof(path, there);
@@ -41,12 +41,12 @@ export function* take(place: Place, proof: Proof): Operation<Taken> {
   if (moved === 'ENOENT') return { outcome: 'gone' };
   if (failed(moved)) return { outcome: 'failed', errno: moved, syscall: 'rename', path: moved === 'EEXIST' ? asidePath : path };
 
-  const aside = yield* sys.lstat(asidePath);
+  const aside = yield* sys.fstatat(AT_FDCWD, asidePath);
   if (aside === 'ENOENT') return { outcome: 'gone' };
   const second = failed(aside) ? { errno: aside } : yield* proof(asidePath, aside);
   if (isGone(second)) return { outcome: 'gone' };
   if (second === 'proved') {
-    const removed = yield* sys.unlink(asidePath);
+    const removed = yield* sys.unlinkat(AT_FDCWD, asidePath);
     if (failed(removed) && removed !== 'ENOENT') return { outcome: 'failed', errno: removed, syscall: 'unlink', path: asidePath };
     return { outcome: 'removed' };
   }
@@ -81,15 +81,15 @@ export function* isDead(path: string, status: FileStatus): Operation<'proved' | 
  */
 function* probeAsOwner(path: string, status: FileStatus): Operation<Liveness> {
   if ((status.mode & 0o200) !== 0 || status.uid !== (yield* sys.geteuid())) return 'EACCES';
-  const file = yield* sys.open(path, 'O_PATH|O_NOFOLLOW|O_CLOEXEC', 0);
+  const file = yield* sys.openat(AT_FDCWD, path, 'O_PATH|O_NOFOLLOW|O_CLOEXEC', 0);
   if (failed(file)) return file === 'ENOENT' ? 'gone' : 'EACCES';
   const name = `/proc/self/fd/${file}`;
   const opened = yield* sys.fstat(file);
   const same = !failed(opened) && opened.type === 'socket' && opened.ino === status.ino && opened.dev === status.dev;
   let liveness: Liveness = 'EACCES';
-  if (same && (yield* sys.chmod(name, status.mode | 0o200)) === 0) {
+  if (same && (yield* sys.fchmodat(file, '', status.mode | 0o200)) === 0) {
     liveness = yield* probe(name);
-    if (liveness !== 'dead') yield* sys.chmod(name, status.mode);
+    if (liveness !== 'dead') yield* sys.fchmodat(file, '', status.mode);
   }
   yield* sys.close(file);
   return liveness;
@@ -104,19 +104,19 @@ export function isInode(ours: Pick<FileStatus, 'dev' | 'ino'>): Proof {
 }
 
 function* setAside(path: string, asidePath: string): Operation<0 | Errno> {
-  const moved = yield* sys.rename(path, asidePath, 'RENAME_NOREPLACE');
+  const moved = yield* sys.renameat2(AT_FDCWD, path, asidePath, 'RENAME_NOREPLACE');
   if (moved !== 'EINVAL' && moved !== 'ENOSYS') return moved;
   // No RENAME_NOREPLACE here (macOS has its own, the BSDs and some network file systems have none): nothing but a crash of ours
   // puts a file aside, the lock is held, and `recoverAside` has looked, so a plain rename replaces nothing.
-  const occupied = yield* sys.lstat(asidePath);
+  const occupied = yield* sys.fstatat(AT_FDCWD, asidePath);
   if (occupied !== 'ENOENT') return failed(occupied) ? occupied : 'EEXIST';
-  return yield* sys.rename(path, asidePath, '');
+  return yield* sys.renameat2(AT_FDCWD, path, asidePath, '');
 }
 
 /** Gives a file its name back, unless somebody has taken the name meanwhile (`EEXIST`). */
 export function* putBack(asidePath: string, path: string): Operation<0 | Errno> {
-  const moved = yield* sys.rename(asidePath, path, 'RENAME_NOREPLACE');
+  const moved = yield* sys.renameat2(AT_FDCWD, asidePath, path, 'RENAME_NOREPLACE');
   if (moved !== 'EINVAL' && moved !== 'ENOSYS') return moved;
-  const linked = yield* sys.link(asidePath, path);
-  return failed(linked) ? linked : yield* sys.unlink(asidePath);
+  const linked = yield* sys.linkat(AT_FDCWD, asidePath, path);
+  return failed(linked) ? linked : yield* sys.unlinkat(AT_FDCWD, asidePath);
 }

@@ -5,7 +5,7 @@ import { releaseLock } from '../claim/release.js';
 import { isDead, take, type Taken, type Unproved } from '../claim/take.js';
 import { explain } from '../errors/explain.js';
 import { joined, partsOf } from '../errors/message.js';
-import { failed, run, type FileStatus } from '../kernel/kernel.js';
+import { AT_FDCWD, failed, run, type FileStatus } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { frontEndOf } from './frontEnd.js';
 
@@ -17,7 +17,7 @@ export type Cleaned =
 
 /** Whether a socket file is stale, as far as it can be seen without the lock. */
 export function looksStale(place: Place): Cleaned {
-  const status = kernel.lstat(place.path);
+  const status = kernel.fstatat(AT_FDCWD, place.path);
   if (status === 'ENOENT') return { outcome: 'gone' };
   if (failed(status)) return refused('system', `lstat failed with ${status}`);
   const verdict = run(kernel, isDead(place.path, status));
@@ -32,10 +32,10 @@ export function removeStale(place: Place): Cleaned {
   // First without the lock: to lock what is live could make a starter fail, and would leave a lock file at every live socket.
   const first = looksStale(place);
   if (first.outcome !== 'removed') return first;
-  const socket = kernel.lstat(place.path);
+  const socket = kernel.fstatat(AT_FDCWD, place.path);
   if (failed(socket)) return { outcome: 'gone' };
 
-  const isNew = kernel.lstat(place.lockPath) === 'ENOENT';
+  const isNew = kernel.fstatat(AT_FDCWD, place.lockPath) === 'ENOENT';
   const user = kernel.geteuid();
   if (isNew && user !== 0 && socket.uid !== user) {
     // Our lock file would keep its owner from ever starting there again.
@@ -47,16 +47,16 @@ export function removeStale(place: Place): Cleaned {
     const { happened, todo } = partsOf(explanation, frontEndOf({}));
     return { outcome: 'failed', reason, message: joined(`${happened}.`, todo) };
   }
-  if (isNew) giveAway(place, lockFd, socket);
+  if (isNew) giveAway(lockFd, socket);
   const taken = run(kernel, take(place, isDead));
   run(kernel, releaseLock({ lockFd }));
   return explainTaken(taken);
 }
 
 /** A lock file of root's, mode 0600, would keep the socket's owner from starting there again. */
-function giveAway({ lockPath }: Place, lockFd: number, { uid, gid }: FileStatus): void {
+function giveAway(lockFd: number, { uid, gid }: FileStatus): void {
   if (uid === kernel.geteuid()) return;
-  kernel.chown(process.platform === 'linux' ? `/proc/self/fd/${lockFd}` : lockPath, uid, gid);
+  kernel.fchownat(lockFd, '', uid, gid);
 }
 
 function explainTaken(taken: Taken): Cleaned {

@@ -1,7 +1,7 @@
 import { fits, pathBytesMax } from '../address/address.js';
 import { probe, throughSocketFile } from '../claim/probe.js';
 import type { FailedConnect, Unreachable } from '../errors/explain.js';
-import { failed, run, sys, type Errno, type Operation } from '../kernel/kernel.js';
+import { AT_FDCWD, failed, run, sys, type Errno, type Operation } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 
 /** Tries to connect once: a connected descriptor, or why not. A Unix socket has its answer at once, or `EAGAIN`. */
@@ -42,12 +42,12 @@ function explainAbstract(errno: Errno): Unreachable {
 function* explainPathname(path: string, errno: Errno): Operation<Unreachable> {
   if (errno === 'ENOENT') {
     const directory = path.slice(0, path.lastIndexOf('/')) || '/';
-    return (yield* sys.lstat(directory)) === 'ENOENT' ? 'no-directory' : 'absent';
+    return (yield* sys.fstatat(AT_FDCWD, directory)) === 'ENOENT' ? 'no-directory' : 'absent';
   }
   if (errno !== 'ECONNREFUSED') return explainErrno(errno);
   const real = yield* sys.realpath(path);
   if (failed(real)) return 'absent'; // It was removed since.
-  const there = yield* sys.lstat(real.path);
+  const there = yield* sys.fstatat(AT_FDCWD, real.path);
   if (failed(there)) return 'absent';
   if (there.type !== 'socket') return 'not-a-socket';
   return (yield* probe(real.path)) === 'live' ? 'starting' : 'stale';

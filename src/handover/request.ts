@@ -2,7 +2,7 @@ import { grant, type Identity, type Terms } from '../claim/bind.js';
 import type { Place } from '../claim/locate.js';
 import { throughSocketFile } from '../claim/probe.js';
 import { refuse, type Refusal, type Unhanded } from '../claim/refusal.js';
-import { failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
+import { AT_FDCWD, failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
 import { closeAll, format, receive } from './message.js';
 import { errorRestMs, type Offered } from './offer.js';
 
@@ -78,7 +78,7 @@ function* isTrusted(connection: number, target: Target): Operation<boolean> {
   const uid = yield* sys.geteuid();
   if (peer.uid === 0 || peer.uid === uid) return true;
   if (uid !== 0 || 'abstract' in target) return false;
-  const lock = yield* sys.lstat(target.place.lockPath);
+  const lock = yield* sys.fstatat(AT_FDCWD, target.place.lockPath);
   return !failed(lock) && lock.uid === peer.uid;
 }
 
@@ -105,7 +105,7 @@ function* sharedFile(offered: Offered, place: Place, handover: Place): Operation
   // Succeeds only on the open file description that has the lock, and changes nothing there.
   if (lockFd === undefined || (yield* sys.flock(lockFd, 'LOCK_EX|LOCK_NB')) !== 0) return undefined;
   const lock = yield* sys.fstat(lockFd);
-  const named = yield* sys.lstat(place.lockPath);
+  const named = yield* sys.fstatat(AT_FDCWD, place.lockPath);
   if (failed(lock) || failed(named) || lock.dev !== named.dev || lock.ino !== named.ino) return undefined;
   const file = yield* boundFile(listenFd, place.path);
   if (file === undefined || file.dev !== identity.dev || file.ino !== identity.ino) return undefined;
@@ -114,7 +114,7 @@ function* sharedFile(offered: Offered, place: Place, handover: Place): Operation
 
 /** The file at a path, if this socket is bound to it as far as the kernel can tell. See `identify` in claim/bind.ts. */
 function* boundFile(fd: number, path: string): Operation<FileStatus | undefined> {
-  const named = yield* sys.lstat(path);
+  const named = yield* sys.fstatat(AT_FDCWD, path);
   if (failed(named) || named.type !== 'socket') return undefined;
   const bound = yield* sys.sock_diag(fd);
   if (!failed(bound) && bound.dev === named.dev && bound.ino !== BigInt.asUintN(32, named.ino)) return undefined;

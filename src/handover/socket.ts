@@ -3,7 +3,7 @@ import { bindUnderLock, type Identity } from '../claim/bind.js';
 import { placeOf, type Place } from '../claim/locate.js';
 import { isRefusal, refuse, type Refusal } from '../claim/refusal.js';
 import { removeSocketFile } from '../claim/release.js';
-import { failed, run, type Operation } from '../kernel/kernel.js';
+import { AT_FDCWD, failed, run, type Operation } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Offered } from './offer.js';
 import { HandoverService, type Hooks } from './serve.js';
@@ -48,7 +48,7 @@ export class HandoverSocket {
   /** The one that came with a claim that was handed over to us. */
   static received({ handoverFd }: Offered, { place }: Owned): HandoverSocket {
     const at = place && handoverPlace(place, process.platform);
-    const file = at === undefined || isRefusal(at) ? 'ENOENT' : kernel.lstat(at.path);
+    const file = at === undefined || isRefusal(at) ? 'ENOENT' : kernel.fstatat(AT_FDCWD, at.path);
     if (at === undefined || isRefusal(at) || failed(file)) return new HandoverSocket(handoverFd, undefined, noFile);
     return new HandoverSocket(handoverFd, at, file);
   }

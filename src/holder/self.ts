@@ -2,7 +2,7 @@ import { readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename } from 'node:path';
 import { formatProcess, formatRecord, recordOf, type HolderRecord } from '../claim/record.js';
-import { failed } from '../kernel/kernel.js';
+import { AT_FDCWD, failed } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 
 type Self = Omit<HolderRecord, 'sinceMs'>;
@@ -57,7 +57,7 @@ const statBytesMax = 2048;
 
 /** By the calls that a claim makes anyway. The first readFileSync of a process takes twice as long. */
 function readStat(process: number | 'self'): string | undefined {
-  const fd = kernel.open(`/proc/${process}/stat`, 'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
+  const fd = kernel.openat(AT_FDCWD, `/proc/${process}/stat`, 'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
   if (failed(fd)) return undefined;
   const stat = kernel.pread(fd, statBytesMax);
   kernel.close(fd);

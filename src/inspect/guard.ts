@@ -1,6 +1,6 @@
 import { placeOf, type Place } from '../claim/locate.js';
 import { isRefusal } from '../claim/refusal.js';
-import { failed } from '../kernel/kernel.js';
+import { AT_FDCWD, failed } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 
 /**
@@ -24,5 +24,5 @@ function ownerOf(name: string): string {
 }
 
 function exists(path: string): boolean {
-  return !failed(kernel.lstat(path));
+  return !failed(kernel.fstatat(AT_FDCWD, path));
 }

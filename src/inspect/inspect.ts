@@ -4,7 +4,7 @@ import { isRecord, recordBytesMax } from '../claim/record.js';
 import { isRefusal } from '../claim/refusal.js';
 import { explain } from '../errors/explain.js';
 import { holderOfRecord, isForeign, type Holder } from '../holder/holder.js';
-import { failed, run, sys, type FileStatus, type Operation } from '../kernel/kernel.js';
+import { AT_FDCWD, failed, run, sys, type FileStatus, type Operation } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { UnixSocket } from '../kernel/sockets.js';
 import { readAddress } from '../request/address.js';
@@ -94,14 +94,14 @@ export function inspectAbstract(name: string, snapshot: Snapshot): Inspection {
 
 /** What there is to see at a place, one look at each thing. */
 export function* inspectPlace(place: Place, snapshot: Snapshot): Operation<Inspection> {
-  const socket = yield* sys.lstat(place.path);
+  const socket = yield* sys.fstatat(AT_FDCWD, place.path);
   const lock = yield* look(place.lockPath, snapshot);
   const base = { address: place.path, lockPath: place.lockPath };
   if (failed(socket) && socket !== 'ENOENT') return { ...base, state: 'blocked', reason: 'denied' };
   if (lock.unusable !== undefined) return { ...base, ...fields(socket), state: 'blocked', reason: lock.unusable };
   if (failed(socket)) {
     const displaced =
-      lock.held && snapshot.named(place.path)?.state === 'listening' && (yield* sys.lstat(place.path)) === 'ENOENT';
+      lock.held && snapshot.named(place.path)?.state === 'listening' && (yield* sys.fstatat(AT_FDCWD, place.path)) === 'ENOENT';
     return defined({
       ...base,
       state: lock.held ? 'starting' : 'free',
@@ -154,7 +154,7 @@ interface LockLook {
 
 /** Looks at the lock file. One that may not be read is only looked at from outside. */
 function* look(lockPath: string, snapshot: Snapshot): Operation<LockLook> {
-  const status = yield* sys.lstat(lockPath);
+  const status = yield* sys.fstatat(AT_FDCWD, lockPath);
   if (failed(status)) return { held: false };
   if (status.type !== 'file') return { held: false, unusable: 'lock-not-a-file' };
   const text = yield* readRecord(lockPath);
@@ -167,7 +167,7 @@ function* look(lockPath: string, snapshot: Snapshot): Operation<LockLook> {
 }
 
 function* readRecord(lockPath: string): Operation<string | undefined> {
-  const fd = yield* sys.open(lockPath, 'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
+  const fd = yield* sys.openat(AT_FDCWD, lockPath, 'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
   if (failed(fd)) return undefined;
   const content = yield* sys.pread(fd, recordBytesMax);
   yield* sys.close(fd);

@@ -1,7 +1,7 @@
 import type { Place } from '../claim/locate.js';
 import { workingDirectory } from '../holder/find.js';
 import type { Holder } from '../holder/holder.js';
-import { failed, run, type Errno } from '../kernel/kernel.js';
+import { AT_FDCWD, failed, run, type Errno } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { fileKey, type UnixSocket } from '../kernel/sockets.js';
 import { guardedPlace } from './guard.js';
@@ -74,7 +74,7 @@ function pathOf(socket: UnixSocket, holder: Holder | undefined): string | undefi
   // A relative name was one in the directory of that moment: often that of today, but then the file must prove it.
   const directory = name.startsWith('/') ? '' : `${workingDirectory(holder) ?? '/nowhere'}/`;
   const path = `${directory}${name}`;
-  const file = kernel.lstat(path);
+  const file = kernel.fstatat(AT_FDCWD, path);
   if (failed(file) || file.type !== 'socket') return undefined;
   if (!isOnDevice(socket, file) || bound === undefined) return directory === '' ? path : undefined;
   return bound.endsWith(`:${BigInt.asUintN(32, file.ino)}`) ? path : undefined;
@@ -96,10 +96,10 @@ function lookAtFile(directory: string, name: string, snapshot: Snapshot): Listed
  * and `inspectPlace`, which gives the same, reads the lock file and asks again whether the socket lives: three times the work.
  */
 function lookAtListener(place: Place, snapshot: Snapshot): ListedSocket | undefined {
-  const file = kernel.lstat(place.path);
+  const file = kernel.fstatat(AT_FDCWD, place.path);
   const bound = failed(file) || file.type !== 'socket' ? undefined : snapshot.boundTo(place.path, file);
   if (failed(file) || bound?.state !== 'listening' || bound.file !== fileKey(file)) return undefined;
-  const lock = kernel.lstat(place.lockPath);
+  const lock = kernel.fstatat(AT_FDCWD, place.lockPath);
   const state =
     lock === 'ENOENT' ? 'stray' : !failed(lock) && lock.type === 'file' && snapshot.isLocked(lock) ? 'listening' : undefined;
   const holder = state && snapshot.holderOf(bound);

@@ -1,6 +1,6 @@
 import { describeProcess, findProcesses } from '../holder/find.js';
 import type { Holder } from '../holder/holder.js';
-import { failed, type FileStatus } from '../kernel/kernel.js';
+import { AT_FDCWD, failed, type FileStatus } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { fileKey, isAddress, unixSockets, type UnixSocket } from '../kernel/sockets.js';
 import { lockKey, readLocks } from './locks.js';
@@ -78,7 +78,7 @@ export class Snapshot {
   isShared(directory: string): boolean {
     let shared = this.#shared.get(directory);
     if (shared === undefined) {
-      const status = kernel.lstat(directory);
+      const status = kernel.fstatat(AT_FDCWD, directory);
       shared = !failed(status) && (status.mode & 0o022) !== 0 && (status.mode & 0o1000) === 0;
       this.#shared.set(directory, shared);
     }

@@ -1,6 +1,6 @@
 import { readdirSync, type Dirent } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { failed, type Errno } from '../kernel/kernel.js';
+import { AT_FDCWD, failed, type Errno } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 
 /** A socket file, by the real path of its directory. */
@@ -31,7 +31,7 @@ export function socketFiles(paths: readonly string[]): Walked {
   const unlisted: { path: string; errno: Errno }[] = [];
   for (const path of paths) {
     const real = kernel.realpath(path);
-    const status = failed(real) ? real : kernel.lstat(real.path);
+    const status = failed(real) ? real : kernel.fstatat(AT_FDCWD, real.path);
     if (failed(real) || failed(status)) unlisted.push({ path, errno: failed(status) ? status : 'ENOENT' });
     else if (status.type === 'directory') walk(real.path, files, unlisted);
     else if (status.type === 'socket')
@@ -55,7 +55,7 @@ function walk(root: string, files: Map<string, SocketFile>, unlisted: { path: st
       if (!isDirectory && !entry.isSocket()) continue;
       const path = `${directory === '/' ? '' : directory}/${entry.name}`;
       // Node shows each byte that is not UTF-8 as U+FFFD, and the name can't be used any more.
-      if (entry.name.includes('\ufffd') && failed(kernel.lstat(path))) unlisted.push({ path, errno: 'EILSEQ' });
+      if (entry.name.includes('\ufffd') && failed(kernel.fstatat(AT_FDCWD, path))) unlisted.push({ path, errno: 'EILSEQ' });
       else if (!isDirectory) files.set(path, files.get(path) ?? { directory, name: entry.name, named: false });
       else if (!withoutSockets.has(path)) waiting.push({ directory: path, depth: depth + 1 });
     }

@@ -17,13 +17,34 @@ export interface Addon {
   waitFlock(fd: number, done: (result: number) => void): CallOff | number;
   /** poll(2) for input, likewise. `timeoutMs` -1: for ever. `done` is told 0, or a negated ETIMEDOUT or ECANCELED. */
   waitPoll(fd: number, done: (result: number) => void, timeoutMs: number): CallOff | number;
-  /** fstat(2). ENOSYS: ask node:fs. */
+  /** fstat(2). */
   fstat(fd: number, status: FileStatusWords): number;
-  /** lstat(2), likewise. */
-  lstat(path: string, status: FileStatusWords): number;
-  /** renameat2(2), RENAME_NOREPLACE. */
-  renameNoReplace(from: string, to: string): number;
-  /** close(2), for descriptors that Node doesn't know of. */
+  /** fstatat(2), AT_SYMLINK_NOFOLLOW. The number of AT_FDCWD is -100 here, on every system. */
+  fstatat(directory: number, name: string, status: FileStatusWords): number;
+  /** openat(2), close-on-exec. The end of the thread closes what `close` has not. */
+  openat(directory: number, name: string, flags: number, mode: number): number;
+  /** unlinkat(2), without AT_REMOVEDIR. */
+  unlinkat(directory: number, name: string): number;
+  /** linkat(2) within a directory. */
+  linkat(directory: number, from: string, to: string): number;
+  /** renameat2(2) within a directory; `flags` 1: RENAME_NOREPLACE. */
+  renameat2(directory: number, from: string, to: string, flags: number): number;
+  /** fchmodat2(2), AT_SYMLINK_NOFOLLOW; an empty name: AT_EMPTY_PATH. */
+  fchmodat(directory: number, name: string, mode: number): number;
+  /** fchownat(2), likewise. */
+  fchownat(directory: number, name: string, uid: number, gid: number): number;
+  readlink(path: string): string | number;
+  /** realpath(3). */
+  realpath(path: string): string | number;
+  /** readdir(3), of a descriptor that may be O_PATH: names, each behind a letter for its type. */
+  readdir(directory: number): readonly string[] | number;
+  /** pread(2) of text, from the start of a file. */
+  pread(fd: number, bytesMax: number): string | number;
+  /** pwrite(2) of text, at the start of a file. */
+  pwrite(fd: number, text: string): number;
+  ftruncate(fd: number, length: number): number;
+  fchmod(fd: number, mode: number): number;
+  /** close(2). */
   close(fd: number): number;
   /** fcntl(2), with its constants by their names. */
   fcntl(fd: number, command: FcntlCommand, argument: number): number;

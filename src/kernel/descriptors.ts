@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 
 import { addon } from './addon.js';
 import type { Errno } from './kernel.js';
-import { errnoName, openedByAddon } from './posix.js';
+import { errnoName } from './posix.js';
 
 const { O_NONBLOCK } = constants;
 
@@ -51,7 +51,7 @@ export function fcntl(
 ): number | Errno {
   if (command === 'F_DUPFD_CLOEXEC') {
     const duplicate = addon().fcntl(fd, command, 0);
-    return duplicate < 0 ? errnoName(duplicate) : openedByAddon(duplicate);
+    return duplicate < 0 ? errnoName(duplicate) : duplicate;
   }
   let result = command === 'F_SETFD' ? 0 : addon().fcntl(fd, 'F_GETFL', 0);
   if (result >= 0) {

@@ -6,15 +6,17 @@
  * Names rather than numbers, because the numbers differ between systems, and because they can be read.
  */
 export interface Kernel {
-  /** open(2). Descriptors are close-on-exec. Without O_PATH (not Linux): `ENOSYS`. */
-  open(path: string, flags: OpenFlags, mode: number): number | Errno;
+  /** openat(2). Descriptors are close-on-exec. Without O_PATH (not Linux): `ENOSYS`, but for a directory, which is opened otherwise. */
+  openat(directory: number, name: string, flags: OpenFlags, mode: number): number | Errno;
   /** close(2). */
   close(fd: number): 0 | Errno;
   /** fstat(2). */
   fstat(fd: number): FileStatus | Errno;
-  /** lstat(2): a symlink is never followed. */
-  lstat(path: string): FileStatus | Errno;
-  /** realpath(3), of a directory. */
+  /** fstatat(2), AT_SYMLINK_NOFOLLOW: a symlink is never followed. */
+  fstatat(directory: number, name: string): FileStatus | Errno;
+  /** readlink(2). */
+  readlink(path: string): { readonly path: string } | Errno;
+  /** realpath(3). */
   realpath(path: string): { readonly path: string } | Errno;
   /**
    * flock(2). `LOCK_EX` alone waits; only an asynchronous runner may be asked to. The wait ends with `ECANCELED` when it was
@@ -27,20 +29,23 @@ export interface Kernel {
   pwrite(fd: number, text: string): number | Errno;
   /** ftruncate(2). */
   ftruncate(fd: number, length: number): 0 | Errno;
-  /** unlink(2). */
-  unlink(path: string): 0 | Errno;
-  /** link(2): makes a second name, and never replaces one. */
-  link(from: string, to: string): 0 | Errno;
-  /** renameat2(2). `EINVAL` or `ENOSYS`: RENAME_NOREPLACE is not to be had here. */
-  rename(from: string, to: string, flags: 'RENAME_NOREPLACE' | ''): 0 | Errno;
+  /** unlinkat(2), never of a directory. */
+  unlinkat(directory: number, name: string): 0 | Errno;
+  /** linkat(2), within a directory: makes a second name, and never replaces one. */
+  linkat(directory: number, from: string, to: string): 0 | Errno;
+  /** renameat2(2), within a directory. `EINVAL` or `ENOSYS`: RENAME_NOREPLACE is unavailable here. */
+  renameat2(directory: number, from: string, to: string, flags: 'RENAME_NOREPLACE' | ''): 0 | Errno;
   /** socket(2): AF_UNIX, SOCK_STREAM, close-on-exec and non-blocking. */
   socket(): number | Errno;
   /** fchmod(2). On Linux, on a socket that is not bound yet, it sets what bind(2) gives its file (less the umask). */
   fchmod(fd: number, mode: number): 0 | Errno;
-  /** chmod(2). */
-  chmod(path: string, mode: number): 0 | Errno;
-  /** chown(2); -1 leaves that one as it is. */
-  chown(path: string, uid: number, gid: number): 0 | Errno;
+  /**
+   * fchmodat2(2), AT_SYMLINK_NOFOLLOW; with an empty name the file of the descriptor itself, which may be O_PATH. `ENOSYS`: this Linux is
+   * older than 6.6, and there is no /proc.
+   */
+  fchmodat(directory: number, name: string, mode: number): 0 | Errno;
+  /** fchownat(2), likewise; -1 leaves that one as it is. */
+  fchownat(directory: number, name: string, uid: number, gid: number): 0 | Errno;
   /** bind(2), to a pathname that fits sun_path, or to an abstract name (a leading NUL, and its exact length). */
   bind(fd: number, name: string): 0 | Errno;
   /** listen(2). */
@@ -82,13 +87,17 @@ export interface Kernel {
   nanosleep(milliseconds: number): 0;
 }
 
+/** In place of a directory's descriptor, the process's own directory: names are then paths as ever. openat(2). */
+export const AT_FDCWD = -100;
+
 /** The flag combinations that the protocol uses, spelt as strace(1) would. */
 export type OpenFlags =
   | 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC'
   | 'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC'
   | 'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC'
   | 'O_PATH|O_NOFOLLOW|O_CLOEXEC'
-  | 'O_PATH|O_DIRECTORY|O_CLOEXEC';
+  | 'O_PATH|O_DIRECTORY|O_CLOEXEC'
+  | 'O_PATH|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC';
 
 /** An errno by its name (errno(3)): `ENOENT`, `EADDRINUSE`. EWOULDBLOCK is spelt `EAGAIN`, as Node does. */
 export type Errno = `E${string}`;
@@ -126,24 +135,25 @@ type SystemCallOperations = {
   readonly [Name in keyof Kernel]: (...args: Parameters<Kernel[Name]>) => Operation<ReturnType<Kernel[Name]>>;
 };
 
-/** The system calls as operations: `const fd = yield* sys.open(path, flags, 0)`. No Proxy makes them: it would be asked each time. */
+/** The system calls as operations: `const fd = yield* sys.openat(directory, name, flags, 0)`. No Proxy makes them: it would be asked each time. */
 export const sys: SystemCallOperations = {
-  open: systemCall('open'),
+  openat: systemCall('openat'),
   close: systemCall('close'),
   fstat: systemCall('fstat'),
-  lstat: systemCall('lstat'),
+  fstatat: systemCall('fstatat'),
+  readlink: systemCall('readlink'),
   realpath: systemCall('realpath'),
   flock: systemCall('flock'),
   pread: systemCall('pread'),
   pwrite: systemCall('pwrite'),
   ftruncate: systemCall('ftruncate'),
-  unlink: systemCall('unlink'),
-  link: systemCall('link'),
-  rename: systemCall('rename'),
+  unlinkat: systemCall('unlinkat'),
+  linkat: systemCall('linkat'),
+  renameat2: systemCall('renameat2'),
   socket: systemCall('socket'),
   fchmod: systemCall('fchmod'),
-  chmod: systemCall('chmod'),
-  chown: systemCall('chown'),
+  fchmodat: systemCall('fchmodat'),
+  fchownat: systemCall('fchownat'),
   bind: systemCall('bind'),
   listen: systemCall('listen'),
   probe: systemCall('probe'),

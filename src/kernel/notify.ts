@@ -1,6 +1,6 @@
 import { addon, type Credentials } from './addon.js';
 import type { Errno } from './kernel.js';
-import { errnoName, openedByAddon } from './posix.js';
+import { errnoName } from './posix.js';
 
 /*
  * sd_notify(3): datagrams to the socket that NOTIFY_SOCKET names, `READY=1`.
@@ -17,7 +17,7 @@ export function openNotifySocket(name: string): number | Errno {
   const fd = addon().notifySocket();
   if (fd < 0) return errnoName(fd);
   const bound = addon().bind(fd, name);
-  if (bound === 0) return openedByAddon(fd);
+  if (bound === 0) return fd;
   addon().close(fd);
   return errnoName(bound);
 }

@@ -10,52 +10,21 @@ const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_DIRECTORY }
 /** O_PATH is not in fs.constants; this is its value in Linux on every processor that Node runs on. */
 const O_PATH = process.platform === 'linux' ? 0o10000000 : undefined;
 
-/** Without O_CLOEXEC, which libuv adds to every open(2). */
+/** Without O_CLOEXEC, which the addon adds to every open(2). Elsewhere than on Linux a directory is opened to be read. */
 const openFlags: { readonly [Flags in OpenFlags]: number | undefined } = {
   'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC': O_RDWR | O_NOFOLLOW | O_NONBLOCK,
   'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC': O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK,
   'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC': O_RDONLY | O_NOFOLLOW | O_NONBLOCK,
   'O_PATH|O_NOFOLLOW|O_CLOEXEC': O_PATH && O_PATH | O_NOFOLLOW,
-  'O_PATH|O_DIRECTORY|O_CLOEXEC': O_PATH && O_PATH | O_DIRECTORY,
+  'O_PATH|O_DIRECTORY|O_CLOEXEC': (O_PATH ?? O_RDONLY) | O_DIRECTORY,
+  'O_PATH|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC': (O_PATH ?? O_RDONLY) | O_DIRECTORY | O_NOFOLLOW,
 };
 
 /** The same numbers on every system that has flock(2). */
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 
-/**
- * The descriptors that Node opened for us, which Node has to close: it counts those of a worker thread, warns when one that it
- * doesn't know is closed, and closes what is left when the thread ends. All others (sockets, and what was received or
- * inherited) are closed by the addon, which opened them.
- *
- * It is these that are remembered and not the sockets, because only these can't be closed behind our back: a socket that
- * `server.listen({ fd })` was given is closed by libuv, its number is given to somebody else, and a note "ours, a socket" would
- * be wrong from then on. A number is judged anew whenever it is opened.
- */
-const openedByNode = new Set<number>();
-
-/**
- * A descriptor that the addon has opened, or received.
- *
- * @internal
- */
-export function openedByAddon(fd: number): number {
-  openedByNode.delete(fd);
-  return fd;
-}
-
-/**
- * What Deno's node:fs, which knows only the descriptors that it has opened itself, can reach another one by: a file in /proc, of a
- * socket too. Undefined everywhere else.
- */
-function nameOf(fd: number): string | undefined {
-  return isDeno && !openedByNode.has(fd) ? `/proc/self/fd/${fd}` : undefined;
-}
-
-const isDeno = 'deno' in process.versions;
-
-const bigint = { bigint: true } as const;
-const bigintOrUndefined = { bigint: true, throwIfNoEntry: false } as const;
+const RENAME_NOREPLACE = 1;
 
 /** Lent to the addon for the time of one call, so that not every call makes new ones. */
 const file = new Uint32Array(2) as FileIdentity;
@@ -66,39 +35,27 @@ const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
 /** The real kernel. Every method is synchronous and takes microseconds, but for `nanosleep`. */
 export const kernel: Kernel = {
-  open(path, flags, mode) {
+  openat(directory, name, flags, mode) {
     const number = openFlags[flags];
     if (number === undefined) return 'ENOSYS';
-    try {
-      const fd = fs.openSync(path, number, mode);
-      openedByNode.add(fd);
-      return fd;
-    } catch (error) {
-      return errnoOf(error);
-    }
+    return value(addon().openat(directory, name, number, mode));
   },
-  close(fd) {
-    if (!openedByNode.delete(fd)) return done(addon().close(fd));
-    return attempt(() => fs.closeSync(fd));
-  },
+  close: (fd) => done(addon().close(fd)),
   fstat(fd) {
     const result = addon().fstat(fd, status);
-    if (result === 0) return statusOfWords();
-    const errno = errnoName(result);
-    return errno === 'ENOSYS' ? fstatOfNode(fd) : errno;
+    return result === 0 ? statusOfWords() : errnoName(result);
   },
-  lstat(path) {
-    const result = addon().lstat(path, status);
-    if (result === 0) return statusOfWords();
-    const errno = errnoName(result);
-    return errno === 'ENOSYS' ? lstatOfNode(path) : errno;
+  fstatat(directory, name) {
+    const result = addon().fstatat(directory, name, status);
+    return result === 0 ? statusOfWords() : errnoName(result);
+  },
+  readlink(path) {
+    const target = addon().readlink(path);
+    return typeof target === 'number' ? errnoName(target) : { path: target };
   },
   realpath(path) {
-    try {
-      return { path: fs.realpathSync.native(path) };
-    } catch (error) {
-      return errnoOf(error);
-    }
+    const real = addon().realpath(path);
+    return typeof real === 'number' ? errnoName(real) : { path: real };
   },
   flock(fd, operation) {
     // Waiting would stop the whole thread, and nobody could call it off.
@@ -106,43 +63,18 @@ export const kernel: Kernel = {
     return done(addon().flock(fd, LOCK_EX | LOCK_NB));
   },
   pread(fd, bytesMax) {
-    try {
-      const name = nameOf(fd);
-      if (name !== undefined) return { text: fs.readFileSync(name).toString('utf8', 0, bytesMax) };
-      const bytes = Buffer.allocUnsafe(bytesMax);
-      return { text: bytes.toString('utf8', 0, fs.readSync(fd, bytes, 0, bytesMax, 0)) };
-    } catch (error) {
-      return errnoOf(error);
-    }
+    const text = addon().pread(fd, bytesMax);
+    return typeof text === 'number' ? errnoName(text) : { text };
   },
-  pwrite(fd, text) {
-    try {
-      const name = nameOf(fd);
-      if (name === undefined) return fs.writeSync(fd, text, 0, 'utf8');
-      fs.writeFileSync(name, text, { flag: 'r+' }); // Over what is there, from its beginning.
-      return Buffer.byteLength(text);
-    } catch (error) {
-      return errnoOf(error);
-    }
-  },
-  ftruncate(fd, length) {
-    const name = nameOf(fd);
-    return attempt(() => (name === undefined ? fs.ftruncateSync(fd, length) : fs.truncateSync(name, length)));
-  },
-  unlink: (path) => attempt(() => fs.unlinkSync(path)),
-  link: (from, to) => attempt(() => fs.linkSync(from, to)),
-  rename: (from, to, flags) =>
-    flags === 'RENAME_NOREPLACE' ? done(addon().renameNoReplace(from, to)) : attempt(() => fs.renameSync(from, to)),
-  socket() {
-    const fd = addon().socket();
-    return fd < 0 ? errnoName(fd) : openedByAddon(fd);
-  },
-  fchmod(fd, mode) {
-    const name = nameOf(fd);
-    return attempt(() => (name === undefined ? fs.fchmodSync(fd, mode) : fs.chmodSync(name, mode)));
-  },
-  chmod: (path, mode) => attempt(() => fs.chmodSync(path, mode)),
-  chown: (path, uid, gid) => attempt(() => fs.chownSync(path, uid, gid)),
+  pwrite: (fd, text) => value(addon().pwrite(fd, text)),
+  ftruncate: (fd, length) => done(addon().ftruncate(fd, length)),
+  unlinkat: (directory, name) => done(addon().unlinkat(directory, name)),
+  linkat: (directory, from, to) => done(addon().linkat(directory, from, to)),
+  renameat2: (directory, from, to, flags) => done(addon().renameat2(directory, from, to, flags === '' ? 0 : RENAME_NOREPLACE)),
+  socket: () => value(addon().socket()),
+  fchmod: (fd, mode) => done(addon().fchmod(fd, mode)),
+  fchmodat: (directory, name, mode) => done(addon().fchmodat(directory, name, mode)),
+  fchownat: (directory, name, uid, gid) => done(addon().fchownat(directory, name, uid, gid)),
   bind: (fd, name) => done(addon().bind(fd, name)),
   listen: (fd, backlog) => done(addon().listen(fd, backlog)),
   probe: (name) => done(addon().probe(name)),
@@ -154,7 +86,7 @@ export const kernel: Kernel = {
     const fd = addon().socket();
     if (fd < 0) return errnoName(fd);
     const result = addon().connect(fd, name);
-    if (result === 0) return openedByAddon(fd);
+    if (result === 0) return fd;
     addon().close(fd);
     return errnoName(result);
   },
@@ -164,15 +96,12 @@ export const kernel: Kernel = {
   },
   // Waiting, again.
   poll: () => 'ENOSYS',
-  sendmsg(fd, text, fds) {
-    const sent = addon().sendmsg(fd, text, Uint32Array.from(fds));
-    return sent < 0 ? errnoName(sent) : sent;
-  },
+  sendmsg: (fd, text, fds) => value(addon().sendmsg(fd, text, Uint32Array.from(fds))),
   recvmsg(fd, bytesMax, fdsMax) {
     const received = new Uint32Array(1 + fdsMax);
     const text = addon().recvmsg(fd, bytesMax, received);
     if (typeof text === 'number') return errnoName(text);
-    return { text, fds: Array.from(received.subarray(1, 1 + (received[0] ?? 0)), openedByAddon) };
+    return { text, fds: Array.from(received.subarray(1, 1 + (received[0] ?? 0))) };
   },
   epoll_ctl: () => 'ENOSYS',
   // Windows alone has none, and this kernel is not for Windows.
@@ -197,6 +126,22 @@ export function peerGroups(fd: number): readonly number[] | Errno {
   return count < 0 ? errnoName(count) : Array.from(groups.subarray(0, count));
 }
 
+/** readdir(3), of an open directory, which may be O_PATH, in no order. Type `unknown`: the file system doesn't say. */
+export function readdir(directory: number): readonly { readonly name: string; readonly type: FileType | 'unknown' }[] | Errno {
+  const entries = addon().readdir(directory);
+  if (typeof entries === 'number') return errnoName(entries);
+  return entries.map((entry) => ({ name: entry.slice(1), type: entryTypes[entry[0] ?? ''] ?? 'unknown' }));
+}
+
+const entryTypes: Readonly<Record<string, FileType>> = {
+  d: 'directory',
+  s: 'socket',
+  f: 'file',
+  l: 'symlink',
+  p: 'fifo',
+  c: 'device',
+};
+
 /** getpwnam(3): the uid of a user. `ENOENT`: there is none of this name. */
 export function getpwnam(name: string): number | Errno {
   const uid = addon().getpwnam(name);
@@ -215,13 +160,9 @@ export function getpwuid(uid: number): { readonly name: string } | Errno {
   return typeof name === 'number' ? errnoName(name) : { name };
 }
 
-function attempt(call: () => void): 0 | Errno {
-  try {
-    call();
-    return 0;
-  } catch (error) {
-    return errnoOf(error);
-  }
+/** What a call gave, or its errno by name. */
+function value(result: number): number | Errno {
+  return result < 0 ? errnoName(result) : result;
 }
 
 function done(result: number): 0 | Errno {
@@ -265,40 +206,6 @@ function statusOfWords(): FileStatus {
   };
 }
 
-/** @internal On systems without statx(2). */
-export function fstatOfNode(fd: number): FileStatus | Errno {
-  try {
-    return statusOfNode(fs.fstatSync(fd, bigint));
-  } catch (error) {
-    return errnoOf(error);
-  }
-}
-
-/** @internal */
-export function lstatOfNode(path: string): FileStatus | Errno {
-  try {
-    // No exception for ENOENT, the answer that is wanted most: it would take five times as long.
-    const stats = fs.lstatSync(path, bigintOrUndefined);
-    return stats === undefined ? 'ENOENT' : statusOfNode(stats);
-  } catch (error) {
-    return errnoOf(error);
-  }
-}
-
-function statusOfNode(stats: fs.BigIntStats): FileStatus {
-  const mode = Number(stats.mode);
-  return {
-    dev: stats.dev,
-    ino: stats.ino,
-    type: typeOf(mode),
-    mode: mode & 0o7777,
-    uid: Number(stats.uid),
-    gid: Number(stats.gid),
-    nlink: Number(stats.nlink),
-    size: Number(stats.size),
-  };
-}
-
 function typeOf(mode: number): FileType {
   return fileTypes[(mode & 0o170000) >> 12] ?? 'device';
 }
@@ -332,11 +239,4 @@ export function errnoName(negated: number): Errno {
     errnoNames.set(negated, name);
   }
   return name;
-}
-
-/** The errno of what node:fs threw. Anything but a failed system call is a mistake of the caller, and is thrown on. */
-function errnoOf(error: unknown): Errno {
-  const { errno, syscall } = error as NodeJS.ErrnoException;
-  if (typeof errno !== 'number' || typeof syscall !== 'string') throw error;
-  return errnoName(-Math.abs(errno));
 }

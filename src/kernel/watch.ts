@@ -1,7 +1,7 @@
 import { watch, type FSWatcher } from 'node:fs';
 import { basename, dirname } from 'node:path';
 
-import { failed } from './kernel.js';
+import { AT_FDCWD, failed } from './kernel.js';
 import { kernel } from './posix.js';
 
 /** Events of the directory tell at once. This is for what they don't tell: a directory above was renamed, a network file system. */
@@ -29,7 +29,7 @@ export function watchLockFile(path: string, fd: number, gone: () => void): () =>
     clearInterval(timer);
   };
   const check = () => {
-    const named = kernel.lstat(path);
+    const named = kernel.fstatat(AT_FDCWD, path);
     // Any other failure (EACCES, EIO) doesn't say that the file has gone.
     if (failed(named) ? named !== 'ENOENT' && named !== 'ENOTDIR' : named.dev === opened.dev && named.ino === opened.ino) return;
     stop();

@@ -3,7 +3,7 @@ import { getSystemErrorName } from 'node:util';
 import { refuse } from '../claim/refusal.js';
 import type { SocketAddressError } from '../errors/error.js';
 import { explain } from '../errors/explain.js';
-import { failed, type Errno } from '../kernel/kernel.js';
+import { AT_FDCWD, failed, type Errno } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Acceptor } from '../server/acceptor.js';
 import { wrapClose } from '../server/adopt.js';
@@ -105,10 +105,10 @@ const permissions = [
 /** libuv looks for the file under the name that was bound. For a long path that was a name in /proc/self/fd, which is gone. */
 function chmodByPath(handle: ListeningHandle, path: string): void {
   handle.fchmod = (flags) => {
-    const file = kernel.lstat(path);
+    const file = kernel.fstatat(AT_FDCWD, path);
     if (failed(file)) return -constants.errno.ENOENT;
     const added = permissions.filter(({ flag }) => (flags & flag) !== 0);
     const mode = added.reduce((bits, more) => bits | more.bits, file.mode);
-    return kernel.chmod(path, mode) === 0 ? 0 : -constants.errno.EPERM;
+    return kernel.fchmodat(AT_FDCWD, path, mode) === 0 ? 0 : -constants.errno.EPERM;
   };
 }

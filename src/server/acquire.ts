@@ -7,7 +7,7 @@ import { explain } from '../errors/explain.js';
 import { findListener, listeningInode } from '../holder/find.js';
 import { handoverPlace } from '../handover/socket.js';
 import { holderOfRecord, type Holder } from '../holder/holder.js';
-import { run, type Operation } from '../kernel/kernel.js';
+import { AT_FDCWD, run, type Operation } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Request } from '../request/options.js';
 import { Hold, type Held } from './hold.js';
@@ -63,14 +63,14 @@ function servesHandovers({ address }: Request): boolean {
   if (address.kind === 'abstract') return listeningInode(`@${address.name}.handover`) !== undefined;
   const place = address.kind === 'pathname' ? run(kernel, locate(address, process.platform)) : undefined;
   const handover = place === undefined || isRefusal(place) ? place : handoverPlace(place, process.platform);
-  return handover !== undefined && !isRefusal(handover) && typeof kernel.lstat(handover.path) === 'object';
+  return handover !== undefined && !isRefusal(handover) && typeof kernel.fstatat(AT_FDCWD, handover.path) === 'object';
 }
 
 /** Nothing was live at the path for some milliseconds, and yet the kernel knows a socket that listens under this name. */
 function isDisplaced({ address }: Request, { refused: why }: Refusal): boolean {
   if (why !== 'starting' || address.kind !== 'pathname') return false;
   const place = run(kernel, locate(address, process.platform));
-  return !isRefusal(place) && listeningInode(place.path) !== undefined && kernel.lstat(place.path) === 'ENOENT';
+  return !isRefusal(place) && listeningInode(place.path) !== undefined && kernel.fstatat(AT_FDCWD, place.path) === 'ENOENT';
 }
 
 /** Who has an address of which no lock file tells: a stray, the holder of an abstract name, one that listens since a moment ago. */

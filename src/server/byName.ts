@@ -1,7 +1,7 @@
 import net, { type Server } from 'node:net';
 import { removeSocketFile } from '../claim/release.js';
 import { explainWrong } from '../errors/explain.js';
-import { run } from '../kernel/kernel.js';
+import { AT_FDCWD, run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
@@ -78,7 +78,7 @@ async function makeRoomAndListen(server: Server, hold: Hold, { text, terms }: Re
   }
   await listening;
   if (terms.uid !== undefined || terms.gid !== undefined) {
-    kernel.chown(held.place.path, terms.uid ?? unchanged, terms.gid ?? unchanged);
+    kernel.fchownat(AT_FDCWD, held.place.path, terms.uid ?? unchanged, terms.gid ?? unchanged);
   }
 }
 

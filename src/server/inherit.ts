@@ -2,7 +2,7 @@ import { locate, type Place } from '../claim/locate.js';
 import { isRefusal } from '../claim/refusal.js';
 import { show } from '../errors/show.js';
 import { describeSocket, fcntl } from '../kernel/descriptors.js';
-import { failed, run } from '../kernel/kernel.js';
+import { AT_FDCWD, failed, run } from '../kernel/kernel.js';
 import { sendNotification } from '../kernel/notify.js';
 import { kernel } from '../kernel/posix.js';
 import type { Request } from '../request/options.js';
@@ -69,7 +69,7 @@ export function inheritedSocket({ address, mode }: Request): number | undefined 
 
 /** The permissions of a socket are those that whoever bound it gave it: it may serve others besides us. */
 function warnOfMode(path: string, asked: number): void {
-  const file = kernel.lstat(path);
+  const file = kernel.fstatat(AT_FDCWD, path);
   if (failed(file) || (file.mode & 0o777) === asked) return;
   const [has, wanted] = [file.mode & 0o777, asked].map((mode) => `0${mode.toString(8)}`);
   process.emitWarning(
@@ -103,7 +103,7 @@ export function readEnvironment(environment: NodeJS.ProcessEnv): InheritedSocket
 
 /** By the file that it is bound to, since a long path was bound under another name; by its name where the kernel can't tell. */
 function isAt({ fd, name }: InheritedSocket, place: Place): boolean {
-  const named = kernel.lstat(place.path);
+  const named = kernel.fstatat(AT_FDCWD, place.path);
   if (failed(named) || named.type !== 'socket') return false;
   const bound = kernel.sock_diag(fd);
   if (failed(bound) || bound.dev !== named.dev) return name === place.path;

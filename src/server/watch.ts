@@ -1,5 +1,5 @@
 import { watch, type FSWatcher } from 'node:fs';
-import { failed } from '../kernel/kernel.js';
+import { AT_FDCWD, failed } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Held } from './hold.js';
 
@@ -22,7 +22,7 @@ export function displacement(held: Held): Displacement | undefined {
 
 /** A file that can't be looked at is not known to be another. */
 function isAt(path: string, file: { readonly dev: bigint; readonly ino: bigint }): boolean {
-  const named = kernel.lstat(path);
+  const named = kernel.fstatat(AT_FDCWD, path);
   if (failed(named)) return named !== 'ENOENT';
   return named.ino === file.ino && named.dev === file.dev;
 }

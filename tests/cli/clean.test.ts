@@ -90,14 +90,14 @@ test('somebody binds the name between the first look and the lock → it stays',
   const place = guardedPlace(directory, 'app.sock');
   assert.ok(place);
   // The kernel asks about the lock file after the first look, and before the lock is taken.
-  const { lstat } = kernel;
+  const { fstatat } = kernel;
   const servers: net.Server[] = [];
-  t.mock.method(kernel, 'lstat', (asked: string) => {
+  t.mock.method(kernel, 'fstatat', (from: number, asked: string) => {
     if (asked === place.lockPath && servers.length === 0) {
       fs.unlinkSync(path);
       servers.push(net.createServer().listen(path));
     }
-    return lstat(asked);
+    return fstatat(from, asked);
   });
   t.after(() => servers.forEach((server) => server.close()));
   assert.deepEqual(removeStale(place), { outcome: 'kept', reason: 'live' });

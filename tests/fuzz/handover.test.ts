@@ -132,13 +132,13 @@ class ScriptedKernel {
         return { text: next.text.slice(0, bytesMax), fds: Array.from({ length: next.fds }, () => this.#opened()) };
       },
       close: (fd) => (usable(fd), this.open.delete(fd), paths.delete(fd), 0),
-      open: (path) => {
+      openat: (_directory, path) => {
         const fd = this.#opened();
         paths.set(fd, path === place.path ? status(script.pathIno, script.pathType) : lock);
         return fd;
       },
       fstat: (fd) => (usable(fd), paths.get(fd) ?? lock),
-      lstat: (path) =>
+      fstatat: (_directory, path) =>
         path === place.lockPath
           ? status(script.lockIno, 'file')
           : path === place.path
@@ -153,8 +153,8 @@ class ScriptedKernel {
             ? { dev: 9n, ino: 0n }
             : { dev: 1n, ino: BigInt(script.boundIno) }
       ),
-      chmod: () => script.chmod,
-      chown: () => script.chmod,
+      fchmodat: () => script.chmod,
+      fchownat: () => script.chmod,
       epoll_ctl: (operation, fd) => (usable(fd), operation === 'EPOLL_CTL_ADD' ? script.accepts : 0),
     };
     let made = 0;

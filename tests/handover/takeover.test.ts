@@ -1,3 +1,4 @@
+import { AT_FDCWD } from '#dist/kernel/kernel.js';
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -327,5 +328,5 @@ test('hand-overs come and go → no descriptor is left', async (t) => {
   const after = await settled();
   assert.ok(after <= before, `${after} descriptors after 20 hand-overs, ${before} before`);
   await made.release();
-  assert.equal(typeof kernel.lstat(address), 'string');
+  assert.equal(typeof kernel.fstatat(AT_FDCWD, address), 'string');
 });

@@ -1,4 +1,4 @@
-import { sys, type FileStatus, type FileType, type Operation, type OpenFlags } from '#dist/kernel/kernel.js';
+import { AT_FDCWD, sys, type FileStatus, type FileType, type Operation, type OpenFlags } from '#dist/kernel/kernel.js';
 
 /** A little scenario whose answers must be the same from every kernel that the protocol runs on. */
 export interface Conformance {
@@ -21,7 +21,7 @@ export const conformance: readonly Conformance[] = [
     *run(d) {
       const [a, b] = [yield* opened(sys.socket()), yield* opened(sys.socket())];
       const answers = [yield* sys.bind(a, `${d}/s`), yield* sys.bind(b, `${d}/s`), yield* sys.probe(`${d}/s`)];
-      return [...answers, yield* sys.bind(a, `${d}/other`), yield* sys.lstat(`${d}/other`), yield* closed(a, b)];
+      return [...answers, yield* sys.bind(a, `${d}/other`), yield* sys.fstatat(AT_FDCWD, `${d}/other`), yield* closed(a, b)];
     },
   },
   {
@@ -43,9 +43,13 @@ export const conformance: readonly Conformance[] = [
     *run(d) {
       const [a, b] = [yield* opened(sys.socket()), yield* opened(sys.socket())];
       const answers = [yield* sys.fchmod(a, 0o622), yield* sys.bind(a, `${d}/a`), yield* sys.bind(b, `${d}/b`)];
-      const before = [yield* sys.lstat(`${d}/a`), yield* sys.lstat(`${d}/b`)];
+      const before = [yield* sys.fstatat(AT_FDCWD, `${d}/a`), yield* sys.fstatat(AT_FDCWD, `${d}/b`)];
       yield* sys.fchmod(a, 0o600);
-      const after = [yield* sys.lstat(`${d}/a`), yield* sys.chmod(`${d}/a`, 0o640), yield* sys.lstat(`${d}/a`)];
+      const after = [
+        yield* sys.fstatat(AT_FDCWD, `${d}/a`),
+        yield* sys.fchmodat(AT_FDCWD, `${d}/a`, 0o640),
+        yield* sys.fstatat(AT_FDCWD, `${d}/a`),
+      ];
       return [answers, before, after, yield* closed(a, b)];
     },
   },
@@ -93,18 +97,18 @@ export const conformance: readonly Conformance[] = [
       const fd = yield* opened(sys.socket());
       yield* sys.bind(fd, `${d}/s`);
       const answers = [
-        yield* sys.rename(`${d}/s`, `${d}/file`, 'RENAME_NOREPLACE'),
-        yield* sys.rename(`${d}/s`, `${d}/t`, 'RENAME_NOREPLACE'),
+        yield* sys.renameat2(AT_FDCWD, `${d}/s`, `${d}/file`, 'RENAME_NOREPLACE'),
+        yield* sys.renameat2(AT_FDCWD, `${d}/s`, `${d}/t`, 'RENAME_NOREPLACE'),
       ];
       const probes = [
         yield* sys.probe(`${d}/s`),
         yield* sys.probe(`${d}/t`),
-        yield* sys.rename(`${d}/s`, `${d}/u`, 'RENAME_NOREPLACE'),
+        yield* sys.renameat2(AT_FDCWD, `${d}/s`, `${d}/u`, 'RENAME_NOREPLACE'),
       ];
       const plain = [
-        yield* sys.rename(`${d}/file`, `${d}/t`, ''),
-        yield* sys.rename(`${d}/file`, `${d}/t`, ''),
-        yield* sys.lstat(`${d}/t`),
+        yield* sys.renameat2(AT_FDCWD, `${d}/file`, `${d}/t`, ''),
+        yield* sys.renameat2(AT_FDCWD, `${d}/file`, `${d}/t`, ''),
+        yield* sys.fstatat(AT_FDCWD, `${d}/t`),
       ];
       return [answers, probes, plain, yield* closed(fd)];
     },
@@ -117,16 +121,16 @@ export const conformance: readonly Conformance[] = [
     ],
     *run(d) {
       const answers = [
-        yield* sys.link(`${d}/file`, `${d}/second`),
-        yield* sys.link(`${d}/file`, `${d}/other`),
-        yield* sys.link(`${d}/missing`, `${d}/third`),
+        yield* sys.linkat(AT_FDCWD, `${d}/file`, `${d}/second`),
+        yield* sys.linkat(AT_FDCWD, `${d}/file`, `${d}/other`),
+        yield* sys.linkat(AT_FDCWD, `${d}/missing`, `${d}/third`),
       ];
-      const stats = [yield* sys.lstat(`${d}/file`), yield* sys.lstat(`${d}/second`)];
+      const stats = [yield* sys.fstatat(AT_FDCWD, `${d}/file`), yield* sys.fstatat(AT_FDCWD, `${d}/second`)];
       const renames = [
-        yield* sys.rename(`${d}/file`, `${d}/second`, 'RENAME_NOREPLACE'),
-        yield* sys.rename(`${d}/file`, `${d}/second`, ''),
+        yield* sys.renameat2(AT_FDCWD, `${d}/file`, `${d}/second`, 'RENAME_NOREPLACE'),
+        yield* sys.renameat2(AT_FDCWD, `${d}/file`, `${d}/second`, ''),
       ];
-      return [answers, stats, renames, yield* sys.unlink(`${d}/file`), yield* sys.lstat(`${d}/second`)];
+      return [answers, stats, renames, yield* sys.unlinkat(AT_FDCWD, `${d}/file`), yield* sys.fstatat(AT_FDCWD, `${d}/second`)];
     },
   },
   {
@@ -137,10 +141,11 @@ export const conformance: readonly Conformance[] = [
       ['link', 'symlink', 'file'],
     ],
     *run(d) {
-      const fd = yield* opened(sys.open(`${d}/file`, rdwr, 0));
-      const answers = [yield* sys.lstat(`${d}/link`)].map((status) => (status as FileStatus).type);
-      for (const name of ['link', 'file', 'directory', 'missing']) answers.push((yield* sys.unlink(`${d}/${name}`)) as FileType);
-      return [answers, yield* sys.fstat(fd), yield* sys.lstat(`${d}/file`), yield* closed(fd)];
+      const fd = yield* opened(sys.openat(AT_FDCWD, `${d}/file`, rdwr, 0));
+      const answers = [yield* sys.fstatat(AT_FDCWD, `${d}/link`)].map((status) => (status as FileStatus).type);
+      for (const name of ['link', 'file', 'directory', 'missing'])
+        answers.push((yield* sys.unlinkat(AT_FDCWD, `${d}/${name}`)) as FileType);
+      return [answers, yield* sys.fstat(fd), yield* sys.fstatat(AT_FDCWD, `${d}/file`), yield* closed(fd)];
     },
   },
   {
@@ -157,12 +162,12 @@ export const conformance: readonly Conformance[] = [
       const answers = [];
       for (const name of ['file', 'directory', 'dangling', 'fifo', 's', 'missing', 'missing/file']) {
         for (const flag of flags.filter((each) => each !== create || name !== 'missing')) {
-          const fd = yield* sys.open(`${d}/${name}`, flag, 0o600);
+          const fd = yield* sys.openat(AT_FDCWD, `${d}/${name}`, flag, 0o600);
           answers.push([name, flag, typeof fd === 'number' ? ((yield* sys.fstat(fd)) as FileStatus).type : fd]);
           if (typeof fd === 'number') yield* sys.close(fd);
         }
       }
-      const made = yield* opened(sys.open(`${d}/missing`, create, 0o1666));
+      const made = yield* opened(sys.openat(AT_FDCWD, `${d}/missing`, create, 0o1666));
       return [answers, yield* sys.fstat(made), yield* closed(made, socket)];
     },
   },
@@ -170,7 +175,10 @@ export const conformance: readonly Conformance[] = [
     name: 'flock → one description at a time; it is free again when that is closed',
     files: [['file', 'file', 'x']],
     *run(d) {
-      const [a, b] = [yield* opened(sys.open(`${d}/file`, rdwr, 0)), yield* opened(sys.open(`${d}/file`, rdonly, 0))];
+      const [a, b] = [
+        yield* opened(sys.openat(AT_FDCWD, `${d}/file`, rdwr, 0)),
+        yield* opened(sys.openat(AT_FDCWD, `${d}/file`, rdonly, 0)),
+      ];
       const answers = [
         yield* sys.flock(a, 'LOCK_EX|LOCK_NB'),
         yield* sys.flock(a, 'LOCK_EX|LOCK_NB'),
@@ -188,15 +196,15 @@ export const conformance: readonly Conformance[] = [
   {
     name: 'a locked file is unlinked and made anew → the new one can be locked as well, and is another inode',
     *run(d) {
-      const a = yield* opened(sys.open(`${d}/lock`, create, 0o600));
+      const a = yield* opened(sys.openat(AT_FDCWD, `${d}/lock`, create, 0o600));
       yield* sys.flock(a, 'LOCK_EX|LOCK_NB');
-      yield* sys.unlink(`${d}/lock`);
-      const b = yield* opened(sys.open(`${d}/lock`, create, 0o600));
+      yield* sys.unlinkat(AT_FDCWD, `${d}/lock`);
+      const b = yield* opened(sys.openat(AT_FDCWD, `${d}/lock`, create, 0o600));
       return [
         yield* sys.flock(b, 'LOCK_EX|LOCK_NB'),
         yield* sys.fstat(a),
         yield* sys.fstat(b),
-        yield* sys.lstat(`${d}/lock`),
+        yield* sys.fstatat(AT_FDCWD, `${d}/lock`),
         yield* closed(a, b),
       ];
     },
@@ -204,7 +212,7 @@ export const conformance: readonly Conformance[] = [
   {
     name: 'pwrite, pread and ftruncate → from the start of the file',
     *run(d) {
-      const fd = yield* opened(sys.open(`${d}/file`, create, 0o600));
+      const fd = yield* opened(sys.openat(AT_FDCWD, `${d}/file`, create, 0o600));
       const answers: unknown[] = [
         yield* sys.pread(fd, 10),
         yield* sys.pwrite(fd, 'abcdef'),
@@ -228,10 +236,10 @@ export const conformance: readonly Conformance[] = [
       const fd = yield* opened(sys.socket());
       const unbound = yield* sys.sock_diag(fd);
       yield* sys.bind(fd, `${d}/s`);
-      const [first, status] = [yield* sys.sock_diag(fd), yield* sys.lstat(`${d}/s`)];
-      yield* sys.rename(`${d}/s`, `${d}/t`, 'RENAME_NOREPLACE');
+      const [first, status] = [yield* sys.sock_diag(fd), yield* sys.fstatat(AT_FDCWD, `${d}/s`)];
+      yield* sys.renameat2(AT_FDCWD, `${d}/s`, `${d}/t`, 'RENAME_NOREPLACE');
       const renamed = yield* sys.sock_diag(fd);
-      yield* sys.unlink(`${d}/t`);
+      yield* sys.unlinkat(AT_FDCWD, `${d}/t`);
       return [typeof unbound, first, status, renamed, yield* sys.sock_diag(fd), yield* closed(fd)];
     },
   },
@@ -241,11 +249,11 @@ export const conformance: readonly Conformance[] = [
       const numbers = [];
       const first = yield* opened(sys.socket());
       yield* sys.bind(first, `${d}/s`);
-      numbers.push(yield* sys.lstat(`${d}/s`), yield* sys.unlink(`${d}/s`));
+      numbers.push(yield* sys.fstatat(AT_FDCWD, `${d}/s`), yield* sys.unlinkat(AT_FDCWD, `${d}/s`));
       for (let i = 0; i < 3; i++) {
         const next = yield* opened(sys.socket());
         yield* sys.bind(next, `${d}/s`);
-        numbers.push(yield* sys.lstat(`${d}/s`), yield* sys.unlink(`${d}/s`));
+        numbers.push(yield* sys.fstatat(AT_FDCWD, `${d}/s`), yield* sys.unlinkat(AT_FDCWD, `${d}/s`));
         numbers.push(((yield* sys.sock_diag(next)) as FileStatus).ino === ((yield* sys.sock_diag(first)) as FileStatus).ino);
         yield* sys.close(next);
       }
@@ -278,12 +286,12 @@ export const conformance: readonly Conformance[] = [
     *run(d) {
       const fd = yield* opened(sys.socket());
       yield* sys.bind(fd, `${d}/s`);
-      const file = yield* opened(sys.open(`${d}/s`, path, 0));
-      yield* sys.rename(`${d}/s`, `${d}/t`, 'RENAME_NOREPLACE');
+      const file = yield* opened(sys.openat(AT_FDCWD, `${d}/s`, path, 0));
+      yield* sys.renameat2(AT_FDCWD, `${d}/s`, `${d}/t`, 'RENAME_NOREPLACE');
       const answers = [
-        yield* sys.chmod(`/proc/self/fd/${file}`, 0o640),
+        yield* sys.fchmodat(file, '', 0o640),
         yield* sys.probe(`/proc/self/fd/${file}`),
-        yield* sys.lstat(`${d}/t`),
+        yield* sys.fstatat(AT_FDCWD, `${d}/t`),
       ];
       return [answers, yield* closed(file, fd)];
     },

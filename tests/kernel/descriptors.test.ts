@@ -1,3 +1,4 @@
+import { AT_FDCWD } from '#dist/kernel/kernel.js';
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -38,7 +39,7 @@ test('a worker opens and closes files and sockets with the same numbers → each
      const numbers = new Set();
      const results = new Set();
      for (let i = 0; i < 3; i++) {
-       const file = kernel.open(dir + '/' + i, lockFlags, 0o600);
+       const file = kernel.openat(-100, dir + '/' + i, lockFlags, 0o600);
        results.add(kernel.close(file));
        const socket = kernel.socket();
        results.add(kernel.close(socket));
@@ -50,7 +51,7 @@ test('a worker opens and closes files and sockets with the same numbers → each
      const server = net.createServer();
      await new Promise((listening) => server.listen({ fd: handed }, listening));
      await new Promise((closed) => server.close(closed));
-     const file = kernel.open(dir + '/last', lockFlags, 0o600);
+     const file = kernel.openat(-100, dir + '/last', lockFlags, 0o600);
      numbers.add(file);
      results.add(kernel.close(file));
      setImmediate(() => post({ warnings, numbers: numbers.size, reused: file === handed, results: [...results] }));`,
@@ -64,12 +65,12 @@ test('a worker is terminated while it holds a lock → the lock is free', async 
   const thread = worker(
     t,
     dir,
-    `const fd = kernel.open(dir + '/lock', lockFlags, 0o600);
+    `const fd = kernel.openat(-100, dir + '/lock', lockFlags, 0o600);
      post(kernel.flock(fd, 'LOCK_EX|LOCK_NB'));
      setInterval(() => {}, 1_000_000);`,
   );
   assert.deepEqual(await once(thread, 'message'), [0]);
-  const fd = kernel.open(`${dir}/lock`, 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0) as number;
+  const fd = kernel.openat(AT_FDCWD, `${dir}/lock`, 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0) as number;
   t.after(() => kernel.close(fd));
   assert.equal(kernel.flock(fd, 'LOCK_EX|LOCK_NB'), 'EAGAIN');
   await thread.terminate();

@@ -1,3 +1,4 @@
+import { AT_FDCWD } from '#dist/kernel/kernel.js';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -14,10 +15,10 @@ const existing = 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC';
 /** A file that is locked by `fd`, and whether nobody has the lock. */
 function lockedFile(t: TestContext) {
   const path = `${temporaryDirectory(t)}/lock`;
-  const fd = kernel.open(path, lockFlags, 0o600) as number;
+  const fd = kernel.openat(AT_FDCWD, path, lockFlags, 0o600) as number;
   assert.equal(kernel.flock(fd, 'LOCK_EX|LOCK_NB'), 0);
   const isFree = () => {
-    const other = kernel.open(path, existing, 0) as number;
+    const other = kernel.openat(AT_FDCWD, path, existing, 0) as number;
     const result = kernel.flock(other, 'LOCK_EX|LOCK_NB');
     kernel.close(other);
     return result === 0;

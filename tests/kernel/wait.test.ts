@@ -1,3 +1,4 @@
+import { AT_FDCWD } from '#dist/kernel/kernel.js';
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once, setMaxListeners } from 'node:events';
@@ -17,7 +18,7 @@ function heldLock(t: TestContext) {
   fs.writeFileSync(path, '');
   const opened = new Set<number>();
   const open = () => {
-    const fd = kernel.open(path, 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0) as number;
+    const fd = kernel.openat(AT_FDCWD, path, 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0) as number;
     opened.add(fd);
     return fd;
   };

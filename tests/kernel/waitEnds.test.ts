@@ -1,3 +1,4 @@
+import { AT_FDCWD } from '#dist/kernel/kernel.js';
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,14 +18,14 @@ const waiting = JSON.stringify(import.meta.resolve('#dist/kernel/wait.js'));
 const prelude = `
   const { kernel } = await import(${posix});
   const { waitingKernel } = await import(${waiting});
-  const fd = kernel.open(path, '${lockFlags}', 0);
+  const fd = kernel.openat(-100, path, '${lockFlags}', 0);
   const wait = () => waitingKernel().flock(fd, 'LOCK_EX');`;
 
 /** A lock file that is locked until `release` is called. */
 function heldLock(t: TestContext): { readonly path: string; readonly release: () => void } {
   const path = `${temporaryDirectory(t)}/lock`;
   fs.writeFileSync(path, '');
-  const fd = kernel.open(path, lockFlags, 0) as number;
+  const fd = kernel.openat(AT_FDCWD, path, lockFlags, 0) as number;
   assert.equal(kernel.flock(fd, 'LOCK_EX|LOCK_NB'), 0);
   let open = true;
   const release = () => {
@@ -36,7 +37,7 @@ function heldLock(t: TestContext): { readonly path: string; readonly release: ()
 }
 
 function lockNow(path: string): string | number {
-  const fd = kernel.open(path, lockFlags, 0) as number;
+  const fd = kernel.openat(AT_FDCWD, path, lockFlags, 0) as number;
   const result = kernel.flock(fd, 'LOCK_EX|LOCK_NB');
   kernel.close(fd);
   return result;

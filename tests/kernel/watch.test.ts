@@ -1,3 +1,4 @@
+import { AT_FDCWD } from '#dist/kernel/kernel.js';
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -18,7 +19,7 @@ function heldLock(t: TestContext) {
   const directory = temporaryDirectory(t);
   const path = `${directory}/lock`;
   fs.writeFileSync(path, '');
-  const [held, fd] = [0, 1].map(() => kernel.open(path, lockFlags, 0) as number) as [number, number];
+  const [held, fd] = [0, 1].map(() => kernel.openat(AT_FDCWD, path, lockFlags, 0) as number) as [number, number];
   assert.equal(kernel.flock(held, 'LOCK_EX|LOCK_NB'), 0);
   t.after(() => [held, fd].forEach((opened) => kernel.close(opened)));
   return { directory, path, fd };

@@ -1,3 +1,4 @@
+import { AT_FDCWD } from '#dist/kernel/kernel.js';
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
@@ -34,13 +35,13 @@ export async function whatIsAmiss(address: string, directory: string | undefined
  * it for a while. Gives whether it did so.
  */
 export async function removeUnlocked(path: string, lookMs: number): Promise<boolean> {
-  const fd = kernel.open(path, 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
+  const fd = kernel.openat(AT_FDCWD, path, 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
   if (typeof fd === 'string') return false;
   const status = kernel.fstat(fd);
   const locked = kernel.flock(fd, 'LOCK_EX|LOCK_NB') === 0 && typeof status !== 'string' && status.ino === inodeAt(path);
   if (locked) {
     await pause(lookMs);
-    kernel.unlink(path);
+    kernel.unlinkat(AT_FDCWD, path);
   }
   kernel.close(fd);
   return locked;

@@ -8,7 +8,7 @@ import { locate, type Place } from '#dist/claim/locate.js';
 import { isRefusal } from '#dist/claim/refusal.js';
 import { release } from '#dist/claim/release.js';
 import { isDead } from '#dist/claim/take.js';
-import { failed, perform, run, type SystemCall } from '#dist/kernel/kernel.js';
+import { AT_FDCWD, failed, perform, run, type SystemCall } from '#dist/kernel/kernel.js';
 import { kernel } from '#dist/kernel/posix.js';
 import { temporaryDirectory } from '../support/directory.js';
 import { asRoot, secondStranger, stranger } from '../support/privileges.js';
@@ -109,7 +109,7 @@ function startCutOff(place: Place, mode: number, callsMax: number): 'ended' | 'c
   for (let calls = 0; step.done !== true && calls < callsMax; calls++) {
     const call: SystemCall = step.value;
     const answer = perform(kernel, call);
-    if ((call.name === 'open' || call.name === 'socket') && typeof answer === 'number') open.add(answer);
+    if ((call.name === 'openat' || call.name === 'socket') && typeof answer === 'number') open.add(answer);
     if (call.name === 'close') open.delete(call.args[0]);
     step = start.next(answer);
   }
@@ -197,20 +197,20 @@ for (const replacement of ['a file', 'another socket', 'a symlink to a file'] as
     }
     fs.writeFileSync(`${directory}/precious`, 'text', { mode: 0 });
     fs.symlinkSync(`${directory}/precious`, `${directory}/link`);
-    const status = kernel.lstat(path);
+    const status = kernel.fstatat(AT_FDCWD, path);
     assert.ok(!failed(status));
-    const changed: string[] = [];
+    const changed: number[] = [];
     const verdict = isDead(path, status);
     let step = verdict.next();
     while (step.done !== true) {
       const call: SystemCall = step.value;
       // Between lstat(2) and open(2): the worst moment.
-      if (call.name === 'open')
+      if (call.name === 'openat')
         fs.renameSync(
           `${directory}/${{ 'a file': 'precious', 'another socket': 'other', 'a symlink to a file': 'link' }[replacement]}`,
           path,
         );
-      if (call.name === 'chmod') changed.push(call.args[0]);
+      if (call.name === 'fchmodat') changed.push(call.args[0]);
       const answer = call.name === 'probe' ? 'EACCES' : perform(kernel, call); // As for a user who is not root.
       step = verdict.next(answer);
     }

@@ -26,7 +26,7 @@ class Starter {
 
   /** Goes on until the next call is this one, on this path. */
   stopBefore(name: SystemCall['name'], path: string): void {
-    while (this.#next.done !== true && !(this.#next.value.name === name && this.#next.value.args[0] === path)) this.#step();
+    while (this.#next.done !== true && !(this.#next.value.name === name && this.#next.value.args[1] === path)) this.#step();
     assert.ok(this.#next.done !== true, `it never came to ${name} ${path}`);
   }
 
@@ -51,10 +51,10 @@ function removeLockBetweenTwoStarters(t: TestContext): { place: Place; b: Starte
   kernel.close(dead);
 
   const a = new Starter(place);
-  a.stopBefore('lstat', place.asidePath); // Step 5: step 4 held.
+  a.stopBefore('fstatat', place.asidePath); // Step 5: step 4 held.
   fs.unlinkSync(place.lockPath);
   const b = new Starter(place);
-  b.stopBefore('rename', place.path); // In step 7: the first proof held.
+  b.stopBefore('renameat2', place.path); // In step 7: the first proof held.
   const claimA = a.end();
   assert.ok(!isRefusal(claimA), 'A holds the address');
   t.after(() => run(kernel, release(place, claimA)));
@@ -74,7 +74,7 @@ test(
   onLinux,
   async (t) => {
     const { place, b, claimA } = removeLockBetweenTwoStarters(t);
-    b.stopBefore('lstat', place.asidePath); // Again, after the rename.
+    b.stopBefore('fstatat', place.asidePath); // Again, after the rename.
     const stranger = createServer();
     await new Promise<void>((resolve) => {
       stranger.listen(place.path, resolve);

@@ -1,3 +1,4 @@
+import { AT_FDCWD } from '#dist/kernel/kernel.js';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Operation, SystemCall } from '#dist/kernel/kernel.js';
@@ -11,14 +12,14 @@ const scenarios = {
   'a holder and a newcomer that tries twice, every crash': () => handoverScenario(1, 2),
   'a holder and two newcomers, one of which may die': () => handoverScenario(2, 1, {}, 'B'),
   'a holder and a newcomer, and somebody who removes the socket file': () =>
-    handoverScenario(1, 1, {}, 'AB', () => call('unlink', place.path)),
+    handoverScenario(1, 1, {}, 'AB', () => call('unlinkat', AT_FDCWD, place.path)),
   'a holder and a newcomer, and somebody who binds the name of the hand-over socket and offers nothing': () =>
     handoverScenario(1, 1, {}, 'AB', liar),
 } as const;
 
 /** Another user, in a directory that it may write to. */
 function* liar(): Operation<unknown> {
-  yield* call('unlink', handoverPath);
+  yield* call('unlinkat', AT_FDCWD, handoverPath);
   const fd = yield* call('socket');
   yield* call('bind', fd, handoverPath);
   yield* call('listen', fd, 8);
@@ -142,7 +143,7 @@ const mutants: Readonly<Record<string, { readonly breaks: RegExp; readonly newco
     changes: {
       offer: () =>
         function* (pending, make) {
-          if (pending.name === 'epoll_ctl') yield* call('unlink', place.path);
+          if (pending.name === 'epoll_ctl') yield* call('unlinkat', AT_FDCWD, place.path);
           return yield* make();
         },
     },
@@ -163,7 +164,7 @@ const mutants: Readonly<Record<string, { readonly breaks: RegExp; readonly newco
       offer: ({ listenFd, handoverFd }) =>
         function* (pending, make) {
           if (!says(pending, 'offer')) return yield* make();
-          const file = yield* call('open', place.lockPath, 'O_RDWR', 0);
+          const file = yield* call('openat', AT_FDCWD, place.lockPath, 'O_RDWR', 0);
           const sent = yield* call('sendmsg', pending.args[0], pending.args[1], [listenFd, handoverFd, file]);
           yield* call('close', file);
           return sent;

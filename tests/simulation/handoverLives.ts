@@ -1,3 +1,4 @@
+import { AT_FDCWD } from '#dist/kernel/kernel.js';
 import { acquire } from '#dist/claim/acquire.js';
 import { bindUnderLock } from '#dist/claim/bind.js';
 import { placeOf } from '#dist/claim/locate.js';
@@ -112,7 +113,7 @@ function* abandoning(offered: Offered, changes: Changes): Operation<void> {
 
 function* releasing(offered: Offered): Operation<unknown> {
   yield* mark('leaving');
-  const file = yield* call('lstat', handover.path);
+  const file = yield* call('fstatat', AT_FDCWD, handover.path);
   if (typeof file === 'object') yield* removeSocketFile(handover, { identity: file as { dev: bigint; ino: bigint } });
   yield* call('close', offered.handoverFd);
   yield* release(place, { lockFd: offered.lockFd!, listenFd: offered.listenFd, identity: offered.identity });

@@ -1,3 +1,4 @@
+import { AT_FDCWD } from '#dist/kernel/kernel.js';
 import type { Errno, FileStatus } from '#dist/kernel/kernel.js';
 
 /** The kernel as far as a hand-over needs it: names, locks, sockets, connections, and descriptors that are on their way. */
@@ -55,7 +56,7 @@ export function handoverCall(world: HandoverWorld, who: number, name: string, ar
     process.fds[index] = description;
     return index + firstFd;
   };
-  const path = String(args[0]);
+  const path = String(args[args[0] === AT_FDCWD ? 1 : 0]);
   const ino = world.names[path];
   switch (name) {
     case 'mark':
@@ -72,8 +73,8 @@ export function handoverCall(world: HandoverWorld, who: number, name: string, ar
       return String(args[1]).length;
     case 'pread':
       return { text: '' };
-    case 'open': {
-      const flags = String(args[1]);
+    case 'openat': {
+      const flags = String(args[2]);
       if (ino === undefined && !flags.includes('O_CREAT')) return 'ENOENT';
       if (ino !== undefined && flags.includes('O_CREAT')) return 'EEXIST';
       const made = ino ?? newInode(world, path, 'file');
@@ -87,7 +88,7 @@ export function handoverCall(world: HandoverWorld, who: number, name: string, ar
       const opened = at(args[0]);
       return opened === undefined || opened.kind === 'connection' ? 'EBADF' : status(world, opened.ino);
     }
-    case 'lstat':
+    case 'fstatat':
       return ino === undefined ? 'ENOENT' : status(world, ino);
     case 'flock': {
       const opened = at(args[0]);
@@ -99,12 +100,12 @@ export function handoverCall(world: HandoverWorld, who: number, name: string, ar
       opened.locked = true;
       return 0;
     }
-    case 'unlink':
+    case 'unlinkat':
       if (ino === undefined) return 'ENOENT';
       delete world.names[path];
       return 0;
-    case 'rename': {
-      const to = String(args[1]);
+    case 'renameat2': {
+      const to = String(args[2]);
       if (ino === undefined) return 'ENOENT';
       if (world.names[to] !== undefined) return 'EEXIST';
       delete world.names[path];

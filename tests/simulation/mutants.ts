@@ -23,7 +23,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'inodes are not compared after the lock',
-    edits: [{ file: 'lock', from: 'const named = yield* sys.lstat(lockPath);', to: 'const named = opened;' }],
+    edits: [{ file: 'lock', from: 'const named = yield* sys.fstatat(AT_FDCWD, lockPath);', to: 'const named = opened;' }],
     caughtBy: 'G2',
     processes: 2,
     with: 'L',
@@ -86,9 +86,9 @@ export const mutants: readonly Mutant[] = [
       {
         file: 'bind',
         from: 'const taken = yield* take(place, isDead);',
-        to: `const there = yield* sys.lstat(place.path);
+        to: `const there = yield* sys.fstatat(AT_FDCWD, place.path);
         const verdict = failed(there) ? 'gone' : yield* isDead(place.path, there);
-        const taken = verdict === 'proved' ? { outcome: 'removed', done: yield* sys.unlink(place.path) } : verdict === 'gone' ? { outcome: 'gone' } : { outcome: 'kept', why: verdict };`,
+        const taken = verdict === 'proved' ? { outcome: 'removed', done: yield* sys.unlinkat(AT_FDCWD, place.path) } : verdict === 'gone' ? { outcome: 'gone' } : { outcome: 'kept', why: verdict };`,
       },
     ],
     caughtBy: 'G4',
@@ -101,9 +101,9 @@ export const mutants: readonly Mutant[] = [
         file: 'release',
         from: 'return take(place, isInode(identity));',
         to: `return (function* () {
-        const there = yield* sys.lstat(place.path);
+        const there = yield* sys.fstatat(-100, place.path);
         const ours = typeof there !== 'string' && (yield* isInode(identity)(place.path, there)) === 'proved';
-        return ours ? { outcome: 'removed', done: yield* sys.unlink(place.path) } : { outcome: 'kept', why: 'another-inode' };
+        return ours ? { outcome: 'removed', done: yield* sys.unlinkat(-100, place.path) } : { outcome: 'kept', why: 'another-inode' };
     })();`,
       },
     ],
@@ -124,13 +124,25 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'setting aside replaces what is aside',
-    edits: [{ file: 'take', from: `sys.rename(path, asidePath, 'RENAME_NOREPLACE')`, to: `sys.rename(path, asidePath, '')` }],
+    edits: [
+      {
+        file: 'take',
+        from: `sys.renameat2(AT_FDCWD, path, asidePath, 'RENAME_NOREPLACE')`,
+        to: `sys.renameat2(AT_FDCWD, path, asidePath, '')`,
+      },
+    ],
     caughtBy: 'G4',
     with: 'RT',
   },
   {
     name: 'putting back replaces what has the name now',
-    edits: [{ file: 'take', from: `sys.rename(asidePath, path, 'RENAME_NOREPLACE')`, to: `sys.rename(asidePath, path, '')` }],
+    edits: [
+      {
+        file: 'take',
+        from: `sys.renameat2(AT_FDCWD, asidePath, path, 'RENAME_NOREPLACE')`,
+        to: `sys.renameat2(AT_FDCWD, asidePath, path, '')`,
+      },
+    ],
     caughtBy: 'G4',
     with: 'TS',
   },

@@ -1,5 +1,5 @@
 import { refuse } from '#dist/claim/refusal.js';
-import { failed, sys, type Errno, type Operation, type SystemCall } from '#dist/kernel/kernel.js';
+import { AT_FDCWD, failed, sys, type Errno, type Operation, type SystemCall } from '#dist/kernel/kernel.js';
 import type { Guarantee } from './guarantees.js';
 import type { Scheme } from './lives.js';
 import type { Claim } from './process.js';
@@ -48,7 +48,7 @@ const unlinkFirst: NaiveScheme = {
   usedBy: 'Redis, gunicorn, uvicorn, asyncio, gRPC, node-ipc',
   caughtBy: 'G2',
   *start({ path }) {
-    yield* sys.unlink(path);
+    yield* sys.unlinkat(AT_FDCWD, path);
     return yield* listenOrRefuse(path);
   },
   release: (_place, claim) => closeSocket(claim),
@@ -63,7 +63,7 @@ const unlinkAtExit: NaiveScheme = {
   start: ({ path }) => listenOrRefuse(path),
   *release({ path }, { listenFd }) {
     yield* sys.close(listenFd);
-    yield* sys.unlink(path);
+    yield* sys.unlinkat(AT_FDCWD, path);
   },
 };
 
@@ -80,7 +80,7 @@ const connectProbe: NaiveScheme = {
       yield* sys.close(connection);
       return refuse('stray', 'EADDRINUSE', 'bind', path);
     }
-    if (connection === 'ECONNREFUSED') yield* sys.unlink(path);
+    if (connection === 'ECONNREFUSED') yield* sys.unlinkat(AT_FDCWD, path);
     return yield* listenOrRefuse(path);
   },
   release: unlinkAtExit.release,
@@ -96,33 +96,33 @@ const pidFile: NaiveScheme = {
     const pidPath = `${directory}/app.pid`;
     const pid = yield* otherCall<number>('getpid');
     const draftPath = `${pidPath}.${pid}`;
-    yield* sys.unlink(draftPath);
-    const draft = yield* sys.open(draftPath, create, 0o600);
+    yield* sys.unlinkat(AT_FDCWD, draftPath);
+    const draft = yield* sys.openat(AT_FDCWD, draftPath, create, 0o600);
     if (failed(draft)) return refuse('system', draft, 'open');
     yield* sys.pwrite(draft, String(pid));
     for (let attempt = 0; attempt < 3; attempt++) {
-      const linked = yield* sys.link(draftPath, pidPath);
+      const linked = yield* sys.linkat(AT_FDCWD, draftPath, pidPath);
       if (linked === 0) {
-        yield* sys.unlink(path);
+        yield* sys.unlinkat(AT_FDCWD, path);
         return yield* listenOrRefuse(path, draft);
       }
       const holder = yield* readPid(pidPath);
       if (holder !== undefined && holder !== pid && (yield* otherCall<0 | Errno>('kill', holder)) === 0) break;
-      yield* sys.unlink(pidPath);
+      yield* sys.unlinkat(AT_FDCWD, pidPath);
     }
     yield* sys.close(draft);
     return refuse('stray', 'EADDRINUSE', 'link');
   },
   *release({ path, directory }, { listenFd, lockFd }) {
     yield* sys.close(listenFd);
-    yield* sys.unlink(path);
-    yield* sys.unlink(`${directory}/app.pid`);
+    yield* sys.unlinkat(AT_FDCWD, path);
+    yield* sys.unlinkat(AT_FDCWD, `${directory}/app.pid`);
     yield* sys.close(lockFd);
   },
 };
 
 function* readPid(pidPath: string): Operation<number | undefined> {
-  const fd = yield* sys.open(pidPath, open, 0);
+  const fd = yield* sys.openat(AT_FDCWD, pidPath, open, 0);
   if (failed(fd)) return undefined;
   const content = yield* sys.pread(fd, 20);
   yield* sys.close(fd);
@@ -135,21 +135,21 @@ const lockFileUnlinked: NaiveScheme = {
   usedBy: 'libwayland, tmux',
   caughtBy: 'G2',
   *start({ path, lockPath }) {
-    let lock = yield* sys.open(lockPath, open, 0);
-    if (lock === 'ENOENT') lock = yield* sys.open(lockPath, create, 0o600);
+    let lock = yield* sys.openat(AT_FDCWD, lockPath, open, 0);
+    if (lock === 'ENOENT') lock = yield* sys.openat(AT_FDCWD, lockPath, create, 0o600);
     if (failed(lock)) return refuse('system', lock, 'open');
     const locked = yield* sys.flock(lock, 'LOCK_EX|LOCK_NB');
     if (failed(locked)) {
       yield* sys.close(lock);
       return refuse('held', 'EADDRINUSE', 'flock');
     }
-    yield* sys.unlink(path);
+    yield* sys.unlinkat(AT_FDCWD, path);
     return yield* listenOrRefuse(path, lock);
   },
   *release({ path, lockPath }, { lockFd, listenFd }) {
     yield* sys.close(listenFd);
-    yield* sys.unlink(path);
-    yield* sys.unlink(lockPath);
+    yield* sys.unlinkat(AT_FDCWD, path);
+    yield* sys.unlinkat(AT_FDCWD, lockPath);
     yield* sys.close(lockFd);
   },
 };

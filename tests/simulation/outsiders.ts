@@ -1,5 +1,5 @@
 import type { Place } from '#dist/claim/locate.js';
-import { failed, sys, type Operation } from '#dist/kernel/kernel.js';
+import { AT_FDCWD, failed, sys, type Operation } from '#dist/kernel/kernel.js';
 import type { Member } from './machine.js';
 import type { Phase, Standing } from './process.js';
 
@@ -38,12 +38,12 @@ function outsider(name: string, calls: () => Operation<unknown>, dies = false): 
 
 /** L, M, U: somebody who removes a file. */
 function unlinker(path: string): Phase {
-  return outsider(`unlink ${path}`, () => sys.unlink(path));
+  return outsider(`unlink ${path}`, () => sys.unlinkat(AT_FDCWD, path));
 }
 
 /** R: somebody who renames a regular file over the path. */
 function renamer(from: string, to: string): Phase {
-  return outsider(`rename ${from}`, () => sys.rename(from, to, ''));
+  return outsider(`rename ${from}`, () => sys.renameat2(AT_FDCWD, from, to, ''));
 }
 
 /** S, T: a program that binds the path without the lock, and may die; T unlinks it first, as many do. */
@@ -51,7 +51,7 @@ function stranger({ path }: Place, unlinksFirst: boolean): Phase {
   return outsider(
     `stranger ${unlinksFirst}`,
     function* () {
-      if (unlinksFirst) yield* sys.unlink(path);
+      if (unlinksFirst) yield* sys.unlinkat(AT_FDCWD, path);
       const fd = yield* sys.socket();
       if (failed(fd)) return;
       if ((yield* sys.bind(fd, path)) === 0) yield* sys.listen(fd, 1);
@@ -64,7 +64,7 @@ function stranger({ path }: Place, unlinksFirst: boolean): Phase {
 /** K: systemd-tmpfiles(8): locks a file for a moment while it looks at its age. */
 function cleaner({ lockPath }: Place): Phase {
   return outsider('cleaner', function* () {
-    const fd = yield* sys.open(lockPath, 'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
+    const fd = yield* sys.openat(AT_FDCWD, lockPath, 'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
     if (failed(fd)) return;
     yield* sys.flock(fd, 'LOCK_EX|LOCK_NB');
     yield* sys.close(fd);

@@ -86,7 +86,7 @@ export function unlinksLockUnderStarter(moment: Moment, _mover: number, call: Sy
       const { role, doing } = moment.standings[process]!;
       if (role !== 'reuseaddr' || doing !== 'starting') return false;
       const locked = past.findLastIndex(({ call: { name }, answer }) => name === 'flock' && answer === 0);
-      return locked >= 0 && past.slice(locked).some(({ call: { name } }) => name === 'lstat');
+      return locked >= 0 && past.slice(locked).some(({ call: { name } }) => name === 'fstatat');
     })
   );
 }
@@ -103,5 +103,5 @@ export function unlinksLockedFile(moment: Moment, _mover: number, call: SystemCa
 }
 
 function unlinksLock({ place: { lockPath } }: Moment, { name, args }: SystemCall): boolean {
-  return name === 'unlink' && args[0] === lockPath;
+  return name === 'unlinkat' && args[1] === lockPath;
 }

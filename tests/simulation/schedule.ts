@@ -1,4 +1,4 @@
-import type { FileStatus, SystemCall } from '#dist/kernel/kernel.js';
+import { AT_FDCWD, type FileStatus, type SystemCall } from '#dist/kernel/kernel.js';
 import { Machine, type Move, type Scenario } from './machine.js';
 import { halfway } from './systemCalls.js';
 
@@ -48,8 +48,9 @@ export function replay(scenario: Scenario, schedule: string): string[] {
   return lines;
 }
 
-function formatCall({ name, args }: SystemCall): string {
-  return `${name}(${args.map((arg) => (typeof arg === 'string' ? arg : JSON.stringify(arg))).join(', ')})`;
+function formatCall({ name, args: given }: SystemCall): string {
+  const args = given[0] === AT_FDCWD ? given.slice(1) : given;
+  return `${name}(${args.map((arg: unknown) => (typeof arg === 'string' ? arg : JSON.stringify(arg))).join(', ')})`;
 }
 
 function formatAnswer(answer: unknown): string {

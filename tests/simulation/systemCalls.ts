@@ -1,4 +1,4 @@
-import type { Errno, FileStatus, Kernel } from '#dist/kernel/kernel.js';
+import { AT_FDCWD, type Errno, type FileStatus, type Kernel } from '#dist/kernel/kernel.js';
 import {
   copyWorld,
   openAt,
@@ -66,8 +66,9 @@ export function isLocal(world: World, process: number, name: string, args: reado
 }
 
 const table: Table = {
-  open(caller, path, flags, mode) {
+  openat(caller, directory, name, flags, mode) {
     const { world } = caller;
+    const path = pathAt(caller, directory, name);
     const creates = flags.includes('O_CREAT');
     if (creates && isDirectoryBusy(caller)) return waits;
     const named = lookup(caller, path);
@@ -93,9 +94,14 @@ const table: Table = {
     const opened = openAt(world, process, fd);
     return opened ? status(world, opened.ino) : 'EBADF';
   },
-  lstat(caller, path) {
-    const ino = lookup(caller, path);
+  fstatat(caller, directory, name) {
+    const ino = lookup(caller, pathAt(caller, directory, name));
     return ino === undefined ? 'ENOENT' : status(caller.world, ino);
+  },
+  readlink({ world, process }, path) {
+    const through = /^\/proc\/self\/fd\/(\d+)$/.exec(path);
+    const opened = through ? openAt(world, process, Number(through[1])) : undefined;
+    return opened?.kind === 'file' ? { path: opened.path } : 'ENOENT';
   },
   realpath(caller, path) {
     const plain = path.replace(/(.)\/$/, '$1');
@@ -131,7 +137,8 @@ const table: Table = {
     inode.text = inode.text.slice(0, length).padEnd(length, '\0');
     return 0;
   },
-  unlink(caller, path) {
+  unlinkat(caller, directory, name) {
+    const path = pathAt(caller, directory, name);
     if (isDirectoryBusy(caller)) return waits;
     const ino = caller.world.names[path];
     if (ino === undefined) return 'ENOENT';
@@ -139,16 +146,18 @@ const table: Table = {
     delete caller.world.names[path];
     return 0;
   },
-  link(caller, from, to) {
+  linkat(caller, directory, ...two) {
     if (isDirectoryBusy(caller)) return waits;
+    const [from, to] = two.map((name) => pathAt(caller, directory, name)) as [string, string];
     const { names } = caller.world;
     if (names[from] === undefined) return 'ENOENT';
     if (names[to] !== undefined) return 'EEXIST';
     names[to] = names[from];
     return 0;
   },
-  rename(caller, from, to, flags) {
+  renameat2(caller, directory, first, second, flags) {
     if (isDirectoryBusy(caller)) return waits;
+    const [from, to] = [pathAt(caller, directory, first), pathAt(caller, directory, second)];
     const { names } = caller.world;
     const ino = names[from];
     if (ino === undefined) return 'ENOENT';
@@ -166,13 +175,13 @@ const table: Table = {
     else opened.mode = mode; // Only the mode that bind(2) will give: after it, the file has its own.
     return 0;
   },
-  chmod(caller, path, mode) {
-    const ino = followed(caller, path);
+  fchmodat(caller, directory, name, mode) {
+    const ino = itself(caller, directory, name);
     if (ino === undefined) return 'ENOENT';
     caller.world.inodes[ino]!.mode = mode;
     return 0;
   },
-  chown: (caller, path) => (followed(caller, path) === undefined ? 'ENOENT' : 0),
+  fchownat: (caller, directory, name) => (itself(caller, directory, name) === undefined ? 'ENOENT' : 0),
   /**
    * In two halves, as Linux does it: the file is there, and only then the socket is found behind it. The directory stays locked
    * from the one to the other, so others may look at the file in between, but can't remove it, rename it or bind.
@@ -238,6 +247,19 @@ function socketNamed(caller: Caller, name: string): OpenSocket | Errno {
     return (open.find((other) => other.kind === 'socket' && other.name === name) as OpenSocket) ?? 'ECONNREFUSED';
   const ino = followed(caller, name);
   return ino === undefined ? 'ENOENT' : (socketBoundTo(caller.world, ino) ?? 'ECONNREFUSED');
+}
+
+/** The path of a name in an open directory. */
+function pathAt({ world, process }: Caller, directory: number, name: string): string {
+  if (directory === AT_FDCWD) return name;
+  const opened = openAt(world, process, directory);
+  return opened?.kind === 'file' ? `${opened.path}/${name}` : '';
+}
+
+/** The inode that a call of AT_EMPTY_PATH means, or one that a name has, without following it. */
+function itself(caller: Caller, directory: number, name: string): number | undefined {
+  if (name === '') return openAt(caller.world, caller.process, directory)?.ino;
+  return lookup(caller, pathAt(caller, directory, name));
 }
 
 /** The inode that a path names; a symlink itself, but what is behind `/proc/self/fd/…`. */

@@ -1,0 +1,259 @@
+/*
+ * Files by a name in an open directory: what these calls act on is fixed by the descriptor, whatever is renamed, mounted or
+ * linked meanwhile. node:fs knows none of them. The number CURRENT_DIRECTORY stands for AT_FDCWD, which differs between
+ * systems; with it, or with an absolute name, they are the plain calls.
+ */
+#include "reuseaddr.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
+
+enum { TEXT_BYTES_MAX = 16 * 1024 };
+
+/* A descriptor of the directory, and a name in it. The function gives 0, or a negative errno for a name that is none. */
+static bool named(napi_env env, napi_value directory, napi_value value, int *fd, struct name *name, int *failure) {
+  *failure = 0;
+  if (!whole(env, directory, fd)) return false;
+  if (*fd == CURRENT_DIRECTORY) *fd = AT_FDCWD;
+  else if (*fd < 0) *failure = -EBADF;
+  return path_name(env, value, name, failure);
+}
+
+/* openat(2), close-on-exec. The descriptor belongs to this thread until `close`: owned.c. */
+napi_value js_openat(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  struct name name;
+  int directory, flags, mode, result;
+  arguments(env, info, given);
+  if (!named(env, given[0], given[1], &directory, &name, &result) || !whole(env, given[2], &flags) ||
+      !whole(env, given[3], &mode))
+    return NULL;
+  if (result != 0) return integral(env, result);
+  do result = outcome(openat(directory, name.bytes, flags | O_CLOEXEC, mode));
+  while (result == -EINTR);
+  return integral(env, result < 0 ? result : owned(env, result));
+}
+
+/* unlinkat(2) of a file, never of a directory. */
+napi_value js_unlinkat(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  struct name name;
+  int directory, result;
+  arguments(env, info, given);
+  if (!named(env, given[0], given[1], &directory, &name, &result)) return NULL;
+  return integral(env, result != 0 ? result : outcome(unlinkat(directory, name.bytes, 0)));
+}
+
+/* linkat(2), within one directory. It never replaces a name. */
+napi_value js_linkat(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  struct name from, to;
+  int directory, result;
+  arguments(env, info, given);
+  if (!named(env, given[0], given[1], &directory, &from, &result) || !path_name(env, given[2], &to, &result)) return NULL;
+  return integral(env, result != 0 ? result : outcome(linkat(directory, from.bytes, directory, to.bytes, 0)));
+}
+
+/* renameat2(2), within one directory; with RENAME_NOREPLACE it is the only rename that can't destroy what somebody put there
+   a moment ago. The wrapper is in glibc since 2.28 and in musl since 1.2.6 only, hence syscall(2). macOS: renameatx_np(2). */
+napi_value js_renameat2(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  struct name from, to;
+  int directory, noreplace, result;
+  arguments(env, info, given);
+  if (!named(env, given[0], given[1], &directory, &from, &result) || !path_name(env, given[2], &to, &result) ||
+      !whole(env, given[3], &noreplace))
+    return NULL;
+  if (result != 0) return integral(env, result);
+  if (noreplace == 0) return integral(env, outcome(renameat(directory, from.bytes, directory, to.bytes)));
+#if defined(__linux__) && defined(SYS_renameat2)
+  const unsigned flag = 1; /* RENAME_NOREPLACE: older libc headers lack the name. */
+  return integral(env, outcome(syscall(SYS_renameat2, directory, from.bytes, directory, to.bytes, flag)));
+#elif defined(__APPLE__) && defined(RENAME_EXCL)
+  return integral(env, outcome(renameatx_np(directory, from.bytes, directory, to.bytes, RENAME_EXCL)));
+#else
+  return integral(env, -ENOSYS);
+#endif
+}
+
+/* fchmodat2(2): a name in a directory, never through a symlink; or, with an empty name, the file of the descriptor itself,
+   which may be O_PATH. Linux has had it since 6.6; before, /proc/self/fd is the only way to such a file. ENOSYS: neither is
+   to be had. */
+napi_value js_fchmodat(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  struct name name;
+  int directory, mode, result;
+  arguments(env, info, given);
+  if (!named(env, given[0], given[1], &directory, &name, &result) || !whole(env, given[2], &mode)) return NULL;
+  if (result != 0) return integral(env, result);
+#if defined(__linux__)
+#if !defined(SYS_fchmodat2)
+#define SYS_fchmodat2 452 /* The same number on every processor that Node runs on. */
+#endif
+#if !defined(AT_EMPTY_PATH)
+#define AT_EMPTY_PATH 0x1000
+#endif
+  const bool itself = name.length == 0;
+  result = outcome(syscall(SYS_fchmodat2, directory, name.bytes, (mode_t)mode, itself ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW));
+  /* EPERM may be the answer of a seccomp(2) filter that doesn't know the call; if it is the kernel's, it comes again. */
+  if (itself && (result == -ENOSYS || result == -EPERM)) {
+    char magic[32];
+    snprintf(magic, sizeof magic, "/proc/self/fd/%d", directory);
+    int through = outcome(chmod(magic, (mode_t)mode));
+    if (through != -ENOENT) result = through;
+  }
+  return integral(env, result);
+#else
+  if (name.length == 0) return integral(env, outcome(fchmod(directory, (mode_t)mode)));
+  return integral(env, outcome(fchmodat(directory, name.bytes, (mode_t)mode, AT_SYMLINK_NOFOLLOW)));
+#endif
+}
+
+/* fchownat(2), likewise. -1 leaves that one as it is. */
+napi_value js_fchownat(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  struct name name;
+  int directory, result;
+  double uid, gid;
+  arguments(env, info, given);
+  if (!named(env, given[0], given[1], &directory, &name, &result) || !integer(env, given[2], -1, UINT32_MAX, &uid) ||
+      !integer(env, given[3], -1, UINT32_MAX, &gid))
+    return NULL;
+  if (result != 0) return integral(env, result);
+  const uid_t user = uid < 0 ? (uid_t)-1 : (uid_t)uid;
+  const gid_t group = gid < 0 ? (gid_t)-1 : (gid_t)gid;
+#if defined(__linux__)
+  const int flags = name.length == 0 ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
+  return integral(env, outcome(fchownat(directory, name.bytes, user, group, flags)));
+#else
+  if (name.length == 0) return integral(env, outcome(fchown(directory, user, group)));
+  return integral(env, outcome(fchownat(directory, name.bytes, user, group, AT_SYMLINK_NOFOLLOW)));
+#endif
+}
+
+/* readlink(2). */
+napi_value js_readlink(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX], target = NULL;
+  struct name name;
+  char bytes[PATH_MAX];
+  int result = 0;
+  arguments(env, info, given);
+  if (!path_name(env, given[0], &name, &result)) return NULL;
+  if (result != 0) return integral(env, result);
+  long length = readlink(name.bytes, bytes, sizeof bytes);
+  if (length < 0) return integral(env, -errno);
+  napi_create_string_utf8(env, bytes, (size_t)length, &target);
+  return target;
+}
+
+/* realpath(3). With room of our own, which its oldest version needs. */
+napi_value js_realpath(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX], real = NULL;
+  struct name name;
+  char bytes[PATH_MAX];
+  int result = 0;
+  arguments(env, info, given);
+  if (!path_name(env, given[0], &name, &result)) return NULL;
+  if (result != 0) return integral(env, result);
+  if (realpath(name.bytes, bytes) == NULL) return integral(env, -errno);
+  napi_create_string_utf8(env, bytes, NAPI_AUTO_LENGTH, &real);
+  return real;
+}
+
+/* The names in a directory, each behind a letter for its type; "." and ".." are left out. The descriptor may be O_PATH, since
+   the directory is opened again through it, and its position stays as it is. */
+napi_value js_readdir(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX], list = NULL, entry = NULL;
+  int fd;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &fd)) return NULL;
+  int again = fd < 0 ? -EBADF : outcome(openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (again < 0) return integral(env, again);
+  DIR *directory = fdopendir(again);
+  if (directory == NULL) {
+    int failure = -errno;
+    close(again);
+    return integral(env, failure);
+  }
+  napi_create_array(env, &list);
+  struct dirent *next;
+  for (uint32_t count = 0; errno = 0, (next = readdir(directory)) != NULL;) {
+    if (strcmp(next->d_name, ".") == 0 || strcmp(next->d_name, "..") == 0) continue;
+    char bytes[sizeof next->d_name + 1];
+    size_t length = strlen(next->d_name);
+    bytes[0] = next->d_type == DT_DIR    ? 'd'
+               : next->d_type == DT_SOCK ? 's'
+               : next->d_type == DT_REG  ? 'f'
+               : next->d_type == DT_LNK  ? 'l'
+               : next->d_type == DT_FIFO ? 'p'
+               : next->d_type == DT_UNKNOWN ? '?' : 'c';
+    memcpy(bytes + 1, next->d_name, length);
+    napi_create_string_utf8(env, bytes, length + 1, &entry);
+    napi_set_element(env, list, count++, entry);
+  }
+  int failure = -errno;
+  closedir(directory);
+  return failure == 0 ? list : integral(env, failure);
+}
+
+/* ---- what is in a file ---- */
+
+/* pread(2) of text from the start of a file. */
+napi_value js_pread(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX], content = NULL;
+  char bytes[TEXT_BYTES_MAX];
+  int fd, bytes_max;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &fd) || !whole(env, given[1], &bytes_max)) return NULL;
+  if (bytes_max < 0 || bytes_max > TEXT_BYTES_MAX) return integral(env, -EINVAL);
+  long length;
+  do length = pread(fd, bytes, (size_t)bytes_max, 0);
+  while (length < 0 && errno == EINTR);
+  if (length < 0) return integral(env, -errno);
+  napi_create_string_utf8(env, bytes, (size_t)length, &content);
+  return content;
+}
+
+/* pwrite(2) of text at the start of a file: how many bytes. */
+napi_value js_pwrite(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  char bytes[TEXT_BYTES_MAX + ROOM_TO_SPARE];
+  size_t length;
+  int fd;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &fd) || !text(env, given[1], bytes, sizeof bytes, &length)) return NULL;
+  if (length > TEXT_BYTES_MAX) return integral(env, -EFBIG);
+  long written;
+  do written = pwrite(fd, bytes, length, 0);
+  while (written < 0 && errno == EINTR);
+  return integral(env, written < 0 ? -errno : written);
+}
+
+/* ftruncate(2). */
+napi_value js_ftruncate(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  int fd, length, result;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &fd) || !whole(env, given[1], &length)) return NULL;
+  do result = outcome(ftruncate(fd, length));
+  while (result == -EINTR);
+  return integral(env, result);
+}
+
+/* fchmod(2). */
+napi_value js_fchmod(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  int fd, mode;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &fd) || !whole(env, given[1], &mode)) return NULL;
+  return integral(env, outcome(fchmod(fd, (mode_t)mode)));
+}
