@@ -1,7 +1,7 @@
 import { probe } from '../claim/probe.js';
 import type { Holder } from '../holder/holder.js';
 import { userName } from '../holder/users.js';
-import { failed, run } from '../kernel/kernel.js';
+import { AT_FDCWD, failed, run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { show } from './show.js';
 
@@ -37,7 +37,7 @@ export function describeUser(): string {
 
 /** The user that a file belongs to. */
 export function describeOwner(path: string): string {
-  const file = kernel.lstat(path);
+  const file = kernel.fstatat(AT_FDCWD, path);
   return failed(file) ? 'another user' : named(file.uid);
 }
 
@@ -55,7 +55,7 @@ const kinds = {
 
 /** What is at a path where a socket should be. A symbolic link is told apart from one that leads to a live socket. */
 export function describeFile(path: string): string {
-  const file = kernel.lstat(path);
+  const file = kernel.fstatat(AT_FDCWD, path);
   if (failed(file) || file.type === 'socket') return 'not a socket';
   if (file.type !== 'symlink') return `${kinds[file.type]}, not a socket`;
   const target = kernel.realpath(path);
