@@ -36,6 +36,12 @@ export async function withDirectory<Result>(place: string, work: (directory: str
   }
 }
 
+/**
+ * The environment of every child. NODE_OPTIONS, NODE_EXTRA_CA_CERTS and the like change what a start of Node costs, several times over,
+ * so no child inherits them.
+ */
+export const cleanEnvironment = { PATH: process.env['PATH'] ?? '/usr/bin:/bin' } as const;
+
 /** A child process that talks in lines. */
 export class Child {
   readonly process: ChildProcess;
@@ -43,7 +49,7 @@ export class Child {
   readonly #reader: Interface;
 
   constructor(command: string, args: readonly string[]) {
-    this.process = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.process = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'], env: cleanEnvironment });
     const { stdout } = this.process;
     if (stdout === null) throw new Error('No stdout.');
     this.#reader = createInterface({ input: stdout });

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { root } from './environment.js';
 import { drawPlots } from './plots.js';
 import { reachLines } from './reach.js';
-import { groupsOf, type Recording } from './recording.js';
-import { figure, markdownTable } from './tables.js';
+import type { Recording } from './recording.js';
+import { figure, markdownTables } from './tables.js';
 
 const page = join(root, 'docs/benchmarks.md');
 
@@ -26,15 +26,14 @@ export function fillPage(text: string, recording: Recording): string {
 function figures(name: string, recording: Recording): string {
   if (name === 'run') return describeRun(recording);
   if (name === 'reach') return reachTable(recording);
-  const groups = groupsOf(recording.measurements.filter(({ part }) => part === name));
-  return groups.map(markdownTable).join('\n\n');
+  return markdownTables(recording.measurements.filter(({ part }) => part === name));
 }
 
 function describeRun({ recorded, revision, machine, loads }: Recording): string {
   const { processor, processors, memoryGiB, kernel, node, tmpfs, disk } = machine;
   return [
     `Recorded ${recorded.slice(0, 16).replace('T', ' ')} UTC at ${revision}: ${processors} processors (${processor}, virtual),`,
-    `${memoryGiB} GiB, Linux ${kernel}, Node ${node}; ${tmpfs} and ${disk}. The machine was not ours alone: its load average was`,
+    `${memoryGiB} GiB, Linux ${kernel}, Node ${node}; ${tmpfs} and ${disk}. The machine is shared; its load average was`,
     `${figure(Math.min(...loads))} to ${figure(Math.max(...loads))}.`,
   ].join('\n');
 }

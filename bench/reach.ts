@@ -96,8 +96,8 @@ const aims: readonly Aim[] = [
   atMost('start with listen() against plain Node', 1.05, 'start', 'time', 'reuseaddr', 'plain'),
   atMost('start with the preload against plain Node', 1.05, 'start', 'time', 'preload', 'plain'),
   atMost('failover against C', 2, 'failover', 'SIGKILL', 'reuseaddr', 'C'),
-  none('hand-over: refused connections', 'refused'),
-  none('hand-over: reset connections', 'reset'),
+  none('handover: refused connections', 'refused'),
+  none('handover: reset connections', 'reset'),
   ...['connections', 'round trip, 64 B', 'throughput'].flatMap((group) => [
     within(`${group} of a held server against plain`, group, 'reuseaddr', 0.97, 1.03),
     within(`${group} with allow against plain`, group, 'reuseaddr, allow', 0.95, Infinity),

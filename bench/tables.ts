@@ -48,16 +48,34 @@ export function textTables(measurements: readonly Measurement[]): string {
     .join('\n');
 }
 
-export function markdownTable(group: readonly Measurement[]): string {
-  const rows = rowsOf(group);
-  const compared = rows.some(({ ratio: one }) => one !== '');
-  const cells = rows.map(({ subject, median: middle, spread, ratio: one }) => [
-    subject,
-    middle,
-    spread,
-    ...(compared ? [one] : []),
-  ]);
-  const head = [group[0]?.group ?? '', 'median', 'half of all', ...(compared ? ['ratio'] : [])];
-  const line = (row: readonly string[]): string => `| ${row.join(' | ')} |`;
-  return [line(head), line(head.map((_, column) => (column === 0 ? '---' : '---:'))), ...cells.map(line)].join('\n');
+/** Groups of the same subjects as one table: a row for each group, a column for each subject. Other groups: a row for each subject. */
+export function markdownTables(measurements: readonly Measurement[]): string {
+  const alike = new Map<string, (readonly Measurement[])[]>();
+  for (const group of groupsOf(measurements)) {
+    const subjects = group.map(({ subject }) => subject).join('\n');
+    alike.set(subjects, [...(alike.get(subjects) ?? []), group]);
+  }
+  return [...alike.values()].map((groups) => (groups.length > 1 ? wideTable(groups) : tallTable(groups[0] ?? []))).join('\n\n');
+}
+
+function wideTable(groups: readonly (readonly Measurement[])[]): string {
+  const rows = groups.map((group) => [group[0]?.group ?? '', ...rowsOf(group).map(cell)]);
+  return table(['', ...(groups[0] ?? []).map(({ subject }) => subject)], rows);
+}
+
+function tallTable(group: readonly Measurement[]): string {
+  return table(
+    [group[0]?.group ?? '', 'median'],
+    rowsOf(group).map((row, index) => [row.subject, cell(row, index)]),
+  );
+}
+
+/** The ratio stands behind the median, but for the subject that the others are compared with. */
+function cell({ median: middle, ratio: compared }: Row, index: number): string {
+  return compared === '' || index === 0 ? middle : `${middle} (${compared})`;
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  return [line(head), line(head.map((_, column) => (column === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n');
 }

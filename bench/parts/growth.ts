@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { claim } from 'reuseaddr';
-import { commandLine, node, places, sharedClock, withDirectory } from '../environment.js';
+import { cleanEnvironment, commandLine, node, places, sharedClock, withDirectory } from '../environment.js';
 import { choose, takeTurns, type Measurement, type Run } from '../measure.js';
 
 export async function measureGrowth(run: Run): Promise<Measurement[]> {
@@ -124,6 +124,6 @@ async function measureList(run: Run): Promise<Measurement[]> {
 
 function milliseconds(args: string[]): number {
   const begin = performance.now();
-  execFileSync(process.execPath, args, { maxBuffer: 2 ** 28 });
+  execFileSync(process.execPath, args, { maxBuffer: 2 ** 28, env: cleanEnvironment });
   return performance.now() - begin;
 }
