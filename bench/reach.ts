@@ -73,7 +73,7 @@ function compare(
 const growthMax = 1.25;
 
 const flat: Aim = {
-  name: 'one more address beside thousands, against one beside 100',
+  name: 'one more address among thousands, against one among 100',
   limit: `≤ ${growthMax}`,
   judge: ({ measurements }) => {
     const counted = measurements
