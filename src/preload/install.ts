@@ -4,7 +4,10 @@ import type { Request } from '../request/options.js';
 import { PreloadedServer } from './acceptor.js';
 import { readPath } from './address.js';
 import { claimHandle, claimLater, claimNow } from './claim.js';
+import { removeDirectory } from './directory.js';
 import { asNodeError, negativeErrno } from './error.js';
+import { guardFiles } from './files.js';
+import { refuseRename, removeSocket } from './guard.js';
 import { isPath, nodeNet, serverPrototype, type CreateServerHandle, type Listen2, type NodeServer } from './node.js';
 import type { PreloadOptions } from './options.js';
 
@@ -29,6 +32,7 @@ export function install(options: PreloadOptions): void {
   Object.defineProperty(prototype, installed, { value: true });
   serverPrototype._listen2 = Object.defineProperty(claimingListen2(listen2, create, options), 'name', { value: listen2.name });
   nodeNet._createServerHandle = claimingCreate(create);
+  guardFiles(() => ({ removeSocket, removeDirectory, refuseRename }));
 }
 
 /** For `server.listen`, also that of node:cluster's primary under SCHED_RR, and that of a worker with `exclusive`. */

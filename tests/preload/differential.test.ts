@@ -16,7 +16,8 @@ interface Run {
   readonly preloaded: Traces;
 }
 
-const scenariosMin = 60;
+const scenariosMin = 250;
+const removalsMin = 40;
 const script = fileURLToPath(new URL('../../../tests/preload/fixtures/scenarios.mjs', import.meta.url));
 const register = import.meta.resolve('reuseaddr/register');
 const expected = new Set(differences.flatMap(({ scenarios }) => scenarios));
@@ -64,6 +65,19 @@ describe('the same program on plain Node and under the preload', () => {
   test('a scenario is in the list of differences → the traces differ, or it has no place there', () => {
     for (const { runtime, plain, preloaded } of runs) {
       assert.deepEqual(new Set(differing(plain, preloaded)), expected, runtime.name);
+    }
+  });
+
+  test('a program removes or renames the file of a live server → under the preload that server is reached all the same', () => {
+    for (const { runtime, preloaded } of runs) {
+      const lines = Object.values(preloaded).flatMap((trace) => trace.filter((line) => /^the (first|last) server/.test(line)));
+      assert.ok(lines.length >= removalsMin, `${runtime.name}: ${lines.length} scenarios`);
+      const reached = ['the first server "hello"', 'the last server "hello from the second"'];
+      assert.deepEqual(
+        lines.filter((line) => !reached.includes(line)),
+        [],
+        runtime.name,
+      );
     }
   });
 

@@ -1,0 +1,30 @@
+import { AT_FDCWD, failed, sys, type Errno, type Operation } from '../kernel/kernel.js';
+import type { Place } from './locate.js';
+import { lock } from './lock.js';
+import { isRefusal, type Refusal } from './refusal.js';
+
+/**
+ * Removes a socket file because a program asked for it, unless its claim is held. Under the lock, so no claim can begin between
+ * the question and the unlink(2). A lock file that this creates is removed again.
+ *
+ * Returns the refusal if the lock is not free, and the result of unlink(2) otherwise.
+ */
+export function* unlinkUnclaimed(place: Place): Operation<0 | Errno | Refusal> {
+  const existed = (yield* sys.fstatat(AT_FDCWD, place.lockPath)) !== 'ENOENT';
+  const lockFd = yield* lock(place, false);
+  if (isRefusal(lockFd)) return lockFd;
+  const removed = yield* sys.unlinkat(AT_FDCWD, place.path);
+  // The last step under the lock. Every process that locks the file compares inodes afterwards, and starts over with a new one.
+  if (!existed) yield* sys.unlinkat(AT_FDCWD, place.lockPath);
+  yield* sys.close(lockFd);
+  return removed;
+}
+
+/** Returns the refusal that a start would meet now if the claim is held. Creates nothing and changes nothing. */
+export function* findClaim(place: Place): Operation<Refusal | undefined> {
+  if (failed(yield* sys.fstatat(AT_FDCWD, place.lockPath))) return undefined;
+  const lockFd = yield* lock(place, false);
+  if (isRefusal(lockFd)) return lockFd;
+  yield* sys.close(lockFd);
+  return undefined;
+}

@@ -1,0 +1,48 @@
+import fs from 'node:fs';
+import { dirname, join } from 'node:path';
+import { handoverPlace } from '../handover/socket.js';
+import { isRefusal } from '../claim/refusal.js';
+import { failed } from '../kernel/kernel.js';
+import { kernel } from '../kernel/posix.js';
+import { isAddress, unixSockets } from '../kernel/sockets.js';
+import { findKept, warn, type Kept } from './guard.js';
+
+/**
+ * Removes a directory for the program, except for sockets whose claim another live process holds, and what belongs to them.
+ *
+ * Returns false if there is none, and node:fs may remove the directory at once. A socket of this very process goes with its directory:
+ * a program that removes its temporary directory means that, and nothing is left that another process could reach.
+ */
+export function removeDirectory(path: string): boolean {
+  const root = kernel.realpath(path);
+  const kept = failed(root) ? [] : servedBelow(root.path);
+  const [first] = kept;
+  if (failed(root) || first === undefined) return false;
+  warn(first);
+  removeAround(root.path, new Set(kept.flatMap(namesOf)));
+  return true;
+}
+
+/** The kernel is asked, not the directory: there are few sockets, and a directory may hold a hundred thousand files. */
+function servedBelow(root: string): readonly Kept[] {
+  const sockets = unixSockets();
+  if (failed(sockets)) return [];
+  const below = sockets.filter((socket) => isAddress(socket) && socket.name?.startsWith(`${root}/`) === true);
+  const kept = below.map(({ name = '' }) => findKept(name));
+  return kept.filter((each) => each !== undefined).filter(({ holder }) => holder?.pid !== process.pid);
+}
+
+function namesOf({ place }: Kept): readonly string[] {
+  const handover = handoverPlace(place, process.platform);
+  return [place.path, place.lockPath, place.asidePath, ...(isRefusal(handover) ? [] : [handover.path])];
+}
+
+function removeAround(directory: string, kept: ReadonlySet<string>): void {
+  const above = new Set([...kept].map(dirname));
+  for (const name of fs.readdirSync(directory)) {
+    const path = join(directory, name);
+    if (kept.has(path)) continue;
+    if ([...above].some((each) => `${each}/`.startsWith(`${path}/`))) removeAround(path, kept);
+    else fs.rmSync(path, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,91 @@
+import { constants } from 'node:os';
+import { basename, dirname } from 'node:path';
+import { isRefusal, type Refusal } from '../claim/refusal.js';
+import type { Place } from '../claim/locate.js';
+import { findClaim, unlinkUnclaimed } from '../claim/unlink.js';
+import { describe } from '../errors/describe.js';
+import { show } from '../errors/show.js';
+import { holderOfRecord, type Holder } from '../holder/holder.js';
+import { guardedPlace } from '../inspect/guard.js';
+import { lockKey, readLocks } from '../inspect/locks.js';
+import { AT_FDCWD, failed, run } from '../kernel/kernel.js';
+import { kernel } from '../kernel/posix.js';
+
+/** A socket file that stays, because a live process holds its claim. */
+export interface Kept {
+  readonly place: Place;
+  readonly holder: Holder | undefined;
+}
+
+/**
+ * Removes a socket file for the program, or keeps it because its claim is held.
+ *
+ * Returns whether the program may take it for removed. False: node:fs decides, as in plain Node, and makes the error if there is one.
+ */
+export function removeSocket(path: string): boolean {
+  const place = placeOf(path);
+  const outcome = place && run(kernel, unlinkUnclaimed(place));
+  if (place === undefined || outcome === undefined || !isRefusal(outcome)) return outcome === 0;
+  const kept = keeping(place, outcome);
+  if (kept !== undefined) warn(kept);
+  return kept !== undefined;
+}
+
+/** Returns the error for a rename that would take a held name away or replace it, and undefined if node:fs may rename. */
+export function refuseRename(from: string, to: string): NodeJS.ErrnoException | undefined {
+  const kept = findKept(from) ?? findKept(to);
+  if (kept === undefined) return undefined;
+  warn(kept);
+  const message = `EBUSY: resource busy or locked, rename '${from}' -> '${to}'. ${whoServes(kept)}`;
+  return Object.assign(new Error(message), {
+    errno: -constants.errno.EBUSY,
+    code: 'EBUSY',
+    syscall: 'rename',
+    path: from,
+    dest: to,
+  });
+}
+
+/** Returns the claim on a socket file, if a live process holds one. */
+export function findKept(path: string): Kept | undefined {
+  const place = placeOf(path);
+  const refusal = place && run(kernel, findClaim(place));
+  return place && refusal && keeping(place, refusal);
+}
+
+/**
+ * Only a lock that another descriptor holds keeps a name. A lock file that cannot be used (another program's file, for instance)
+ * says nothing, so node:fs decides; if it may not be opened, the kernel's list of locks says whether it is held.
+ */
+function keeping(place: Place, { refused, record }: Refusal): Kept | undefined {
+  const held = refused === 'held' || refused === 'starting' || (refused === 'lock-denied' && isLocked(place.lockPath));
+  return held ? { place, holder: holderOfRecord(record) } : undefined;
+}
+
+function isLocked(path: string): boolean {
+  const file = kernel.fstatat(AT_FDCWD, path);
+  return !failed(file) && readLocks()?.has(lockKey(file)) === true;
+}
+
+function placeOf(path: string): Place | undefined {
+  const directory = kernel.realpath(dirname(path));
+  return failed(directory) ? undefined : guardedPlace(directory.path, basename(path));
+}
+
+let warned = false;
+
+/** Says so once: a program that unlinks before each start would say it each time. */
+export function warn(kept: Kept): void {
+  if (warned) return;
+  warned = true;
+  process.emitWarning(
+    `The program tried to remove or rename ${show(kept.place.path)}, which stays. ${whoServes(kept)} ` +
+      `Under reuseaddr/register a program need not remove its socket file; REUSEADDR=off lets it.`,
+    { code: 'REUSEADDR_SOCKET_KEPT' },
+  );
+}
+
+function whoServes({ place, holder }: Kept): string {
+  const who = holder?.pid === process.pid && holder.pidNamespace === undefined ? 'this process' : describe(holder);
+  return `${who.slice(0, 1).toUpperCase()}${who.slice(1)} holds ${show(place.path)}.`;
+}

@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import net from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { listen } from 'reuseaddr';
+import { findKept, refuseRename, removeSocket } from '#dist/preload/guard.js';
+import { temporaryDirectory } from '../support/directory.js';
+import { asRoot, stranger } from '../support/privileges.js';
+
+const register = import.meta.resolve('reuseaddr/register');
+
+/** Runs a few statements with `fs`, `net` and `path`, under the preload. */
+function run(path: string, statements: string, environment: NodeJS.ProcessEnv = {}, as: { uid?: number; gid?: number } = {}) {
+  const program = `const fs = require('node:fs'), net = require('node:net'), path = process.argv[1]; ${statements}`;
+  const env = { ...process.env, NODE_OPTIONS: '', REUSEADDR: '', ...environment };
+  const args = ['--import', register, '-e', program, path];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { env, encoding: 'utf8', ...as });
+  return { status, stdout, stderr };
+}
+
+/** A socket file that no process is bound to. */
+async function stale(path: string): Promise<void> {
+  const program = `require('node:net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))`;
+  const env = { ...process.env, NODE_OPTIONS: '' };
+  await once(spawn(process.execPath, ['-e', program, path], { env, stdio: 'ignore' }), 'exit');
+  assert.ok(fs.lstatSync(path).isSocket());
+}
+
+/** Answers, but holds no lock. */
+async function unclaimed(path: string): Promise<net.Server> {
+  const server = net.createServer().listen(path);
+  await once(server, 'listening');
+  return server;
+}
+
+test('the file of a live server is removed three times → one warning, with a code and the process that holds it', async (t) => {
+  const path = join(temporaryDirectory(t), 'socket');
+  const claim = await listen(net.createServer(), path);
+  const { stdout, stderr } = run(
+    path,
+    `process.on('warning', ({ code, message }) => console.log(code + ' ' + message));
+     fs.unlinkSync(path); fs.rmSync(path); fs.unlink(path, (error) => console.log(error));`,
+  );
+  const [first, second, ...others] = stdout.trim().split('\n').toSorted();
+  assert.match(first ?? '', /^REUSEADDR_SOCKET_KEPT /);
+  assert.ok(first?.includes(`${path}, which stays. Process ${process.pid} (`), first);
+  assert.deepEqual([second, others], ['null', []]);
+  assert.equal(stderr.match(/REUSEADDR_SOCKET_KEPT/g)?.length, 1);
+  assert.ok(fs.existsSync(path));
+  await claim.release();
+});
+
+test('REUSEADDR=off → every function of node:fs is that of Node', async (t) => {
+  const path = join(temporaryDirectory(t), 'socket');
+  const claim = await listen(net.createServer(), path);
+  const { status } = run(path, 'fs.unlinkSync(path)', { REUSEADDR: 'off' });
+  assert.equal(status, 0);
+  assert.ok(!fs.existsSync(path));
+  await claim.release();
+});
+
+test('a stale socket is removed → under the lock, and the lock file that this takes is gone again', async (t) => {
+  const directory = temporaryDirectory(t);
+  const path = join(directory, 'socket');
+  await stale(path);
+  assert.equal(removeSocket(path), true);
+  assert.deepEqual(fs.readdirSync(directory), []);
+});
+
+test('a stale socket whose lock file was there before is removed → the lock file stays', async (t) => {
+  const directory = temporaryDirectory(t);
+  const path = join(directory, 'socket');
+  await (await listen(net.createServer(), path)).release();
+  await stale(path);
+  assert.equal(removeSocket(path), true);
+  assert.deepEqual(fs.readdirSync(directory), ['socket.lock']);
+});
+
+test('a live socket that nobody has claimed is removed and renamed → as in plain Node', async (t) => {
+  const directory = temporaryDirectory(t);
+  const path = join(directory, 'socket');
+  const first = await unclaimed(path);
+  assert.equal(refuseRename(path, join(directory, 'other')), undefined);
+  assert.deepEqual(fs.readdirSync(directory), ['socket'], 'the question creates nothing');
+  assert.equal(removeSocket(path), true);
+  assert.deepEqual(fs.readdirSync(directory), []);
+  first.close();
+});
+
+test('the lock file is another program’s own file → it says nothing, and node:fs decides', async (t) => {
+  const directory = temporaryDirectory(t);
+  const path = join(directory, 'socket');
+  const server = await unclaimed(path);
+  fs.writeFileSync(`${path}.lock`, '4711\n');
+  assert.equal(findKept(path), undefined);
+  assert.equal(removeSocket(path), false, 'left to node:fs');
+  assert.equal(fs.readFileSync(`${path}.lock`, 'utf8'), '4711\n');
+  server.close();
+});
+
+test('a claim is held and its socket file is dead, as between two instances of a program → it stays', async (t) => {
+  const path = join(temporaryDirectory(t), 'socket');
+  const claim = await listen(net.createServer(), path);
+  fs.unlinkSync(path);
+  await stale(path);
+  assert.equal(removeSocket(path), true);
+  assert.ok(fs.existsSync(path));
+  await claim.release();
+});
+
+test('the socket on which a holder serves handovers is removed by another program → it stays', async (t) => {
+  const path = join(temporaryDirectory(t), 'socket');
+  const claim = await listen(net.createServer(), path, { handover: true });
+  run(path, 'fs.unlinkSync(path + ".handover")');
+  assert.ok(fs.existsSync(`${path}.handover`));
+  await claim.release();
+});
+
+test('a directory with sockets of other processes is removed → they and their lock files stay, and nothing else', async (t) => {
+  const directory = temporaryDirectory(t);
+  const path = join(directory, 'run/deep/socket');
+  fs.mkdirSync(join(directory, 'run/deep/empty'), { recursive: true });
+  fs.mkdirSync(join(directory, 'run/deep-but-not'));
+  fs.writeFileSync(join(directory, 'run/file'), '');
+  const claim = await listen(net.createServer(), path);
+  await stale(join(directory, 'run/stale'));
+  const { status, stderr } = run(join(directory, 'run'), 'fs.rmSync(path, { recursive: true });');
+  assert.equal(status, 0, stderr);
+  assert.deepEqual((fs.readdirSync(directory, { recursive: true }) as string[]).toSorted(), [
+    'run',
+    'run/deep',
+    'run/deep/socket',
+    'run/deep/socket.lock',
+  ]);
+  await claim.release();
+});
+
+test('a holder’s lock file may not be opened → the kernel’s list of locks says that the socket stays', asRoot, async (t) => {
+  const directory = temporaryDirectory(t);
+  const path = join(directory, 'socket');
+  fs.chmodSync(directory, 0o777);
+  const claim = await listen(net.createServer(), path);
+  const before = fs.readdirSync(directory);
+  const { status, stderr } = run(path, 'fs.unlinkSync(path);', {}, stranger);
+  assert.equal(status, 0, stderr);
+  assert.deepEqual(fs.readdirSync(directory), before);
+  await claim.release();
+});
+
+test('a user who may not remove a stale socket → the error is that of node:fs', asRoot, async (t) => {
+  const directory = temporaryDirectory(t);
+  const path = join(directory, 'socket');
+  await stale(path);
+  const { stdout } = run(
+    path,
+    'try { fs.unlinkSync(path); } catch ({ code, syscall }) { console.log(code, syscall); }',
+    {},
+    stranger,
+  );
+  assert.equal(stdout, 'EACCES unlink\n');
+  assert.deepEqual(fs.readdirSync(directory), ['socket']);
+});
