@@ -67,7 +67,7 @@ struct descriptors {
 
 static void take(struct descriptors *descriptors, int fd) {
   if (descriptors->count == descriptors->room) {
-    close(fd);
+    discard(fd);
     descriptors->surplus = true;
     return;
   }
@@ -87,7 +87,7 @@ static void take_all(struct descriptors *descriptors, struct msghdr *message) {
       if (header->cmsg_type == SCM_RIGHTS) take(descriptors, fd);
 #if defined(__linux__)
       /* SCM_PIDFD, which older headers lack. Whoever passed us the socket may have set SO_PASSPIDFD on it. */
-      else if (header->cmsg_type == 4 && fd >= 0) close(fd);
+      else if (header->cmsg_type == 4 && fd >= 0) discard(fd);
 #endif
     }
   }
@@ -130,10 +130,16 @@ napi_value js_recvmsg(napi_env env, napi_callback_info info) {
   take_all(&descriptors, &message);
   int failure = descriptors.surplus || (message.msg_flags & MSG_CTRUNC) != 0 ? -EMSGSIZE : 0;
   if (failure == 0 && napi_create_string_utf8(env, bytes, (size_t)result, &received) != napi_ok) failure = -ENOMEM;
+  size_t registered = 0;
+  while (failure == 0 && registered < descriptors.count)
+    if (own(env, (int)descriptors.kept[registered])) registered++;
+    else failure = -ENOMEM;
   if (failure == 0) {
     counted[0] = (uint32_t)descriptors.count;
     return received;
   }
-  while (descriptors.count > 0) close((int)descriptors.kept[--descriptors.count]);
+  for (size_t i = 0; i < descriptors.count; i++)
+    if (i < registered) close_owned(env, (int)descriptors.kept[i]);
+    else discard((int)descriptors.kept[i]);
   return integral(env, failure);
 }

@@ -23,8 +23,8 @@ napi_value js_notify_socket(napi_env env, napi_callback_info info) {
   int fd = outcome(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (fd < 0) return integral(env, fd);
   int result = outcome(setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes));
-  if (result < 0) close(fd);
-  return integral(env, result < 0 ? result : fd);
+  if (result < 0) discard(fd);
+  return integral(env, owned(env, result < 0 ? result : fd));
 #else
   return integral(env, -ENOSYS);
 #endif
@@ -65,7 +65,7 @@ static int receive(int fd, char bytes[TEXT_BYTES_MAX], uint32_t sender[3]) {
     for (size_t i = 0; header->cmsg_type == SCM_RIGHTS && i < length / sizeof(int); i++) {
       int surplus;
       memcpy(&surplus, CMSG_DATA(header) + i * sizeof surplus, sizeof surplus);
-      close(surplus);
+      discard(surplus);
     }
   }
   return result;

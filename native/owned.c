@@ -1,66 +1,250 @@
 /*
- * The descriptors of files that a thread has opened, so that its end closes them: a worker that is terminated runs no code of
- * its own any more, and a lock that stays open would refuse every start until the process ends.
+ * The descriptors that this package has open, and the one place where they are closed.
  *
- * Only what openat(2) gave is in here: nothing but `close` of this addon ever closes a lock file or a directory, so a number
- * that is listed is that file still. libuv closes listening sockets by itself, whose numbers are somebody else's then.
+ * Every function that gives JavaScript a descriptor registers it here, and `close` closes only what is registered: once, and only
+ * while the number still refers to what was registered. A framework that was given `claim.fd` may have closed it, and then its number
+ * may belong to anybody in the process. So a number that is not ours is never closed, whatever a caller asks.
+ *
+ * The end of an environment (a worker thread that returns, exits or is terminated) leaves no JavaScript to close anything. A clean-up
+ * hook then closes what is left. Node has closed its own handles by then, the listening sockets of its servers among them, and hooks
+ * run last in, first out: this one was added first, so it runs after those of the waits, and no thread uses a descriptor any more.
+ * What is left on disk is what a crash leaves, and the next start removes it.
+ *
+ * The table is one for all threads of the process, because numbers are.
  */
 #include "reuseaddr.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-/* Of one environment: a byte for each number, not 0 where it is ours. */
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#endif
+
 struct owned {
-  unsigned char *ours;
-  size_t count;
+  struct owned *next;
+  napi_env env;
+  int fd;
+  struct identity identity;
 };
 
-static void close_all(void *data) {
-  struct owned *list = data;
-  for (size_t fd = 0; fd < list->count; fd++)
-    if (list->ours[fd] != 0) close((int)fd);
-  free(list->ours);
-  free(list);
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct owned *table;
+
+/* Where the entry of this number is linked. The lock must be held. */
+static struct owned **entry_of(int fd) {
+  struct owned **link = &table;
+  while (*link != NULL && (*link)->fd != fd) link = &(*link)->next;
+  return link;
 }
 
-static struct owned *list_of(napi_env env) {
-  struct owned *list = NULL;
-  if (napi_get_instance_data(env, (void **)&list) == napi_ok && list != NULL) return list;
-  list = calloc(1, sizeof *list);
-  if (list == NULL) return NULL;
-  if (napi_set_instance_data(env, list, NULL, NULL) != napi_ok || napi_add_env_cleanup_hook(env, close_all, list) != napi_ok) {
-    napi_set_instance_data(env, NULL, NULL, NULL);
-    free(list);
-    return NULL;
-  }
-  return list;
+/* Takes an entry out. Its caller frees it. */
+static struct owned *unlink_entry(struct owned **link) {
+  struct owned *entry = *link;
+  if (entry != NULL) *link = entry->next;
+  return entry;
 }
 
-/* Notes a descriptor, and gives it; or closes it, and gives -ENOMEM. */
+static bool same(const struct identity *one, const struct identity *other) {
+  return one->device == other->device && one->inode == other->inode;
+}
+
+/* Whether the number still refers to what was registered. Where the system can't tell, it is believed. */
+static bool still_refers(int fd, const struct identity *registered) {
+  struct identity present;
+  const int failure = identify(fd, &present);
+  return failure == -ENOSYS || (failure == 0 && same(registered, &present));
+}
+
+void discard(int fd) { close(fd); }
+
+bool own(napi_env env, int fd) {
+  struct owned *entry = calloc(1, sizeof *entry);
+  if (entry == NULL) return false;
+  entry->env = env;
+  entry->fd = fd;
+  identify(fd, &entry->identity);
+  pthread_mutex_lock(&mutex);
+  /* The kernel gives a number again only when it is free: an entry that is there was closed behind our back. */
+  struct owned *before = unlink_entry(entry_of(fd));
+  entry->next = table;
+  table = entry;
+  pthread_mutex_unlock(&mutex);
+  free(before);
+  return true;
+}
+
 int owned(napi_env env, int fd) {
-  struct owned *list = list_of(env);
-  if (list != NULL && (size_t)fd >= list->count) {
-    size_t count = (size_t)fd + 64;
-    unsigned char *ours = realloc(list->ours, count);
-    if (ours != NULL) {
-      memset(ours + list->count, 0, count - list->count);
-      list->ours = ours;
-      list->count = count;
+  if (fd < 0 || own(env, fd)) return fd;
+  discard(fd);
+  return -ENOMEM;
+}
+
+/* Takes out the entry of this environment for a number, or gives NULL. */
+static struct owned *take_out(napi_env env, int fd) {
+  pthread_mutex_lock(&mutex);
+  struct owned **link = entry_of(fd);
+  struct owned *entry = *link != NULL && (*link)->env == env ? unlink_entry(link) : NULL;
+  pthread_mutex_unlock(&mutex);
+  return entry;
+}
+
+/* Never again after EINTR: Linux has closed the descriptor by then, and its number may already be another's. */
+int close_owned(napi_env env, int fd) {
+  struct owned *entry = take_out(env, fd);
+  if (entry == NULL) return -EBADF;
+  int result = still_refers(fd, &entry->identity) ? outcome(close(fd)) : -EBADF;
+  free(entry);
+  return result == -EINTR ? 0 : result;
+}
+
+/* close(2), of a descriptor of ours. EBADF: it is not, or not any more. */
+napi_value js_close(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  int fd;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &fd)) return NULL;
+  return integral(env, close_owned(env, fd));
+}
+
+/* A handle of the runtime has the descriptor from here on, and closes it. EBADF: it is not ours, or not any more. */
+napi_value js_give(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  int fd;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &fd)) return NULL;
+  struct owned *entry = take_out(env, fd);
+  if (entry == NULL) return integral(env, -EBADF);
+  const bool ours = still_refers(fd, &entry->identity);
+  free(entry);
+  return integral(env, ours ? 0 : -EBADF);
+}
+
+/* 1: the descriptor is ours, and still refers to what it did when it became so. */
+napi_value js_owns(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  struct identity identity = {0, 0};
+  int fd;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &fd)) return NULL;
+  pthread_mutex_lock(&mutex);
+  struct owned *entry = *entry_of(fd);
+  const bool ours = entry != NULL && entry->env == env;
+  if (ours) identity = entry->identity;
+  pthread_mutex_unlock(&mutex);
+  return integral(env, ours && still_refers(fd, &identity));
+}
+
+/* ---- the end of an environment ---- */
+
+/* A name must be free before its lock is: the listening sockets go first, then files, which hold the locks, and connections last,
+   because their end tells the other side of a handover that our share of the claim is closed. */
+static int turn_of(int fd) {
+  int listening = 0;
+  socklen_t size = sizeof listening;
+  if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0) return 1;
+  return listening ? 0 : 2;
+}
+
+static void environment_ends(void *env) {
+  struct owned *left = NULL;
+  pthread_mutex_lock(&mutex);
+  for (struct owned **link = &table; *link != NULL;) {
+    if ((*link)->env != env) {
+      link = &(*link)->next;
+      continue;
+    }
+    struct owned *entry = unlink_entry(link);
+    entry->next = left;
+    left = entry;
+  }
+  pthread_mutex_unlock(&mutex);
+  for (int turn = 0; turn <= 2; turn++) {
+    for (struct owned **link = &left; *link != NULL;) {
+      const int fd = (*link)->fd;
+      if (turn_of(fd) > turn) {
+        link = &(*link)->next;
+        continue;
+      }
+      struct owned *entry = unlink_entry(link);
+      if (still_refers(fd, &entry->identity)) close(fd);
+      free(entry);
     }
   }
-  if (list == NULL || (size_t)fd >= list->count) {
-    close(fd);
-    return -ENOMEM;
-  }
-  list->ours[fd] = 1;
-  return fd;
 }
 
-/* The descriptor is about to be closed, or is somebody else's. */
-void disowned(napi_env env, int fd) {
-  struct owned *list = NULL;
-  if (napi_get_instance_data(env, (void **)&list) == napi_ok && list != NULL && fd >= 0 && (size_t)fd < list->count)
-    list->ours[fd] = 0;
+void close_at_end(napi_env env) { napi_add_env_cleanup_hook(env, environment_ends, env); }
+
+/* ---- what the process was given by the one that started it ---- */
+
+/* sd_listen_fds(3): from SD_LISTEN_FDS_START on. */
+enum { PASSED_FIRST = 3, PASSED_MAX = 1024 };
+
+static struct passed {
+  enum { UNSEEN, SEEN, ADOPTED } state;
+  struct identity identity;
+} passed[PASSED_MAX];
+
+/* Whether a number that this process was started with still refers to what it did when a thread first asked: 1 the first time, 0
+   after that, or EBADF. The number of one that was closed may be anybody's. */
+napi_value js_see_passed(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  double fd;
+  int result = 0;
+  arguments(env, info, given);
+  if (!integer(env, given[0], PASSED_FIRST, PASSED_FIRST + PASSED_MAX - 1, &fd)) return NULL;
+  struct passed *seen = &passed[(int)fd - PASSED_FIRST];
+  pthread_mutex_lock(&mutex);
+  if (seen->state == UNSEEN) {
+    /* One that is closed already, or that the system can't identify, is never to be had. */
+    result = identify((int)fd, &seen->identity);
+    seen->state = result == 0 ? SEEN : ADOPTED;
+    if (result == 0) result = 1;
+  } else if (!still_refers((int)fd, &seen->identity)) result = -EBADF;
+  pthread_mutex_unlock(&mutex);
+  return integral(env, result);
+}
+
+/* Makes a descriptor that the process was started with the calling thread's: once in the life of the process. EBUSY: a thread has it,
+   or had it. */
+napi_value js_adopt(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  double fd;
+  arguments(env, info, given);
+  if (!integer(env, given[0], PASSED_FIRST, PASSED_FIRST + PASSED_MAX - 1, &fd)) return NULL;
+  struct passed *adopted = &passed[(int)fd - PASSED_FIRST];
+  pthread_mutex_lock(&mutex);
+  const bool free_to_adopt = adopted->state == SEEN && still_refers((int)fd, &adopted->identity);
+  if (free_to_adopt) adopted->state = ADOPTED;
+  pthread_mutex_unlock(&mutex);
+  return integral(env, free_to_adopt ? owned(env, (int)fd) : -EBUSY);
+}
+
+/* LISTEN_PIDFDID: the number that the kernel gives to this process and to no other, before it is started again. Fills in two words.
+   ENOSYS: this kernel has none (Linux before 6.9). */
+napi_value js_pidfd_inode(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  uint32_t *filled;
+  size_t count;
+  arguments(env, info, given);
+  if (!words(env, given[0], 2, &filled, &count)) return NULL;
+#if defined(__linux__)
+  const int pidfd_open = 434; /* Older headers lack the name; the number is the same on every processor. */
+  const long pidfs_magic = 0x50494446;
+  struct statfs file_system;
+  struct identity identity;
+  const int fd = outcome(syscall(pidfd_open, getpid(), 0));
+  if (fd < 0) return integral(env, fd);
+  int result = outcome(fstatfs(fd, &file_system));
+  if (result == 0) result = (long)file_system.f_type == pidfs_magic ? identify(fd, &identity) : -ENOSYS;
+  discard(fd);
+  if (result == 0) memcpy(filled, &identity.inode, sizeof identity.inode);
+  return integral(env, result);
+#else
+  return integral(env, -ENOSYS);
+#endif
 }

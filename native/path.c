@@ -40,7 +40,7 @@ napi_value js_openat(napi_env env, napi_callback_info info) {
   if (result != 0) return integral(env, result);
   do result = outcome(openat(directory, name.bytes, flags | O_CLOEXEC, mode));
   while (result == -EINTR);
-  return integral(env, result < 0 ? result : owned(env, result));
+  return integral(env, owned(env, result));
 }
 
 /* unlinkat(2) of a file, never of a directory. */
@@ -181,7 +181,7 @@ napi_value js_readdir(napi_env env, napi_callback_info info) {
   DIR *directory = fdopendir(again);
   if (directory == NULL) {
     int failure = -errno;
-    close(again);
+    discard(again);
     return integral(env, failure);
   }
   napi_create_array(env, &list);

@@ -1,9 +1,9 @@
 /*
- * The system calls that Node lacks: one function for each, no policy, no state.
+ * The system calls that Node lacks: one function for each, and no policy.
  *
  * A function gives what the system call gives, or the errno as a negative number; it throws only a TypeError, for an
- * argument of the wrong type. Nothing is kept between calls but the waits (wait.c) and each thread's open files (owned.c), so
- * every thread can load the module, as often as it likes.
+ * argument of the wrong type. Nothing is kept between calls but the waits (wait.c) and the table of what is open
+ * (owned.c), so every thread can load the module, as often as it likes.
  *
  * The library is linked against nothing, not even libc: it uses what the process that loads it has brought along, so one
  * file serves glibc and musl. So every function used here must be in both, with one layout of its structures, and with a
@@ -40,18 +40,6 @@ static napi_value js_flock(napi_env env, napi_callback_info info) {
   return integral(env, result);
 }
 
-/* close(2). Never again after EINTR: Linux has closed the descriptor by then,
-   and its number may already be somebody else's. */
-static napi_value js_close(napi_env env, napi_callback_info info) {
-  napi_value given[ARGUMENTS_MAX];
-  int fd;
-  arguments(env, info, given);
-  if (!whole(env, given[0], &fd)) return NULL;
-  disowned(env, fd);
-  int result = outcome(close(fd));
-  return integral(env, result == -EINTR ? 0 : result);
-}
-
 /* A constant by its name: its number differs between systems. */
 struct constant {
   const char *name;
@@ -81,7 +69,8 @@ static napi_value js_fcntl(napi_env env, napi_callback_info info) {
   if (!whole(env, given[0], &fd) || !whole(env, given[2], &argument) ||
       !constant(env, given[1], commands, sizeof commands / sizeof commands[0], &command))
     return NULL;
-  return integral(env, outcome(fcntl(fd, command, argument)));
+  const int result = outcome(fcntl(fd, command, argument));
+  return integral(env, command == F_DUPFD_CLOEXEC ? owned(env, result) : result);
 }
 
 /* ---- sockets ---- */
@@ -94,7 +83,7 @@ static int new_socket(int type) {
   if (fd < 0) return fd;
   if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
     int failure = -errno;
-    close(fd);
+    discard(fd);
     return failure;
   }
   return fd;
@@ -130,7 +119,7 @@ static bool socket_name(napi_env env, napi_value value, struct sockaddr_un *addr
 /* socket(2), a stream. Close-on-exec from its first moment: a child that kept it would keep the address alive. */
 static napi_value js_socket(napi_env env, napi_callback_info info) {
   (void)info;
-  return integral(env, new_socket(SOCK_STREAM));
+  return integral(env, owned(env, new_socket(SOCK_STREAM)));
 }
 
 /* bind(2). It waits interruptibly for the socket's own lock and has done nothing when it says EINTR. */
@@ -186,7 +175,7 @@ static napi_value js_probe(napi_env env, napi_callback_info info) {
   if (fd < 0) return integral(env, fd);
   do result = outcome(connect(fd, (struct sockaddr *)&address, size));
   while (result == -EINTR);
-  close(fd);
+  discard(fd);
   return integral(env, result);
 }
 
@@ -392,6 +381,11 @@ static const napi_property_descriptor functions[] = {
     FUNCTION("ftruncate", js_ftruncate),
     FUNCTION("fchmod", js_fchmod),
     FUNCTION("close", js_close),
+    FUNCTION("give", js_give),
+    FUNCTION("owns", js_owns),
+    FUNCTION("seePassed", js_see_passed),
+    FUNCTION("adopt", js_adopt),
+    FUNCTION("pidfdInode", js_pidfd_inode),
     FUNCTION("fcntl", js_fcntl),
     FUNCTION("socket", js_socket),
     FUNCTION("bind", js_bind),
@@ -415,6 +409,7 @@ static const napi_property_descriptor functions[] = {
 };
 
 NAPI_MODULE_INIT() {
+  close_at_end(env); /* Before any wait can add its own hook. */
   napi_define_properties(env, exports, sizeof functions / sizeof functions[0], functions);
   return exports;
 }

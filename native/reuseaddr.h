@@ -87,8 +87,23 @@ static inline napi_value integral(napi_env env, int64_t number) {
 static inline int outcome(long returned) { return returned < 0 ? -errno : (int)returned; }
 
 /* owned.c */
+
+/* Registers a descriptor that JavaScript is given, so that it is closed at the end of its environment at the latest. Gives it back,
+   or a negative errno: also where it was one. */
 int owned(napi_env env, int fd);
-void disowned(napi_env env, int fd);
+/* Likewise, but false where there is no memory, and then the descriptor is the caller's still. */
+bool own(napi_env env, int fd);
+/* Closes a registered one. EBADF: it is not, or was closed by another. */
+int close_owned(napi_env env, int fd);
+/* Closes a descriptor that JavaScript has never seen. */
+void discard(int fd);
+void close_at_end(napi_env env);
+napi_value js_close(napi_env env, napi_callback_info info);
+napi_value js_give(napi_env env, napi_callback_info info);
+napi_value js_owns(napi_env env, napi_callback_info info);
+napi_value js_see_passed(napi_env env, napi_callback_info info);
+napi_value js_adopt(napi_env env, napi_callback_info info);
+napi_value js_pidfd_inode(napi_env env, napi_callback_info info);
 
 /* path.c */
 napi_value js_openat(napi_env env, napi_callback_info info);
@@ -119,6 +134,13 @@ napi_value js_sock_diag_dump(napi_env env, napi_callback_info info);
 napi_value js_unix_file(napi_env env, napi_callback_info info);
 
 /* stat.c */
+
+/* Tells one file or socket from all others that are open. */
+struct identity {
+  uint64_t device, inode;
+};
+
+int identify(int fd, struct identity *identity);
 napi_value js_fstat(napi_env env, napi_callback_info info);
 napi_value js_fstatat(napi_env env, napi_callback_info info);
 

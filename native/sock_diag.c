@@ -92,7 +92,7 @@ napi_value js_sock_diag(napi_env env, napi_callback_info info) {
   int netlink = outcome(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
   if (netlink < 0) return integral(env, netlink);
   int result = ask_sock_diag(netlink, (uint32_t)inode, file);
-  close(netlink);
+  discard(netlink);
   return integral(env, result);
 #else
   return integral(env, -ENOSYS);
@@ -108,7 +108,7 @@ napi_value js_unix_file(napi_env env, napi_callback_info info) {
   if (!whole(env, given[0], &fd)) return NULL;
 #if defined(__linux__)
   const unsigned long unix_file = SIOCPROTOPRIVATE; /* SIOCUNIXFILE: its header doesn't go with sys/un.h. */
-  return integral(env, outcome(ioctl(fd, unix_file)));
+  return integral(env, owned(env, outcome(ioctl(fd, unix_file))));
 #else
   return integral(env, -ENOSYS);
 #endif
@@ -187,7 +187,7 @@ napi_value js_sock_diag_dump(napi_env env, napi_callback_info info) {
   size_t length = 0;
   napi_value messages = NULL;
   int result = dump_sock_diag(netlink, (uint32_t)states, (uint32_t)show, &bytes, &length);
-  close(netlink);
+  discard(netlink);
   if (result == 0 && napi_create_arraybuffer(env, length, &copy, &messages) != napi_ok) result = -ENOMEM;
   if (result == 0) memcpy(copy, bytes, length);
   free(bytes);

@@ -102,3 +102,15 @@ napi_value js_fstat(napi_env env, napi_callback_info info) {
   /* With AT_FDCWD, an empty name would mean the directory. */
   return integral(env, fd < 0 ? -EBADF : ask(fd, "", filled));
 }
+
+/* ENOSYS: this system can't tell. */
+int identify(int fd, struct identity *identity) {
+  uint32_t filled[STATUS_WORDS];
+  struct status status;
+  const int result = fd < 0 ? -EBADF : ask(fd, "", filled);
+  if (result < 0) return result;
+  memcpy(&status, filled, sizeof status);
+  identity->device = status.device;
+  identity->inode = status.inode;
+  return 0;
+}

@@ -127,7 +127,7 @@ static void *wait_on_thread(void *started) {
 static void call_off(struct wait *wait) {
   if (wait->ended || atomic_exchange(&wait->called_off, true)) return;
   if (wait->purpose == FOR_INPUT) {
-    close(wait->stop);
+    discard(wait->stop);
     wait->stop = -1;
     return;
   }
@@ -142,7 +142,7 @@ static void call_off(struct wait *wait) {
 static void close_all(struct wait *wait) {
   int *const fds[] = {&wait->fd, &wait->stop, &wait->stopped};
   for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++) {
-    if (*fds[i] >= 0) close(*fds[i]);
+    if (*fds[i] >= 0) discard(*fds[i]);
     *fds[i] = -1;
   }
 }

@@ -2,6 +2,7 @@ import { connect as netConnect, Socket, type NetConnectOpts } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { explainConnect, type FailedConnect } from '../errors/explain.js';
 import { findListener } from '../holder/find.js';
+import { Descriptor } from '../kernel/descriptor.js';
 import { badOption, readAddress, refuseUnknown } from '../request/address.js';
 import { attempt, isTemporary } from './attempt.js';
 import { pauseMs } from './pause.js';
@@ -63,8 +64,9 @@ export async function connect(address: string, options: ConnectOptions = {}): Pr
   }
 }
 
-/** Bun reads from a descriptor only when it is connected to it. */
+/** The socket closes the descriptor. Bun reads from a descriptor only when it is connected to it. */
 function socketOf(fd: number, allowHalfOpen: boolean): Socket {
+  Descriptor.at(fd)?.closed();
   if (!('bun' in process.versions)) return new Socket({ fd, readable: true, writable: true, allowHalfOpen });
   return netConnect({ fd, allowHalfOpen } as unknown as NetConnectOpts);
 }

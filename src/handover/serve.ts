@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
+import { Descriptor } from '../kernel/descriptor.js';
 import { runAsync, type AsyncKernel } from '../kernel/kernel.js';
 import { waitingKernel } from '../kernel/wait.js';
 import { hear, offer, type Offered } from './offer.js';
@@ -26,6 +27,7 @@ export interface Hooks {
 /** Serves hand-overs of one claim, one after the other, until it has handed it over or is closed. Keeps no process alive for long. */
 export class HandoverService {
   #offered: Offered;
+  readonly #socket: Descriptor | undefined;
   readonly #hooks: Hooks;
   readonly #server: Server;
   readonly #silent = new Set<Newcomer>();
@@ -41,7 +43,9 @@ export class HandoverService {
     this.#server = createServer({ pauseOnConnect: true }, (socket) => void this.#hear(new Newcomer(socket)));
     // A failed accept(2) (EMFILE) concerns this newcomer only, and it will ask again.
     this.#server.on('error', () => undefined);
+    this.#socket = Descriptor.at(offered.handoverFd);
     this.#server.listen({ fd: offered.handoverFd });
+    if (this.#server.listening) this.#socket?.lend(() => this.#server.close());
     this.#server.unref();
   }
 
@@ -65,7 +69,7 @@ export class HandoverService {
 
   #stop(): void {
     this.#closed = true;
-    this.#server.close();
+    this.#socket?.close();
     for (const newcomer of [...this.#silent, ...this.#asking.splice(0)]) newcomer.destroy();
   }
 
@@ -92,10 +96,12 @@ export class HandoverService {
     }
   }
 
-  /** The newcomer's kernel, but for the descriptors that belong to libuv: it must close those itself. */
+  /** The newcomer's kernel, and the descriptors of the claim. */
   #kernel(newcomer: Newcomer): AsyncKernel {
     const kernel = newcomer.kernel();
-    const { listenFd, handoverFd } = this.#offered;
+    const { listenFd, lockFd, handoverFd } = this.#offered;
+    // By the time that one is closed, a listener of the program may have closed it, and its number may be another's.
+    const given = new Map([listenFd, lockFd].map((fd) => [fd, Descriptor.at(fd ?? -1)]));
     return {
       ...kernel,
       epoll_ctl: () => {
@@ -110,8 +116,8 @@ export class HandoverService {
         return 0;
       },
       close: (fd) => {
-        if (fd === handoverFd) this.#stop();
-        else if (fd !== listenFd) return kernel.close(fd);
+        if (fd !== handoverFd) return given.has(fd) ? (given.get(fd)?.close() ?? 'EBADF') : kernel.close(fd);
+        this.#stop();
         return 0;
       },
     };

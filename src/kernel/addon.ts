@@ -21,7 +21,7 @@ export interface Addon {
   fstat(fd: number, status: FileStatusWords): number;
   /** fstatat(2), AT_SYMLINK_NOFOLLOW. The number of AT_FDCWD is -100 here, on every system. */
   fstatat(directory: number, name: string, status: FileStatusWords): number;
-  /** openat(2), close-on-exec. The end of the thread closes what `close` has not. */
+  /** openat(2), close-on-exec. */
   openat(directory: number, name: string, flags: number, mode: number): number;
   /** unlinkat(2), without AT_REMOVEDIR. */
   unlinkat(directory: number, name: string): number;
@@ -44,8 +44,24 @@ export interface Addon {
   pwrite(fd: number, text: string): number;
   ftruncate(fd: number, length: number): number;
   fchmod(fd: number, mode: number): number;
-  /** close(2). */
+  /**
+   * close(2), of a descriptor that one of these functions gave this thread. EBADF, and nothing is closed: it is no such descriptor, or
+   * its number is another's by now. The end of the thread closes what is left. Only `./descriptor.ts` closes.
+   */
   close(fd: number): number;
+  /** A handle of the runtime has the descriptor from here on: it is not closed here any more. */
+  give(fd: number): number;
+  /** 1 where the descriptor is this thread's, and still refers to what it did when it came to be. */
+  owns(fd: number): number;
+  /**
+   * Whether a number from 3 on, with which this process was started, still refers to what it did when a thread first asked: 1 the first
+   * time in the process, 0 after that, or EBADF.
+   */
+  seePassed(fd: number): number;
+  /** Makes such a descriptor this thread's. EBUSY: it is one's already, or was. */
+  adopt(fd: number): number;
+  /** The number that no other process has, as LISTEN_PIDFDID says it: two words. ENOSYS: this kernel has none. */
+  pidfdInode(filled: Uint32Array): number;
   /** fcntl(2), with its constants by their names. */
   fcntl(fd: number, command: FcntlCommand, argument: number): number;
   /** socket(2): AF_UNIX, SOCK_STREAM, close-on-exec and non-blocking. */

@@ -2,7 +2,8 @@ import { constants } from 'node:fs';
 
 import { addon } from './addon.js';
 import type { Errno } from './kernel.js';
-import { errnoName } from './posix.js';
+import { Descriptor } from './descriptor.js';
+import { errnoName } from './errno.js';
 
 const { O_NONBLOCK } = constants;
 
@@ -51,7 +52,7 @@ export function fcntl(
 ): number | Errno {
   if (command === 'F_DUPFD_CLOEXEC') {
     const duplicate = addon().fcntl(fd, command, 0);
-    return duplicate < 0 ? errnoName(duplicate) : duplicate;
+    return duplicate < 0 ? errnoName(duplicate) : Descriptor.opened(duplicate).fd;
   }
   let result = command === 'F_SETFD' ? 0 : addon().fcntl(fd, 'F_GETFL', 0);
   if (result >= 0) {
@@ -63,3 +64,25 @@ export function fcntl(
 
 /** The only flag that F_SETFD has, and 1 everywhere. */
 const FD_CLOEXEC = 1;
+
+/**
+ * Whether a number from 3 on, with which this process was started, still refers to what it did when a thread of the process first
+ * asked, and whether that is now. A number that was closed since may be anybody's: `EBADF`.
+ */
+export function seePassed(fd: number): { readonly first: boolean } | Errno {
+  const seen = addon().seePassed(fd);
+  return seen < 0 ? errnoName(seen) : { first: seen === 1 };
+}
+
+/** Makes such a descriptor this thread's own. `EBUSY`: a thread of this process has it, or had it. */
+export function adopt(fd: number): Descriptor | Errno {
+  const adopted = addon().adopt(fd);
+  return adopted < 0 ? errnoName(adopted) : Descriptor.opened(adopted);
+}
+
+/** pidfd_open(2): the number of this process that no other has, LISTEN_PIDFDID. `ENOSYS`: not on this kernel. */
+export function ownPidfdInode(): bigint | Errno {
+  const words = new Uint32Array(2);
+  const result = addon().pidfdInode(words);
+  return result < 0 ? errnoName(result) : (new BigUint64Array(words.buffer)[0] ?? 0n);
+}

@@ -1,6 +1,7 @@
 import { addon, type Credentials } from './addon.js';
 import type { Errno } from './kernel.js';
-import { errnoName } from './posix.js';
+import { Descriptor } from './descriptor.js';
+import { errnoName } from './errno.js';
 
 /*
  * sd_notify(3): datagrams to the socket that NOTIFY_SOCKET names, `READY=1`.
@@ -16,9 +17,10 @@ export interface Notification {
 export function openNotifySocket(name: string): number | Errno {
   const fd = addon().notifySocket();
   if (fd < 0) return errnoName(fd);
+  const socket = Descriptor.opened(fd);
   const bound = addon().bind(fd, name);
   if (bound === 0) return fd;
-  addon().close(fd);
+  socket.close();
   return errnoName(bound);
 }
 
@@ -35,9 +37,10 @@ export function receiveNotification(fd: number, pids: readonly number[]): Notifi
 export function sendNotification(socket: string, text: string): 0 | Errno {
   const fd = addon().notifySocket();
   if (fd < 0) return errnoName(fd);
+  const connection = Descriptor.opened(fd);
   const connected = addon().connect(fd, socket.replace(/^@/, '\0'));
   const sent = connected < 0 ? connected : addon().sendmsg(fd, text, new Uint32Array(0));
-  addon().close(fd);
+  connection.close();
   return sent < 0 ? errnoName(sent) : 0;
 }
 

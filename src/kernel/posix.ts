@@ -1,8 +1,8 @@
 import fs from 'node:fs';
-import os from 'node:os';
-import { getSystemErrorName } from 'node:util';
 
 import { addon, type Credentials, type FileIdentity, type FileStatusWords } from './addon.js';
+import { Descriptor } from './descriptor.js';
+import { errnoName } from './errno.js';
 import { failed, type Errno, type FileStatus, type FileType, type Kernel, type OpenFlags } from './kernel.js';
 
 const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_DIRECTORY } = fs.constants;
@@ -38,9 +38,9 @@ export const kernel: Kernel = {
   openat(directory, name, flags, mode) {
     const number = openFlags[flags];
     if (number === undefined) return 'ENOSYS';
-    return value(addon().openat(directory, name, number, mode));
+    return opened(addon().openat(directory, name, number, mode));
   },
-  close: (fd) => done(addon().close(fd)),
+  close: (fd) => Descriptor.at(fd)?.close() ?? 'EBADF',
   fstat(fd) {
     const result = addon().fstat(fd, status);
     return result === 0 ? statusOfWords() : errnoName(result);
@@ -71,7 +71,7 @@ export const kernel: Kernel = {
   unlinkat: (directory, name) => done(addon().unlinkat(directory, name)),
   linkat: (directory, from, to) => done(addon().linkat(directory, from, to)),
   renameat2: (directory, from, to, flags) => done(addon().renameat2(directory, from, to, flags === '' ? 0 : RENAME_NOREPLACE)),
-  socket: () => value(addon().socket()),
+  socket: () => opened(addon().socket()),
   fchmod: (fd, mode) => done(addon().fchmod(fd, mode)),
   fchmodat: (directory, name, mode) => done(addon().fchmodat(directory, name, mode)),
   fchownat: (directory, name, uid, gid) => done(addon().fchownat(directory, name, uid, gid)),
@@ -79,15 +79,15 @@ export const kernel: Kernel = {
   listen: (fd, backlog) => done(addon().listen(fd, backlog)),
   probe: (name) => done(addon().probe(name)),
   sock_diag(fd) {
-    const opened = addon().unixFile(fd);
-    return opened < 0 ? diagnose(fd) : identityOf(opened);
+    const found = opened(addon().unixFile(fd));
+    return failed(found) ? diagnose(fd) : identityOf(found);
   },
   connect(name) {
-    const fd = addon().socket();
-    if (fd < 0) return errnoName(fd);
+    const fd = opened(addon().socket());
+    if (failed(fd)) return fd;
     const result = addon().connect(fd, name);
     if (result === 0) return fd;
-    addon().close(fd);
+    kernel.close(fd);
     return errnoName(result);
   },
   peerCredentials(fd) {
@@ -101,7 +101,7 @@ export const kernel: Kernel = {
     const received = new Uint32Array(1 + fdsMax);
     const text = addon().recvmsg(fd, bytesMax, received);
     if (typeof text === 'number') return errnoName(text);
-    return { text, fds: Array.from(received.subarray(1, 1 + (received[0] ?? 0))) };
+    return { text, fds: Array.from(received.subarray(1, 1 + (received[0] ?? 0)), (each) => Descriptor.opened(each).fd) };
   },
   epoll_ctl: () => 'ENOSYS',
   // Windows alone has none, and this kernel is not for Windows.
@@ -165,6 +165,11 @@ function value(result: number): number | Errno {
   return result < 0 ? errnoName(result) : result;
 }
 
+/** A descriptor that the addon gives, or a negative errno. */
+function opened(result: number): number | Errno {
+  return result < 0 ? errnoName(result) : Descriptor.opened(result).fd;
+}
+
 function done(result: number): 0 | Errno {
   return result < 0 ? errnoName(result) : 0;
 }
@@ -187,7 +192,7 @@ export function diagnose(fd: number): { readonly dev: bigint; readonly ino: bigi
 /** Closes the descriptor, and gives of its file what sock_diag(7) would. */
 function identityOf(fd: number): { readonly dev: bigint; readonly ino: bigint } | Errno {
   const found = kernel.fstat(fd);
-  addon().close(fd);
+  kernel.close(fd);
   return failed(found) ? found : { dev: found.dev, ino: BigInt.asUintN(32, found.ino) };
 }
 
@@ -220,23 +225,3 @@ const fileTypes: Readonly<Record<number, FileType>> = {
   0o12: 'symlink',
   0o14: 'socket',
 };
-
-const errnoNames = new Map<number, Errno>();
-
-/**
- * The name of an errno that was negated. Node's own name where it has one; it has none for ENOLCK, ESTALE and EDQUOT.
- *
- * @internal
- */
-export function errnoName(negated: number): Errno {
-  let name = errnoNames.get(negated);
-  if (name === undefined) {
-    const known = getSystemErrorName(negated);
-    const named = /^E[A-Z0-9]+$/.test(known)
-      ? known
-      : Object.entries(os.constants.errno).find(([, number]) => number === -negated)?.[0];
-    name = (named ?? `E${-negated}`) as Errno;
-    errnoNames.set(negated, name);
-  }
-  return name;
-}

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { endianness } from 'node:os';
 import { addon, type FileIdentity } from './addon.js';
 import type { Errno, FileStatus } from './kernel.js';
-import { errnoName } from './posix.js';
+import { errnoName } from './errno.js';
 
 /** One Unix socket, as the kernel describes it. */
 export interface UnixSocket {

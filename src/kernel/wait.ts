@@ -1,6 +1,7 @@
 import { addon } from './addon.js';
 import type { AsyncKernel, Errno } from './kernel.js';
-import { errnoName, kernel } from './posix.js';
+import { errnoName } from './errno.js';
+import { kernel } from './posix.js';
 import { watchLockFile } from './watch.js';
 
 /** The longest time that poll(2) can be told, about 25 days. */

@@ -4,6 +4,7 @@ import { refuse } from '../claim/refusal.js';
 import type { SocketAddressError } from '../errors/error.js';
 import { explain } from '../errors/explain.js';
 import { AT_FDCWD, failed, type Errno } from '../kernel/kernel.js';
+import { Descriptor } from '../kernel/descriptor.js';
 import { kernel } from '../kernel/posix.js';
 import type { Acceptor } from '../server/acceptor.js';
 import { wrapClose } from '../server/adopt.js';
@@ -29,7 +30,7 @@ export class ClaimedHandle {
       throw explain(address, refuse('system', getSystemErrorName(handle) as Errno, 'listen'));
     }
     this.handle = handle;
-    this.close = wrapClose(handle, (closeHandle) => {
+    this.close = wrapClose(handle, Descriptor.at(fd), (closeHandle) => {
       this.#closed = true;
       if (this.#hold === undefined) closeHandle();
       else this.#hold.surrender(closeHandle);

@@ -1,4 +1,5 @@
 import type { Server } from 'node:net';
+import { Descriptor } from '../kernel/descriptor.js';
 import { kernel } from '../kernel/posix.js';
 import type { Credentials, Judge } from '../peers/credentials.js';
 import { canGuard, guard } from '../peers/gate.js';
@@ -56,7 +57,8 @@ export class ServerAcceptor implements Acceptor {
     if (this.#backlog === 0) kernel.listen(fd, 0); // Node takes 0 for "not given", and has listened with 511.
     if (this.#judge !== undefined) this.#guard(this.#judge);
     // Before they can close the server.
-    if (server._handle !== null) this.#closeHandle = wrapClose(handleOf(server), (closeHandle) => this.#closing(closeHandle));
+    if (server._handle !== null)
+      this.#closeHandle = wrapClose(handleOf(server), Descriptor.at(fd), (closeHandle) => this.#closing(closeHandle));
     if ('updateSettings' in server) trackSessions(server);
     // A server that is closed in this very turn never says 'listening'.
     await Promise.race([listening, this.#closes]);
@@ -99,12 +101,21 @@ export class ServerAcceptor implements Acceptor {
  * Does something around the close of a listening handle: that is when the server stops to listen, not when it has closed, which
  * waits for its last connection. libuv closes the descriptor before its close returns, so there is a before and an after.
  *
- * Gives the close as it was.
+ * The handle owns the descriptor from here on. Gives the close as it was.
  */
-export function wrapClose(handle: Handle, around: (closeHandle: () => void) => void): () => void {
+export function wrapClose(
+  handle: Handle,
+  descriptor: Descriptor | undefined,
+  around: (closeHandle: () => void) => void,
+): () => void {
   const close = handle.close;
-  handle.close = (callback) => around(() => close.call(handle, callback));
-  return () => close.call(handle);
+  const closeHandle = (callback?: () => void): void => {
+    close.call(handle, callback);
+    descriptor?.closed();
+  };
+  handle.close = (callback) => around(() => closeHandle(callback));
+  descriptor?.lend(closeHandle);
+  return closeHandle;
 }
 
 /** Bun closes its listening socket by itself, in the server's `close`, and does not know the address of a descriptor. */

@@ -4,7 +4,8 @@ import type { Place } from '../claim/locate.js';
 import { releaseLock, removeSocketFile } from '../claim/release.js';
 import { isDead, take } from '../claim/take.js';
 import type { HandoverSocket } from '../handover/socket.js';
-import { failed, run } from '../kernel/kernel.js';
+import { Descriptor } from '../kernel/descriptor.js';
+import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 
 /** A claim on a pathname, and where. */
@@ -27,14 +28,13 @@ export type Held = PathnameHold | SocketHold;
  */
 export class Hold {
   #held: Held;
-  /** The number of the socket itself, not of its file: tells whether `listenFd` is still that socket. */
-  #socketInode: bigint | undefined;
+  #socket: Descriptor | undefined;
   #handover: HandoverSocket | undefined;
   #released = false;
 
   constructor(held: Held) {
     this.#held = held;
-    this.#socketInode = inodeOf(held.listenFd);
+    this.#socket = Descriptor.at(held.listenFd);
     remember(this);
   }
 
@@ -101,7 +101,7 @@ export class Hold {
   /** Another listening socket, bound under the same lock, takes the place of the one that somebody has displaced. */
   rebind(bound: Bound): void {
     this.#held = { ...this.#held, ...bound };
-    this.#socketInode = inodeOf(bound.listenFd);
+    this.#socket = Descriptor.at(bound.listenFd);
     this.#handover?.update(this.#held);
   }
 
@@ -134,19 +134,13 @@ export class Hold {
   }
 
   #isOpen(): boolean {
-    return this.#socketInode !== undefined && inodeOf(this.listenFd) === this.#socketInode;
+    return this.#socket?.isOpen === true;
   }
 
   /** Closes the listening socket, unless whoever was given its descriptor has done so. */
   closeSocket(): void {
-    if (this.#isOpen()) kernel.close(this.listenFd);
+    this.#socket?.close();
   }
-}
-
-/** The number of the socket itself that a descriptor refers to. */
-export function inodeOf(fd: number): bigint | undefined {
-  const status = kernel.fstat(fd);
-  return failed(status) ? undefined : status.ino;
 }
 
 const holds = new Set<Hold>();

@@ -1,7 +1,7 @@
 import { locate, type Place } from '../claim/locate.js';
 import { isRefusal } from '../claim/refusal.js';
 import { show } from '../errors/show.js';
-import { describeSocket, fcntl } from '../kernel/descriptors.js';
+import { adopt, describeSocket, fcntl, ownPidfdInode, seePassed } from '../kernel/descriptors.js';
 import { AT_FDCWD, failed, run } from '../kernel/kernel.js';
 import { sendNotification } from '../kernel/notify.js';
 import { kernel } from '../kernel/posix.js';
@@ -63,8 +63,10 @@ export function inheritedSocket({ address, mode }: Request): number | undefined 
     address.kind === 'pathname' ? place !== undefined && isAt(socket, place) : socket.name === `\0${address.name}`,
   );
   if (index < 0) return undefined;
+  const [{ fd } = { fd: -1 }] = sockets.splice(index, 1);
+  if (failed(adopt(fd))) return undefined;
   if (place !== undefined && mode !== undefined) warnOfMode(place.path, mode);
-  return sockets.splice(index, 1)[0]?.fd;
+  return fd;
 }
 
 /** The permissions of a socket are those that whoever bound it gave it: it may serve others besides us. */
@@ -86,19 +88,29 @@ function warnOfMode(path: string, asked: number): void {
  * @internal
  */
 export function readEnvironment(environment: NodeJS.ProcessEnv): InheritedSocket[] {
-  const { LISTEN_PID: pid, LISTEN_FDS: count } = environment;
+  const { LISTEN_PID: pid, LISTEN_FDS: count, LISTEN_PIDFDID: pidfd } = environment;
   if (pid !== String(process.pid) || count === undefined || !/^\d{1,4}$/.test(count) || Number(count) > fdsMax) return [];
+  if (pidfd !== undefined && !isOwnPidfd(pidfd)) return [];
   if (environment['LISTEN_FDNAMES'] === socketName) notifySocket = environment['NOTIFY_SOCKET'];
   for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES', 'LISTEN_PIDFDID']) delete environment[name];
   const found: InheritedSocket[] = [];
   for (let fd = firstFd; fd < firstFd + Number(count); fd++) {
-    fcntl(fd, 'F_SETFD', 'FD_CLOEXEC');
+    const seen = seePassed(fd);
+    if (failed(seen)) continue;
+    if (seen.first) fcntl(fd, 'F_SETFD', 'FD_CLOEXEC');
     const socket = describeSocket(fd);
     if (failed(socket) || socket.type !== 'SOCK_STREAM' || !socket.listening || socket.name === '') continue;
-    fcntl(fd, 'F_SETFL', 'O_NONBLOCK');
+    if (seen.first) fcntl(fd, 'F_SETFL', 'O_NONBLOCK');
     found.push({ fd, name: socket.name });
   }
   return found;
+}
+
+/** LISTEN_PID may be one of another PID namespace, or of a process that had it before. This number is given to one process only. */
+function isOwnPidfd(number: string): boolean {
+  const own = ownPidfdInode();
+  // Where the kernel can't tell, it did not tell the one that started us either.
+  return failed(own) || (/^\d{1,20}$/.test(number) && BigInt(number) === own);
 }
 
 /** By the file that it is bound to, since a long path was bound under another name; by its name where the kernel can't tell. */

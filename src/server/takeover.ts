@@ -4,6 +4,7 @@ import { isRefusal, type Refusal } from '../claim/refusal.js';
 import type { Offered } from '../handover/offer.js';
 import { request as requestHandover, type NotReceived, type Target } from '../handover/request.js';
 import { handoverPlace, HandoverSocket } from '../handover/socket.js';
+import { Descriptor } from '../kernel/descriptor.js';
 import { run, runAsync, type AsyncKernel } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { waitingKernel } from '../kernel/wait.js';
@@ -11,7 +12,7 @@ import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
 import { acquireRequest, isInUse, pauses } from './acquire.js';
 import { holdFor, start } from './begin.js';
-import { Hold, inodeOf, type Held } from './hold.js';
+import { Hold, type Held } from './hold.js';
 
 /** For so long a holder that listens may still be about to bind its hand-over socket, in milliseconds. */
 const unservedMs = 50;
@@ -80,7 +81,7 @@ async function ask(
 function acceptingKernel(signal: AbortSignal | undefined, acceptor: Acceptor, fail: (error: unknown) => void): AsyncKernel {
   const base = waitingKernel();
   const cancellable = waitingKernel(signal);
-  let given: { readonly fd: number; readonly socket: bigint | undefined } | undefined;
+  let given: Descriptor | undefined;
   return {
     ...base,
     // Only the wait for an offer can be called off. After that we have a share, and must hear what the holder does.
@@ -88,7 +89,7 @@ function acceptingKernel(signal: AbortSignal | undefined, acceptor: Acceptor, fa
     nanosleep: (milliseconds) => pause(milliseconds, 0),
     epoll_ctl: async (operation, fd) => {
       try {
-        given = { fd, socket: inodeOf(fd) };
+        given = Descriptor.at(fd);
         if (operation === 'EPOLL_CTL_ADD') await acceptor.start(fd, true);
         else acceptor.takeBack();
         return 0;
@@ -98,7 +99,7 @@ function acceptingKernel(signal: AbortSignal | undefined, acceptor: Acceptor, fa
       }
     },
     // The acceptor may have closed its descriptor, and then the number may be another's.
-    close: (fd) => (given?.fd === fd && given.socket !== inodeOf(fd) ? 0 : base.close(fd)),
+    close: (fd) => (given?.fd === fd ? given.close() : base.close(fd)),
   };
 }
 
