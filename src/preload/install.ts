@@ -4,10 +4,12 @@ import type { Request } from '../request/options.js';
 import { PreloadedServer } from './acceptor.js';
 import { readPath } from './address.js';
 import { claimHandle, claimLater, claimNow } from './claim.js';
+import { beforeLongConnections } from './client.js';
 import { removeDirectory } from './directory.js';
 import { asNodeError, negativeErrno } from './error.js';
 import { guardFiles } from './files.js';
 import { refuseRename, removeSocket } from './guard.js';
+import { connectLongPaths } from './longPath.js';
 import { isPath, nodeNet, serverPrototype, type CreateServerHandle, type Listen2, type NodeServer } from './node.js';
 import type { PreloadOptions } from './options.js';
 
@@ -32,6 +34,7 @@ export function install(options: PreloadOptions): void {
   Object.defineProperty(prototype, installed, { value: true });
   serverPrototype._listen2 = Object.defineProperty(claimingListen2(listen2, create, options), 'name', { value: listen2.name });
   nodeNet._createServerHandle = claimingCreate(create);
+  beforeLongConnections(() => connectLongPaths(create));
   guardFiles(() => ({ removeSocket, removeDirectory, refuseRename }));
 }
 
