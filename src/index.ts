@@ -6,7 +6,7 @@ export { SocketAddressError } from './errors/error.js';
 export type { Reason } from './errors/reasons.js';
 export type { Holder } from './holder/holder.js';
 export { inspect } from './inspect/inspect.js';
-export type { AddressState, Inspection } from './inspect/inspect.js';
+export type { AddressState, Inspection, InspectOptions } from './inspect/inspect.js';
 export { connect } from './client/connect.js';
 export type { ConnectOptions } from './client/connect.js';
 export { peerCredentials } from './peers/credentials.js';

@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { explainConnect, type FailedConnect } from '../errors/explain.js';
 import { findListener } from '../holder/find.js';
 import { Descriptor } from '../kernel/descriptor.js';
-import { badOption, readAddress, refuseUnknown } from '../request/address.js';
+import { readAddress } from '../request/address.js';
+import { badOption, refuseNoOptions, readSignal, refuseUnknown } from '../request/wrong.js';
 import { attempt, isTemporary } from './attempt.js';
 import { pauseMs } from './pause.js';
 import { connectPipe } from './pipe.js';
@@ -41,13 +42,15 @@ const timeoutMsDefault = 5_000;
  * @see connect(2), unix(7)
  */
 export async function connect(address: string, options: ConnectOptions = {}): Promise<Socket> {
-  const { timeout = timeoutMsDefault, signal, allowHalfOpen = false } = options;
+  refuseNoOptions(address, options, 'connect to');
+  const { timeout = timeoutMsDefault, allowHalfOpen = false } = options;
   const parsed = readAddress(address, undefined, 'connect to');
   refuseUnknown(address, options, ['timeout', 'signal', 'allowHalfOpen'], 'connect to');
   if (typeof timeout !== 'number' || !(timeout >= 0))
     throw badOption(address, 'timeout', 'must be a number of milliseconds, 0 or more', undefined, 'connect to');
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw badOption(address, 'signal', 'must be an AbortSignal', undefined, 'connect to');
+  const signal = readSignal(address, options.signal, 'connect to');
+  if (typeof allowHalfOpen !== 'boolean')
+    throw badOption(address, 'allowHalfOpen', 'must be true or false', undefined, 'connect to');
   signal?.throwIfAborted();
 
   // A later chdir(2) must not lead to somebody else.

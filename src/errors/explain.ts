@@ -79,7 +79,7 @@ export function explainUnknownPeer(errno: Errno): SocketAddressError {
   return failure(peerTask, undefined, 'no-credentials', { code: errno, call: 'getsockopt' });
 }
 
-const peerTask = 'tell which process is at the other end';
+export const peerTask = 'tell which process is at the other end';
 
 /** The system call that stands for the task where the code is our verdict. */
 const calls = {

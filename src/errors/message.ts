@@ -6,6 +6,14 @@ import { quote } from './show.js';
 /** What was asked for, as a message names it: `Cannot listen on …`. */
 export type Task = 'listen on' | 'connect to' | 'inspect' | 'clean' | 'tell which process is at the other end';
 
+const withoutAddress = {
+  'listen on': 'listen',
+  'connect to': 'connect',
+  inspect: 'inspect an address',
+  clean: 'clean an address',
+  'tell which process is at the other end': 'tell which process is at the other end',
+} satisfies Record<Task, string>;
+
 /** An error before a front end has put it into words. */
 export interface Explanation {
   readonly task: Task;
@@ -29,7 +37,7 @@ export interface Parts {
 export function messageOf(explanation: Explanation, frontEnd: FrontEnd): { message: string; shortMessage: string } {
   const { task, address } = explanation;
   const { happened, todo } = partsOf(explanation, frontEnd);
-  const shortMessage = `Cannot ${task}${address === undefined ? '' : ` ${quote(address)}`}: ${happened}.`;
+  const shortMessage = `Cannot ${address === undefined ? withoutAddress[task] : `${task} ${quote(address)}`}: ${happened}.`;
   return { message: joined(shortMessage, todo), shortMessage };
 }
 

@@ -8,6 +8,7 @@ import { AT_FDCWD, failed, run, sys, type FileStatus, type Operation } from '../
 import { kernel } from '../kernel/posix.js';
 import type { UnixSocket } from '../kernel/sockets.js';
 import { readAddress } from '../request/address.js';
+import { refuseNoOptions, refuseUnknown } from '../request/wrong.js';
 import { Snapshot } from './snapshot.js';
 
 /**
@@ -55,6 +56,12 @@ export interface Inspection {
   readonly backlog?: number | undefined;
 }
 
+/** What `inspect` takes. */
+export interface InspectOptions {
+  /** The lock file. Default: `<path>.lock`. */
+  readonly lockPath?: string | undefined;
+}
+
 /**
  * Looks at an address and disturbs nobody: it takes no lock, makes no connection that a server would see, and changes nothing.
  * What it says may be out of date by the time that it is read: never decide by it whether to remove a file.
@@ -65,8 +72,10 @@ export interface Inspection {
  * @param address a pathname, or an abstract name such as `@app` (Linux)
  * @throws {SocketAddressError} the address is bad, or its directory can't be looked at
  */
-export function inspect(address: string, options: { readonly lockPath?: string | undefined } = {}): Promise<Inspection> {
-  return Promise.resolve().then(() => inspectNow(address, options.lockPath));
+export async function inspect(address: string, options: InspectOptions = {}): Promise<Inspection> {
+  refuseNoOptions(address, options, 'inspect');
+  refuseUnknown(address, options, ['lockPath'], 'inspect');
+  return inspectNow(address, options.lockPath);
 }
 
 function inspectNow(text: string, lockPath: string | undefined): Inspection {

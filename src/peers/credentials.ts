@@ -1,6 +1,8 @@
 import type { Http2Session } from 'node:http2';
 import type { Socket } from 'node:net';
-import { explainUnknownPeer } from '../errors/explain.js';
+import type { SocketAddressError } from '../errors/error.js';
+import { explainUnknownPeer, explainWrong, peerTask } from '../errors/explain.js';
+import { kindOf } from '../errors/kind.js';
 import { describeSocket } from '../kernel/descriptors.js';
 import { failed } from '../kernel/kernel.js';
 import { kernel, peerGroups } from '../kernel/posix.js';
@@ -36,6 +38,8 @@ interface WithHandle {
  * @see unix(7), SO_PEERCRED and SO_PEERGROUPS; on macOS LOCAL_PEERCRED and LOCAL_PEERPID
  */
 export function peerCredentials(connection: Socket | Http2Session): Credentials {
+  if (typeof connection !== 'object' || typeof (connection as Partial<Socket> | null)?.on !== 'function')
+    throw explainNoConnection(connection);
   const fd = descriptorOf(connection);
   const credentials = fd === undefined || fd < 0 ? 'ENOTCONN' : credentialsOf(fd);
   if (failed(credentials)) throw explainUnknownPeer(credentials);
@@ -49,6 +53,12 @@ export function credentialsOf(fd: number): Credentials | `E${string}` {
   if (failed(peer)) return describeSocket(fd) === 'EAFNOSUPPORT' ? 'ENOTSUP' : peer;
   const groups = peerGroups(fd);
   return failed(groups) ? peer : { ...peer, groups };
+}
+
+function explainNoConnection(value: unknown): SocketAddressError {
+  const wrong = `the connection must be a net.Socket, a tls socket or an http2 session, and this is ${kindOf(value)}`;
+  const right = 'pass the connection, or request.socket';
+  return explainWrong(undefined, 'bad-argument', 'ERR_INVALID_ARG_TYPE', { wrong, right }, peerTask);
 }
 
 function descriptorOf(connection: Socket | Http2Session): number | undefined {

@@ -38,7 +38,7 @@ export function guard(
   server: object,
   handle: ListeningHandle,
   judge: Judge,
-  refused: (peer: Credentials | undefined) => void,
+  denied: (peer: Credentials | undefined) => void,
 ): void {
   const admit = handle.onconnection;
   if (admit === undefined) return;
@@ -49,7 +49,7 @@ export function guard(
     const decide = (allowed: boolean): void => {
       if (allowed) return admit.call(this, status, client);
       client.close();
-      refused(failed(peer) ? undefined : peer);
+      denied(failed(peer) ? undefined : peer);
     };
     const verdict = failed(peer) ? false : ask(judge, peer);
     if (typeof verdict === 'boolean') return decide(verdict);
@@ -67,7 +67,7 @@ export function guard(
   };
 }
 
-/** Whatever goes wrong in a rule, and whatever it says but `true`, refuses. */
+/** Whatever goes wrong in a rule, and whatever it says but `true`, denies. */
 function ask(judge: Judge, peer: Credentials): boolean | Promise<boolean> {
   try {
     const verdict: unknown = judge(peer);

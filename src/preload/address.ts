@@ -17,7 +17,7 @@ export function readPath(
   backlog: number | false | undefined,
   options: Pick<ListenOptions, 'wait' | 'takeover' | 'handover' | 'signal'>,
 ): Request | undefined {
-  const text = path.startsWith('@') ? `./${path}` : path;
+  const text = /^[/\0]/.test(path) ? path : `./${path}`;
   const address = parseAddress(text, process.platform);
   if ('bad' in address || address.kind === 'pipe') return undefined;
   const usable = typeof backlog === 'number' && Number.isInteger(backlog) && backlog > 0 && backlog < 0x8000_0000;

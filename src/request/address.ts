@@ -1,19 +1,60 @@
 import { parseAddress, type Address, type BadAddress } from '../address/address.js';
 import type { SocketAddressError } from '../errors/error.js';
-import { explainWrong } from '../errors/explain.js';
+import { explainWrong, type Wrong } from '../errors/explain.js';
+import { kindOf } from '../errors/kind.js';
 import type { Task } from '../errors/message.js';
 import { show } from '../errors/show.js';
+import { badOption } from './wrong.js';
 
 /** Reads an address. Throws what is wrong with it, before anything is touched. */
 export function readAddress(text: string, lockPath?: string, task?: Task): Address {
-  if (typeof text !== 'string') {
-    throw explainWrong(String(text), 'bad-address', 'ERR_INVALID_ARG_TYPE', { wrong: 'an address is a string' }, task);
-  }
+  if (typeof text !== 'string') throw notText(text, task);
+  const mistaken = mistake(text);
+  if (mistaken !== undefined) throw explainWrong(text, 'bad-address', 'EINVAL', mistaken, task);
+  if (lockPath !== undefined && typeof lockPath !== 'string')
+    throw badOption(text, 'lockPath', `must be a path, and this is ${kindOf(lockPath)}`, undefined, task);
   const address = parseAddress(text, process.platform, lockPath);
   if ('bad' in address) throw badAddress(text, address.bad, task);
   if (address.kind !== 'pathname') return address;
   const path = absolute(address.path);
   return address.lockPath === undefined ? { ...address, path } : { ...address, path, lockPath: absolute(address.lockPath) };
+}
+
+function notText(value: unknown, task: Task | undefined): SocketAddressError {
+  const right = value instanceof URL ? 'pass fileURLToPath(url)' : adviceFor[typeof value];
+  const wrong = { wrong: `the address must be a string, and this is ${kindOf(value)}`, right };
+  return explainWrong(typeof value === 'number' ? String(value) : undefined, 'bad-address', 'ERR_INVALID_ARG_TYPE', wrong, task);
+}
+
+const adviceFor: Readonly<Record<string, string | undefined>> = {
+  number: 'pass a path; for a TCP port there is server.listen(port)',
+  object: 'pass the path itself, such as /run/app.sock',
+  function: 'pass the path itself, such as /run/app.sock',
+};
+
+/** What is a path to the kernel, and hardly ever meant as one. Each can be written with `./` before it. */
+function mistake(text: string): Wrong | undefined {
+  const url = /^(?:https?\+unix|unix|file|tcp|https?):(?:\/\/)?(.*)$/i.exec(text);
+  const path = url?.[1] ?? '';
+  if (path !== '')
+    return { wrong: 'it is a URL, and an address is a path', right: path.startsWith('/') ? `write ${show(path)}` : asFile(text) };
+  if (/^~[^/]*\//.test(text))
+    return {
+      wrong: "~ is a shell's word for a home directory",
+      right: `write the whole path, with os.homedir(), or ${asFile(text)}`,
+    };
+  if (/^\$\{?\w+\}?\//.test(text))
+    return {
+      wrong: 'it begins with a variable, which only a shell replaces',
+      right: `write the whole path, with process.env, or ${asFile(text)}`,
+    };
+  if (/^\d{1,5}$/.test(text))
+    return { wrong: 'it is a number, as of a TCP port', right: `call server.listen(${text}) for a port, or ${asFile(text)}` };
+  return undefined;
+}
+
+function asFile(text: string): string {
+  return `write ./${show(text)} for a file of that name`;
 }
 
 /**
@@ -56,18 +97,4 @@ function badAddress(text: string, why: BadAddress['bad'], task: Task | undefined
     case 'lock-path':
       return badOption(text, 'lockPath', 'must be the path of a file, and an abstract name needs none', undefined, task);
   }
-}
-
-/** An option that we don't know is one that was misspelt, and would be missed in silence. */
-export function refuseUnknown(text: string, options: object, known: readonly string[], task?: Task): void {
-  for (const [name, value] of Object.entries(options)) {
-    if (value === undefined || known.includes(name)) continue;
-    const wrong = `there is no option "${show(name)}", only ${known.join(', ')}`;
-    throw explainWrong(text, 'bad-option', 'EINVAL', { wrong }, task);
-  }
-}
-
-/** The error for an option with a value that it cannot have: `mode must be an integer`. */
-export function badOption(address: string, option: string, wrong: string, right?: string, task?: Task): SocketAddressError {
-  return explainWrong(address, 'bad-option', 'EINVAL', { option, wrong, right }, task);
 }

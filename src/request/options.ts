@@ -1,12 +1,14 @@
 import type { Address } from '../address/address.js';
 import type { Terms } from '../claim/bind.js';
 import { explainWrong } from '../errors/explain.js';
+import { kindOf } from '../errors/kind.js';
 import { show } from '../errors/show.js';
 import { ownRecord } from '../holder/self.js';
 import { groupId, userId } from '../holder/users.js';
 import type { Judge } from '../peers/credentials.js';
-import { badOption, readAddress, refuseUnknown } from './address.js';
+import { readAddress } from './address.js';
 import { readRule, sameUserOrRoot, type AllowRule } from './rule.js';
+import { badOption, refuseNoOptions, readSignal, refuseUnknown } from './wrong.js';
 
 /** What `listen` and `claim` take. */
 export interface ListenOptions {
@@ -57,8 +59,8 @@ export interface ListenOptions {
    */
   readonly onDisplaced?: 'report' | 'rebind' | undefined;
   /**
-   * Which peers may connect, by the credentials that the kernel gives: see `AllowRule`. A refused peer is closed before the program
-   * sees it, and reported by a `refused` event. For `listen` only. Default: everybody whom the permissions of the socket file let
+   * Which peers may connect, by the credentials that the kernel gives: see `AllowRule`. A denied peer is closed before the program
+   * sees it, and reported by a `denied` event. For `listen` only. Default: everybody whom the permissions of the socket file let
    * connect; for an abstract name, which has none, the same effective user and root.
    *
    * @see unix(7), SO_PEERCRED
@@ -108,6 +110,7 @@ const idMax = 0xffff_fffe; // (uid_t) -1 means "leave it", chown(2).
 
 /** Reads what the caller asked for. Bad input is refused here, before anything changes on disk. */
 export function readRequest(text: string, options: ListenOptions): Request {
+  refuseNoOptions(text, options);
   const address = readAddress(text, options.lockPath);
   refuseUnknown(text, options, optionNames);
   if (address.kind !== 'pathname') refuseFileOptions(text, options);
@@ -128,7 +131,7 @@ export function readRequest(text: string, options: ListenOptions): Request {
     handover: flag(text, 'handover', options.handover),
     rebind: readOnDisplaced(text, options.onDisplaced),
     judge: options.allow === undefined ? judgeDefault(address) : readRule(text, options.allow),
-    signal: options.signal,
+    signal: readSignal(text, options.signal),
   };
 }
 
@@ -138,7 +141,7 @@ function judgeDefault(address: Address): Judge | undefined {
 
 function readOnDisplaced(text: string, value: unknown = 'report'): boolean {
   if (value === 'report' || value === 'rebind') return value === 'rebind';
-  throw badOption(text, 'onDisplaced', `must be 'report' or 'rebind'`);
+  throw badOption(text, 'onDisplaced', `must be 'report' or 'rebind', and this is ${valueOf(value)}`);
 }
 
 /** `true`: as long as it is `whenTrue`. `false` is the same as nothing. */
@@ -149,7 +152,7 @@ function duration(text: string, name: string, value: boolean | number | undefine
 
 function flag(text: string, name: string, value: boolean | undefined, orElse = ''): boolean {
   if (value === undefined || typeof value === 'boolean') return value ?? false;
-  throw badOption(text, name, `must be true, false${orElse}`);
+  throw badOption(text, name, `must be true, false${orElse}, and this is ${valueOf(value)}`);
 }
 
 function refuseFileOptions(text: string, options: ListenOptions): void {
@@ -167,7 +170,14 @@ function integer(
   format: (value: number) => string,
 ): number | undefined {
   if (value === undefined || (Number.isInteger(value) && value >= 0 && value <= max)) return value;
-  throw badOption(text, name, `must be an integer from 0 to ${format(max)}`);
+  const right = name === 'mode' && /^0?[0-7]{3}$/.test(String(value)) ? `write 0o${String(value).slice(-3)}` : undefined;
+  throw badOption(text, name, `must be an integer from 0 to ${format(max)}, and this is ${valueOf(value)}`, right);
+}
+
+/** A number as it was meant to be read, or what else was passed. */
+function valueOf(value: unknown): string {
+  if (typeof value === 'string') return `the string "${show(value.slice(0, 20))}"`;
+  return typeof value === 'number' ? String(value) : kindOf(value);
 }
 
 function identify(
@@ -179,6 +189,7 @@ function identify(
 ): number | undefined {
   if (value === undefined) return undefined;
   if (typeof value === 'number') return integer(text, name, value, idMax, String);
+  if (typeof value !== 'string') throw badOption(text, name, `must be a name or an id, and this is ${kindOf(value)}`);
   const id = find(value);
   if (id === undefined) throw explainWrong(text, unknown, 'EINVAL', { option: name, wrong: show(value) });
   return id;

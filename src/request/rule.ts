@@ -1,8 +1,9 @@
 import { explainWrong } from '../errors/explain.js';
+import { kindOf } from '../errors/kind.js';
 import { show } from '../errors/show.js';
 import { groupId, userId } from '../holder/users.js';
 import type { Credentials, Judge } from '../peers/credentials.js';
-import { badOption } from './address.js';
+import { badOption } from './wrong.js';
 
 /**
  * Which peers may connect: users and groups by name or id, of which one must match; or a function of the credentials. A group
@@ -12,12 +13,14 @@ export type AllowRule =
   | { readonly uid?: readonly (string | number)[] | undefined; readonly gid?: readonly (string | number)[] | undefined }
   | ((peer: Credentials) => boolean | Promise<boolean>);
 
+const example = "write { uid: ['www-data'] }, { gid: [1000] }, or a function of the credentials";
+
 /** Reads a rule. Names are looked up once, now. */
 export function readRule(address: string, rule: AllowRule): Judge {
   if (typeof rule === 'function') return rule;
   // Callers without types pass what they like.
-  if (typeof rule !== 'object' || (rule as object | null) === null)
-    throw badOption(address, 'allow', 'must be a rule or a function');
+  if (typeof rule !== 'object' || (rule as object | null) === null || Array.isArray(rule))
+    throw badOption(address, 'allow', `must be a rule or a function, and this is ${kindOf(rule)}`, example);
   const unknown = Object.keys(rule).find((key) => key !== 'uid' && key !== 'gid');
   if (unknown !== undefined) throw badOption(address, 'allow', `has no "${show(unknown)}", only uid and gid`);
   const uids = ids(address, 'uid', rule.uid, userId);
@@ -37,7 +40,7 @@ function ids(
   find: (nameOrId: string | number) => number | undefined,
 ): ReadonlySet<number> {
   if (values === undefined) return new Set();
-  if (!Array.isArray(values)) throw badOption(address, `allow.${name}`, 'must be a list');
+  if (!Array.isArray(values)) throw badOption(address, `allow.${name}`, `must be a list, and this is ${kindOf(values)}`, example);
   return new Set((values as readonly (string | number)[]).map((value) => one(address, name, value, find)));
 }
 

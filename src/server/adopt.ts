@@ -26,8 +26,8 @@ export class ServerAcceptor implements Acceptor {
   readonly #address: string;
   readonly #backlog: number;
   readonly #judge: Judge | undefined;
-  readonly #refusedEarly: (Credentials | undefined)[] = [];
-  #refused = (peer: Credentials | undefined): void => void this.#refusedEarly.push(peer);
+  readonly #deniedEarly: (Credentials | undefined)[] = [];
+  #denied = (peer: Credentials | undefined): void => void this.#deniedEarly.push(peer);
   #closed = false;
   #sayClosed = (): void => undefined;
   readonly #closes = new Promise<void>((resolve) => {
@@ -45,9 +45,9 @@ export class ServerAcceptor implements Acceptor {
   }
 
   /** Who was not let in; undefined where it had gone already. Those of a hand-over, before there is a claim, are told at once. */
-  set onRefused(listener: (peer: Credentials | undefined) => void) {
-    this.#refused = listener;
-    this.#refusedEarly.splice(0).forEach(listener);
+  set onDenied(listener: (peer: Credentials | undefined) => void) {
+    this.#denied = listener;
+    this.#deniedEarly.splice(0).forEach(listener);
   }
 
   async start(fd: number): Promise<void> {
@@ -67,7 +67,7 @@ export class ServerAcceptor implements Acceptor {
   /** No connection is accepted before the event loop turns, so nobody slips in. */
   #guard(judge: Judge): void {
     const { _handle: handle } = this.#server;
-    if (canGuard(handle)) guard(this.#server, handle, judge, (peer) => this.#refused(peer));
+    if (canGuard(handle)) guard(this.#server, handle, judge, (peer) => this.#denied(peer));
     else if (handle !== null) throw new Error('This runtime does not let us see a peer before the program does.');
   }
 

@@ -5,8 +5,9 @@ import { isRefusal } from '../claim/refusal.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Credentials } from '../peers/credentials.js';
-import { badOption } from '../request/address.js';
+
 import { readRequest, type ListenOptions, type Request } from '../request/options.js';
+import { badOption } from '../request/wrong.js';
 import type { Acceptor } from './acceptor.js';
 import type { Hold } from './hold.js';
 import { obtain } from './obtain.js';
@@ -22,7 +23,7 @@ export interface ClaimEvents {
    */
   displaced: [what: Displacement];
   /** A peer was not let in, see the option `allow`. Undefined: it had gone before we could ask who it was. */
-  refused: [peer: Credentials | undefined];
+  denied: [peer: Credentials | undefined];
 }
 
 /**
@@ -38,7 +39,7 @@ export class Claim extends EventEmitter<ClaimEvents> {
   readonly #rebind: (() => void) | undefined;
   #displacement: Displacement | undefined;
   #unwatch: (() => void) | undefined;
-  #refusedCount = 0;
+  #deniedCount = 0;
 
   /** @internal */
   constructor(address: string, hold: Hold, release: () => void, rebind?: () => void) {
@@ -67,15 +68,15 @@ export class Claim extends EventEmitter<ClaimEvents> {
     return !this.#hold.released && displacement(this.#hold.held) !== undefined;
   }
 
-  /** How many peers were not let in so far. */
-  get refusedCount(): number {
-    return this.#refusedCount;
+  /** How many peers were denied so far. */
+  get deniedCount(): number {
+    return this.#deniedCount;
   }
 
   /** @internal */
-  refuse(peer: Credentials | undefined): void {
-    this.#refusedCount += 1;
-    this.emit('refused', peer);
+  deny(peer: Credentials | undefined): void {
+    this.#deniedCount += 1;
+    this.emit('denied', peer);
   }
 
   #watch(): void {

@@ -1,6 +1,7 @@
 import type { Server } from 'node:net';
 import { explainWrong } from '../errors/explain.js';
 import { readRequest, type ListenOptions } from '../request/options.js';
+import { refuseOther } from '../request/server.js';
 import { ServerAcceptor } from './adopt.js';
 import { acceptsDescriptor, listenByName, refuseUnguarded } from './byName.js';
 import { Claim, publicAddress, serveHandovers } from './claim.js';
@@ -31,6 +32,7 @@ import { rebind } from './rebind.js';
  * @see flock(2), unix(7), listen(2)
  */
 export async function listen(server: Server, address: string, options: ListenOptions = {}): Promise<Claim> {
+  refuseOther(address, server);
   const request = readRequest(address, options);
   if (server.listening) throw explainWrong(address, 'already-listening', 'ERR_SERVER_ALREADY_LISTEN');
   const listening = publicAddress(request);
@@ -44,7 +46,7 @@ export async function listen(server: Server, address: string, options: ListenOpt
     if (!hold.released && server.listening) server.close();
   };
   const claim = new Claim(listening, hold, release, request.rebind ? () => rebind(request, hold, acceptor) : undefined);
-  acceptor.onRefused = (peer) => claim.refuse(peer);
+  acceptor.onDenied = (peer) => claim.deny(peer);
   serveHandovers(request, hold, acceptor, () => claim.emit('handover'));
   if (hold.inherited) sayReady();
   return claim;

@@ -20,7 +20,7 @@ async function greeter(t: TestContext, allow: AllowRule | undefined, address = `
   const mode = address.startsWith('@') ? {} : { mode: 0o666 };
   const held = await listen(server, address, { ...mode, allow });
   const refused: (Credentials | undefined)[] = [];
-  held.on('refused', (peer) => refused.push(peer));
+  held.on('denied', (peer) => refused.push(peer));
   t.after(() => held.release());
   return { address, held, server, refused };
 }
@@ -89,7 +89,7 @@ for (const [name, rule, outcome] of rules) {
     const { address, held, refused } = await greeter(t, rule);
     for (let i = 0; i < 3; i++) assert.equal(await heard(address), outcome);
     const times = outcome === 'in' ? 0 : 3;
-    assert.deepEqual([held.refusedCount, refused.map((peer) => peer?.pid)], [times, Array(times).fill(process.pid)]);
+    assert.deepEqual([held.deniedCount, refused.map((peer) => peer?.pid)], [times, Array(times).fill(process.pid)]);
   });
 }
 
@@ -153,9 +153,9 @@ for (const [name, kind] of Object.entries(kinds)) {
       } as typeof server.emit;
       for (let i = 0; i < 3; i++) await knock(path);
       // With a rule that is late, whoever has gone is not decided about in the same turn.
-      await until(() => held.refusedCount >= 3);
+      await until(() => held.deniedCount >= 3);
       assert.deepEqual(seen, []);
-      assert.equal(held.refusedCount, 3);
+      assert.equal(held.deniedCount, 3);
       const count = new Promise((resolve) => server.getConnections((_error, connections) => resolve(connections)));
       assert.equal(await count, 0);
       letsIn = true;
@@ -183,7 +183,7 @@ test('a server is closed while an asynchronous rule decides → whoever was acce
     await clientClosed;
     await closed;
     assert.deepEqual(events.sort(), verdict ? ['client hears in', 'server closed'] : ['server closed']);
-    assert.equal(held.refusedCount, 0);
+    assert.equal(held.deniedCount, 0);
     if (!verdict) break;
     const again = await listen(server, address, { allow: () => new Promise((resolve) => (decide = resolve)) });
     t.after(() => again.release());
@@ -229,7 +229,7 @@ test(
     for (const [name, { rule, user, outcome }] of Object.entries(cases)) {
       const { address, held, refused } = await greeter(t, rule);
       assert.equal(await visit(address, asUser(user)), outcome, name);
-      assert.deepEqual([held.refusedCount, ...refused.map((peer) => peer?.uid)], outcome === 'in' ? [0] : [1, user.uid], name);
+      assert.deepEqual([held.deniedCount, ...refused.map((peer) => peer?.uid)], outcome === 'in' ? [0] : [1, user.uid], name);
     }
     t.diagnostic(`${Object.keys(cases).length} rules`);
   },
@@ -240,7 +240,7 @@ test('an abstract name without a rule → the same user and root, and nobody els
   assert.equal(await visit(address), 'in');
   for (const user of [nobody, stranger, { ...stranger, gid: 0, groups: [0] }])
     assert.equal(await visit(address, asUser(user)), '');
-  assert.deepEqual([held.refusedCount, refused.map((peer) => peer?.uid)], [3, [nobody.uid, stranger.uid, stranger.uid]]);
+  assert.deepEqual([held.deniedCount, refused.map((peer) => peer?.uid)], [3, [nobody.uid, stranger.uid, stranger.uid]]);
 
   const theirs = abstractName();
   const program = await Program.start(t, stranger);
@@ -300,7 +300,7 @@ test(
         return '';
       }),
     );
-    assert.deepEqual([served, held.refusedCount, outcomes.every((said) => said === '')], [20, 40, true]);
+    assert.deepEqual([served, held.deniedCount, outcomes.every((said) => said === '')], [20, 40, true]);
     assert.ok(openDescriptors() <= before, 'a descriptor was left open');
   },
 );
@@ -313,6 +313,6 @@ test('an http server that refuses → its `connection` counters and `clientError
   const path = `${temporaryDirectory(t)}/app.sock`;
   const held: Claim = await listen(server, path, { allow: () => false });
   await knock(path, 'nonsense\r\n\r\n');
-  assert.deepEqual([seen, held.refusedCount], [[], 1]);
+  assert.deepEqual([seen, held.deniedCount], [[], 1]);
   await held.release();
 });

@@ -1,0 +1,51 @@
+import type { SocketAddressError } from '../errors/error.js';
+import { explainWrong } from '../errors/explain.js';
+import { kindOf } from '../errors/kind.js';
+import type { Task } from '../errors/message.js';
+import { show } from '../errors/show.js';
+
+/** Refuses options that are no object: a callback, say, or null. */
+export function refuseNoOptions(address: unknown, options: unknown, task?: Task): asserts options is object {
+  if (typeof options === 'object' && options !== null && !Array.isArray(options)) return;
+  const wrong = `the options must be an object, and this is ${kindOf(options)}`;
+  const right = typeof options === 'function' ? 'leave the callback out, and await the promise' : 'leave them out, or pass {}';
+  throw explainWrong(
+    typeof address === 'string' ? address : undefined,
+    'bad-argument',
+    'ERR_INVALID_ARG_TYPE',
+    { wrong, right },
+    task,
+  );
+}
+
+/** The signal, or one of this realm that follows it: of another realm's, `AbortSignal.any` takes none. */
+export function readSignal(address: string, signal: unknown, task?: Task): AbortSignal | undefined {
+  if (signal === undefined || signal instanceof AbortSignal) return signal;
+  if (!isSignal(signal)) {
+    const right = 'pass the signal of an AbortController, or AbortSignal.timeout(milliseconds)';
+    throw badOption(address, 'signal', `must be an AbortSignal, and this is ${kindOf(signal)}`, right, task);
+  }
+  const follower = new AbortController();
+  const abort = (): void => follower.abort(signal.reason);
+  if (signal.aborted) abort();
+  else signal.addEventListener('abort', abort, { once: true });
+  return follower.signal;
+}
+
+function isSignal(value: unknown): value is AbortSignal {
+  return typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value;
+}
+
+/** An option that we don't know is one that was misspelt, and would be missed in silence. */
+export function refuseUnknown(text: string, options: object, known: readonly string[], task?: Task): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined || known.includes(name)) continue;
+    const wrong = `there is no option "${show(name)}", only ${known.join(', ')}`;
+    throw explainWrong(text, 'bad-option', 'EINVAL', { wrong }, task);
+  }
+}
+
+/** The error for an option with a value that it cannot have: `mode must be an integer`. */
+export function badOption(address: string, option: string, wrong: string, right?: string, task?: Task): SocketAddressError {
+  return explainWrong(address, 'bad-option', 'EINVAL', { option, wrong, right }, task);
+}
