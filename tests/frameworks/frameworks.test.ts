@@ -1,0 +1,94 @@
+/** Every example of docs/frameworks.md runs: it serves, survives SIGKILL, and hands over where it says so. */
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test, type TestContext } from 'node:test';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { connect } from 'reuseaddr';
+import { examplesOf, root } from '../readme/examples.js';
+import { installPackages } from '../runtimes/install.js';
+import { temporaryDirectory } from '../support/directory.js';
+
+const page = fs.readFileSync(join(root, 'docs/frameworks.md'), 'utf8');
+const examples = examplesOf(page).filter(({ language }) => language === 'js');
+const clients: Readonly<Record<string, string>> = { gRPC: 'grpc-js', tRPC: 'trpc', ws: 'ws', 'Socket.IO': 'socket.io' };
+const sources = fileURLToPath(new URL('../../../tests/programs/fixtures/clients', import.meta.url));
+
+describe('docs/frameworks.md', () => {
+  let home = '';
+  let fixtures = '';
+
+  before(async () => {
+    home = await installPackages('programs');
+    fixtures = fs.mkdtempSync(join(home, 'frameworks-'));
+    fs.cpSync(sources, fixtures, { recursive: true });
+    fs.mkdirSync(join(fixtures, 'node_modules'));
+    fs.symlinkSync(root, join(fixtures, 'node_modules/reuseaddr'));
+  });
+  after(() => fs.rmSync(fixtures, { recursive: true, force: true }));
+
+  test('has an example for each framework that it names, but Next.js', () => {
+    const headings = [...page.matchAll(/^## (.*)$/gm)].map((match) => match[1]).filter((heading) => heading !== 'Next.js');
+    assert.deepEqual(
+      examples.map(({ heading }) => heading),
+      headings,
+    );
+  });
+
+  for (const { heading, text } of examples) {
+    test(`${heading}: asked, killed, started again, asked again`, async (t) => {
+      const path = join(temporaryDirectory(t), 'socket');
+      const program = join(fixtures, `example-${heading}.mjs`);
+      fs.writeFileSync(program, text.replaceAll('/run/app.sock', path));
+      const { ask } = (await import(pathToFileURL(join(fixtures, `${clients[heading] ?? 'http'}.mjs`)).href)) as {
+        ask(path: string): Promise<string>;
+      };
+
+      const first = start(t, program);
+      await accepts(path, first);
+      assert.equal(await ask(path), `hello from ${first.pid}`);
+      first.kill('SIGKILL');
+      await once(first, 'exit');
+
+      const second = start(t, program);
+      await accepts(path, second);
+      assert.equal(await ask(path), `hello from ${second.pid}`);
+    });
+  }
+
+  test('ws: at a handover an open connection is closed with 1012, and the client finds the new process', async (t) => {
+    const path = join(temporaryDirectory(t), 'socket');
+    const program = join(fixtures, 'handover.mjs');
+    const text = examples.find(({ heading }) => heading === 'ws')?.text ?? '';
+    fs.writeFileSync(program, text.replaceAll('/run/app.sock', path));
+    const { ask, open } = (await import(pathToFileURL(join(fixtures, 'ws.mjs')).href)) as {
+      ask(path: string): Promise<string>;
+      open(path: string): Promise<NodeJS.EventEmitter>;
+    };
+    const old = start(t, program);
+    await accepts(path, old);
+    const socket = await open(path);
+    const ended = once(old, 'exit');
+    const closed = once(socket, 'close');
+    const next = start(t, program);
+    const [status] = (await closed) as [number];
+    assert.equal(status, 1012);
+    assert.equal(await ask(path), `hello from ${next.pid}`);
+    await ended;
+  });
+});
+
+function start(t: TestContext, program: string): ChildProcess {
+  const child = spawn(process.execPath, [program], { stdio: ['ignore', 'inherit', 'inherit'] });
+  t.after(() => child.kill('SIGKILL'));
+  return child;
+}
+
+/** Waits until the program accepts; fails if it ends before. */
+async function accepts(path: string, child: ChildProcess): Promise<void> {
+  const gaveUp = new AbortController();
+  child.once('exit', () => gaveUp.abort(new Error('the program has ended')));
+  (await connect(path, { timeout: Infinity, signal: gaveUp.signal })).destroy();
+}
