@@ -13,6 +13,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   ls: { summary: 'list Unix sockets, and who has them', load: () => import('./ls.js') },
   clean: { summary: 'remove stale socket files, and nothing else', load: () => import('./clean.js') },
   connect: { summary: 'connect stdin and stdout to a server', load: () => import('./connect.js') },
+  'node-options': { summary: 'print NODE_OPTIONS that load the preload', load: () => import('./node-options.js') },
   completion: { summary: 'print the completion script of a shell', load: () => import('./completion.js') },
 };
 
