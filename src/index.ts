@@ -1,5 +1,7 @@
 /** @packageDocumentation What SO_REUSEADDR is to TCP, for Unix domain sockets. */
 export { claim, Claim } from './server/claim.js';
+export type { ClaimSummary } from './server/claim.js';
+export type { DiagnosticsChannels, DiagnosticsTracing } from './server/trace.js';
 export { listen } from './server/listen.js';
 export type { ListenOptions } from './request/options.js';
 export { SocketAddressError } from './errors/error.js';

@@ -1,4 +1,5 @@
 import { show } from '../errors/show.js';
+import type { ListenOptions } from '../request/options.js';
 import { runBindingItself } from '../run/bindSelf.js';
 import { executable } from '../run/program.js';
 import type { RunRequest } from '../run/start.js';
@@ -77,7 +78,11 @@ function readOptions(options: Options): Pick<RunRequest, 'listen' | 'policy'> {
       wait: milliseconds(options, 'wait', true),
       takeover: milliseconds(options, 'takeover', true),
       handover: options['handover'] === true,
-    },
+      // Not offered: it waits until a signal ends the process, watches and reports by itself, and accepts nothing.
+      signal: undefined,
+      onDisplaced: undefined,
+      allow: undefined,
+    } satisfies Record<keyof ListenOptions, unknown>,
     policy: {
       restart: readRestart(options['restart']),
       restartDelayMs: milliseconds(options, 'restart-delay') ?? 10_000,

@@ -1,5 +1,6 @@
 import { connect as netConnect, Socket, type NetConnectOpts } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { beginAtCaller } from '../errors/caller.js';
 import { explainConnect, type FailedConnect } from '../errors/explain.js';
 import { findListener } from '../holder/find.js';
 import { Descriptor } from '../kernel/descriptor.js';
@@ -42,6 +43,14 @@ const timeoutMsDefault = 5_000;
  * @see connect(2), unix(7)
  */
 export async function connect(address: string, options: ConnectOptions = {}): Promise<Socket> {
+  try {
+    return await connectInTime(address, options);
+  } catch (error) {
+    throw beginAtCaller(error, connect);
+  }
+}
+
+async function connectInTime(address: string, options: ConnectOptions): Promise<Socket> {
   refuseNoOptions(address, options, 'connect to');
   const { timeout = timeoutMsDefault, allowHalfOpen = false } = options;
   const parsed = readAddress(address, undefined, 'connect to');

@@ -242,7 +242,7 @@ const notHandedOverFor = {
   late: 'It did not hand over in time',
   again: 'It did not hand over in time',
   denied: 'Only the same user and root get a handover, and it belongs to another user',
-  'bad-offer': 'What it handed over is not the claim of this address',
+  'bad-offer': 'It handed over something else than the claim of this address',
 } satisfies Record<Unhanded, string>;
 
 function notHandedOver(handover: Facts['handover']): string {

@@ -2,6 +2,7 @@ import { locate, type Place } from '../claim/locate.js';
 import { probe, type Liveness } from '../claim/probe.js';
 import { isRecord, recordBytesMax } from '../claim/record.js';
 import { isRefusal } from '../claim/refusal.js';
+import { beginAtCaller } from '../errors/caller.js';
 import { explain } from '../errors/explain.js';
 import { holderOfRecord, isForeign, type Holder } from '../holder/holder.js';
 import { AT_FDCWD, failed, run, sys, type FileStatus, type Operation } from '../kernel/kernel.js';
@@ -73,12 +74,17 @@ export interface InspectOptions {
  * @throws {SocketAddressError} the address is bad, or its directory can't be looked at
  */
 export async function inspect(address: string, options: InspectOptions = {}): Promise<Inspection> {
-  refuseNoOptions(address, options, 'inspect');
-  refuseUnknown(address, options, ['lockPath'], 'inspect');
-  return inspectNow(address, options.lockPath);
+  try {
+    return inspectNow(address, options);
+  } catch (error) {
+    throw beginAtCaller(error, inspect);
+  }
 }
 
-function inspectNow(text: string, lockPath: string | undefined): Inspection {
+function inspectNow(text: string, options: InspectOptions): Inspection {
+  refuseNoOptions(text, options, 'inspect');
+  refuseUnknown(text, options, ['lockPath'], 'inspect');
+  const { lockPath } = options;
   const address = readAddress(text, lockPath, 'inspect');
   if (address.kind === 'pipe') return { address: text, state: 'free' };
   if (address.kind === 'abstract') return inspectAbstract(address.name, new Snapshot());

@@ -1,5 +1,6 @@
 import type { Http2Session } from 'node:http2';
 import type { Socket } from 'node:net';
+import { beginAtCaller } from '../errors/caller.js';
 import type { SocketAddressError } from '../errors/error.js';
 import { explainUnknownPeer, explainWrong, peerTask } from '../errors/explain.js';
 import { kindOf } from '../errors/kind.js';
@@ -39,10 +40,10 @@ interface WithHandle {
  */
 export function peerCredentials(connection: Socket | Http2Session): Credentials {
   if (typeof connection !== 'object' || typeof (connection as Partial<Socket> | null)?.on !== 'function')
-    throw explainNoConnection(connection);
+    throw beginAtCaller(explainNoConnection(connection), peerCredentials);
   const fd = descriptorOf(connection);
   const credentials = fd === undefined || fd < 0 ? 'ENOTCONN' : credentialsOf(fd);
-  if (failed(credentials)) throw explainUnknownPeer(credentials);
+  if (failed(credentials)) throw beginAtCaller(explainUnknownPeer(credentials), peerCredentials);
   return credentials;
 }
 

@@ -1,5 +1,6 @@
 import { abstractBytesMax, byteLength, parseAddress } from '../address/address.js';
 import { readRequest, type ListenOptions, type Request } from '../request/options.js';
+import type { PreloadOptions } from './options.js';
 
 /** What node:net passes to listen(2) where the program says nothing. */
 const backlogDefault = 511;
@@ -15,7 +16,7 @@ const padsAbstractNames = Number.parseInt(process.versions.node, 10) < 22;
 export function readPath(
   path: string,
   backlog: number | false | undefined,
-  options: Pick<ListenOptions, 'wait' | 'takeover' | 'handover' | 'signal'>,
+  options: Partial<PreloadOptions> & Pick<ListenOptions, 'signal'>,
 ): Request | undefined {
   const text = /^[/\0]/.test(path) ? path : `./${path}`;
   const address = parseAddress(text, process.platform);

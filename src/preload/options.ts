@@ -1,8 +1,29 @@
-/** The options of `listen` that REUSEADDR may choose, for programs that can't be changed. */
-const choices = ['wait', 'takeover', 'handover'] as const;
+import type { ListenOptions } from '../request/options.js';
+
+/**
+ * Whether REUSEADDR may choose an option of `listen`, for programs that can't be changed. Every option has its line, so that none is
+ * forgotten: mode, owner and peers are those of plain Node, and the rest needs a program that knows of it.
+ */
+const offered = {
+  wait: true,
+  takeover: true,
+  handover: true,
+  mode: false,
+  owner: false,
+  group: false,
+  backlog: false,
+  lockPath: false,
+  signal: false,
+  onDisplaced: false,
+  allow: false,
+} as const satisfies Record<keyof ListenOptions, boolean>;
+
+type Choice = { [Name in keyof typeof offered]: (typeof offered)[Name] extends true ? Name : never }[keyof typeof offered];
+
+const choices = (Object.keys(offered) as (keyof typeof offered)[]).filter((name): name is Choice => offered[name]);
 
 /** What REUSEADDR asks for. By default none of them: `server.listen` keeps Node's synchronous meaning. */
-export type PreloadOptions = { readonly [Choice in (typeof choices)[number]]: boolean };
+export type PreloadOptions = { readonly [Name in Choice]: boolean };
 
 /**
  * Reads REUSEADDR: unset or empty for the default, `off`, or a comma-separated list of `wait`, `takeover` and `handover`.
@@ -15,13 +36,13 @@ export function readEnvironment(environment: Readonly<Record<string, string | un
   const words = text.split(',').map((word) => word.trim());
   if (words.length === 1 && words[0] === 'off') return undefined;
   if (words.length === 1 && words[0] === '') return choose([]);
-  const unknown = words.find((word) => !(choices as readonly string[]).includes(word));
+  const unknown = words.find((word) => !choices.some((choice) => choice === word));
   if (unknown !== undefined) throw misspelt(text, unknown);
   return choose(words);
 }
 
 function choose(words: readonly string[]): PreloadOptions {
-  return { wait: words.includes('wait'), takeover: words.includes('takeover'), handover: words.includes('handover') };
+  return Object.fromEntries(choices.map((choice) => [choice, words.includes(choice)])) as PreloadOptions;
 }
 
 function misspelt(text: string, word: string): Error {

@@ -2,8 +2,10 @@ import { acquire, acquireAbstract } from '../claim/acquire.js';
 import { locate } from '../claim/locate.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
 import { isDead, take } from '../claim/take.js';
+import { library } from '../errors/advice.js';
 import type { SocketAddressError } from '../errors/error.js';
 import { explain } from '../errors/explain.js';
+import { partsOf } from '../errors/message.js';
 import { findListener, listeningInode } from '../holder/find.js';
 import { handoverPlace } from '../handover/socket.js';
 import { holderOfRecord, type Holder } from '../holder/holder.js';
@@ -12,6 +14,7 @@ import { kernel } from '../kernel/posix.js';
 import type { Request } from '../request/options.js';
 import { Hold, type Held } from './hold.js';
 import { inheritedSocket } from './inherit.js';
+import { publish, say, traceNow } from './trace.js';
 
 /** Finds the place of an address and claims it. With `wait`, a lock that somebody has is waited for. */
 export function* acquireRequest({ address, terms }: Request, wait = false): Operation<Held | Refusal> {
@@ -30,16 +33,24 @@ export function* acquireRequest({ address, terms }: Request, wait = false): Oper
 /** The claim of whoever passed us a socket that is bound to the address: sd_listen_fds(3). No lock is taken. */
 export function inherit(request: Request): Hold | undefined {
   const listenFd = inheritedSocket(request);
-  return listenFd === undefined ? undefined : new Hold({ listenFd, inherited: true });
+  return listenFd === undefined ? undefined : new Hold({ listenFd, inherited: true }, request.text);
 }
 
 /** Makes the claim at once, without waiting for anybody. */
 export function acquireNow(request: Request): Hold {
+  return traceNow(
+    'reuseaddr.claim',
+    () => ({ address: request.text }),
+    () => acquireAtOnce(request),
+  );
+}
+
+function acquireAtOnce(request: Request): Hold {
   const inherited = inherit(request);
   if (inherited !== undefined) return inherited;
   const held = run(kernel, acquireRequest(request));
   if (isRefusal(held)) throw refusedStart(request, held);
-  return new Hold(held);
+  return new Hold(held, request.text);
 }
 
 /** Somebody has the address, so that it may be free later. */
@@ -47,8 +58,21 @@ export function isInUse({ refused: why }: Refusal): boolean {
   return why === 'held' || why === 'starting' || why === 'stray';
 }
 
-/** The error for a request that was refused, with whatever can be found out about who has the address. */
+/** The error for a request that was refused. Tells those that follow the refusals of this process. */
 export function refused(request: Request, refusal: Refusal): SocketAddressError {
+  const error = explainStart(request, refusal);
+  say(request.text, () => `was refused, because ${whyRefused(request, refusal)}`);
+  publish('reuseaddr.refusal', () => ({ address: request.text, error }));
+  return error;
+}
+
+/** Why a start is refused, as a clause. */
+export function whyRefused(request: Request, refusal: Refusal): string {
+  return partsOf(explainStart(request, refusal).explanation, library).happened;
+}
+
+/** The error for a refusal, with whatever can be found out about the process that holds the address. */
+export function explainStart(request: Request, refusal: Refusal): SocketAddressError {
   const found = isDisplaced(request, refusal) ? { ...refusal, refused: 'displaced' as const } : refusal;
   return explain(request.text, found, findUnrecorded(request, refusal));
 }

@@ -9,7 +9,7 @@ import { Hold, type Held } from './hold.js';
  * nobody can find the address held by us, and that socket not there.
  */
 export function holdFor(request: Request, held: Held): Hold | Refusal {
-  const hold = new Hold(held);
+  const hold = new Hold(held, request.text);
   if (!request.handover) return hold;
   const { address } = request;
   const socket = HandoverSocket.bind(held, address.kind === 'abstract' ? address.name : undefined);

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import { dirname } from 'node:path';
 import { locate } from '../claim/locate.js';
 import { isRefusal } from '../claim/refusal.js';
+import { beginAtCaller } from '../errors/caller.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Credentials } from '../peers/credentials.js';
@@ -11,7 +12,24 @@ import { badOption } from '../request/wrong.js';
 import type { Acceptor } from './acceptor.js';
 import type { Hold } from './hold.js';
 import { obtain } from './obtain.js';
+import { publish, say } from './trace.js';
 import { displacement, watchDirectory, type Displacement } from './watch.js';
+
+/** A claim as `JSON.stringify` and `console.log` show it. */
+export interface ClaimSummary {
+  readonly address: string;
+  readonly fd: number;
+  /** Missing where there is no lock file: for an abstract name, and for an inherited socket. */
+  readonly lockPath?: string;
+  /** Whether the claim was released, or handed over. */
+  readonly released: boolean;
+  /** Whether the socket was passed to this process by another, which holds the claim. */
+  readonly inherited: boolean;
+  readonly deniedCount: number;
+}
+
+/** `util.inspect.custom`, without loading node:util. */
+const inspectCustom: unique symbol = Symbol.for('nodejs.util.inspect.custom');
 
 /** The events of a `Claim`, with what their listeners are given. */
 export interface ClaimEvents {
@@ -76,6 +94,7 @@ export class Claim extends EventEmitter<ClaimEvents> {
   /** @internal */
   deny(peer: Credentials | undefined): void {
     this.#deniedCount += 1;
+    publish('reuseaddr.denial', () => ({ address: this.address, peer }));
     this.emit('denied', peer);
   }
 
@@ -95,8 +114,26 @@ export class Claim extends EventEmitter<ClaimEvents> {
     if (this.#hold.released) return this.#unwatch?.();
     const before = this.#displacement;
     this.#displacement = displacement(this.#hold.held);
-    if (this.#displacement !== undefined && this.#displacement !== before) this.emit('displaced', this.#displacement);
+    if (this.#displacement !== undefined && this.#displacement !== before) this.#tellDisplaced(this.#displacement);
     if (this.#displacement === 'socket') this.#rebind?.();
+  }
+
+  #tellDisplaced(what: Displacement): void {
+    say(this.address, () => `another process has removed or replaced the ${what} file`);
+    publish('reuseaddr.displacement', () => ({ address: this.address, what }));
+    this.emit('displaced', what);
+  }
+
+  /** What a person wants to see of a claim: no descriptors of the event emitter, no internals. */
+  toJSON(): ClaimSummary {
+    const { address, fd, lockPath, deniedCount } = this;
+    const { inherited, released } = this.#hold;
+    return { address, fd, ...(lockPath !== undefined && { lockPath }), released, inherited, deniedCount };
+  }
+
+  /** @internal */
+  [inspectCustom](_depth: number, options: object, inspect: (value: unknown, options: object) => string): string {
+    return `Claim ${inspect(this.toJSON(), options)}`;
   }
 
   /**
@@ -131,6 +168,14 @@ export class Claim extends EventEmitter<ClaimEvents> {
  * @see flock(2), unix(7)
  */
 export async function claim(address: string, options: ListenOptions = {}): Promise<Claim> {
+  try {
+    return await claimAddress(address, options);
+  } catch (error) {
+    throw beginAtCaller(error, claim);
+  }
+}
+
+async function claimAddress(address: string, options: ListenOptions): Promise<Claim> {
   const request = readRequest(address, options);
   if (request.rebind) throw badOption(address, 'onDisplaced', "'rebind' needs a server", 'use listen()');
   if (options.allow !== undefined) throw badOption(address, 'allow', 'needs a server', 'use listen()');

@@ -7,6 +7,7 @@ import type { HandoverSocket } from '../handover/socket.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
+import { publish, say } from './trace.js';
 
 /** A claim on a pathname, and where. */
 interface PathnameHold extends PathnameClaim {
@@ -28,12 +29,16 @@ export type Held = PathnameHold | SocketHold;
  */
 export class Hold {
   #held: Held;
+  readonly #address: string;
   #socket: Descriptor | undefined;
   #handover: HandoverSocket | undefined;
   #released = false;
 
-  constructor(held: Held) {
+  /** @param address as it was asked for, for those that follow the claims of this process */
+  constructor(held: Held, address: string) {
     this.#held = held;
+    this.#address = address;
+    say(address, () => (this.inherited ? 'is an inherited socket' : 'is claimed'));
     this.#socket = Descriptor.at(held.listenFd);
     remember(this);
   }
@@ -75,6 +80,8 @@ export class Hold {
     else if (this.#held.place !== undefined) run(kernel, releaseLock(this.#held));
     // Last, because the end of its connection tells the newcomer that we have closed our share.
     this.#handover?.close();
+    say(this.#address, () => 'is released');
+    publish('reuseaddr.release', () => ({ address: this.#address }));
   }
 
   /** At exit the names are removed and the record emptied. The kernel closes the descriptors, with no chance to come between. */
@@ -126,6 +133,8 @@ export class Hold {
     this.#released = true;
     holds.delete(this);
     closeSocket();
+    say(this.#address, () => 'was handed over to another process');
+    publish('reuseaddr.handover', () => ({ address: this.#address }));
   }
 
   /** Says in the lock file who we are, after a hand-over. */

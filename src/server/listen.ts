@@ -1,4 +1,5 @@
 import type { Server } from 'node:net';
+import { beginAtCaller } from '../errors/caller.js';
 import { explainWrong } from '../errors/explain.js';
 import { readRequest, type ListenOptions } from '../request/options.js';
 import { refuseOther } from '../request/server.js';
@@ -32,6 +33,14 @@ import { rebind } from './rebind.js';
  * @see flock(2), unix(7), listen(2)
  */
 export async function listen(server: Server, address: string, options: ListenOptions = {}): Promise<Claim> {
+  try {
+    return await listenOnClaim(server, address, options);
+  } catch (error) {
+    throw beginAtCaller(error, listen);
+  }
+}
+
+async function listenOnClaim(server: Server, address: string, options: ListenOptions): Promise<Claim> {
   refuseOther(address, server);
   const request = readRequest(address, options);
   if (server.listening) throw explainWrong(address, 'already-listening', 'ERR_SERVER_ALREADY_LISTEN');

@@ -7,16 +7,22 @@ import { kernel } from '../kernel/posix.js';
 import { waitingKernel } from '../kernel/wait.js';
 import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
-import { acquireRequest, inherit, isInUse, pauses, refusedStart } from './acquire.js';
+import { acquireRequest, explainStart, inherit, isInUse, pauses, refusedStart, whyRefused } from './acquire.js';
 import { holdFor, start } from './begin.js';
 import { Hold, type Held } from './hold.js';
 import { takeOver } from './takeover.js';
+import { say, trace, type DiagnosticsTracing } from './trace.js';
 
 /**
  * Makes the claim in the ways that the caller asked for: at once; if somebody has the address by hand-over; if that fails too, by
  * waiting. The acceptor has started when this returns.
  */
-export async function obtain(request: Request, acceptor: Acceptor): Promise<Hold> {
+export function obtain(request: Request, acceptor: Acceptor): Promise<Hold> {
+  const claiming = (): Promise<Hold> => obtainInTurn(request, acceptor);
+  return trace('reuseaddr.claim', () => ({ address: request.text }), claiming);
+}
+
+async function obtainInTurn(request: Request, acceptor: Acceptor): Promise<Hold> {
   request.signal?.throwIfAborted();
   const inherited = inherit(request);
   if (inherited !== undefined) return await start(inherited, acceptor);
@@ -25,18 +31,42 @@ export async function obtain(request: Request, acceptor: Acceptor): Promise<Hold
   if (!isRefusal(hold)) return await start(hold, acceptor);
   let refusal: Refusal = hold;
   if (isInUse(refusal) && request.takeoverMs !== undefined) {
-    const taken = await takeOver(request, acceptor, request.takeoverMs, refusal);
+    const taken = await traceTakeover(request, acceptor, request.takeoverMs, refusal);
     if (taken instanceof Hold) return taken;
     refusal = taken;
   }
   request.signal?.throwIfAborted();
   if (isInUse(refusal) && request.waitMs !== undefined) {
-    const waited = await waitFor(request, request.waitMs, refusal);
+    const waited = await traceWait(request, request.waitMs, refusal);
     if (waited instanceof Hold) return await start(waited, acceptor);
     refusal = waited;
     request.signal?.throwIfAborted();
   }
   throw refusedStart(request, refusal);
+}
+
+function traceTakeover(request: Request, acceptor: Acceptor, takeoverMs: number, refusal: Refusal): Promise<Hold | Refusal> {
+  say(request.text, () => `asks for a handover, because ${whyRefused(request, refusal)}`);
+  return trace(
+    'reuseaddr.takeover',
+    () => ({ address: request.text }),
+    async (context) => {
+      const taken = await takeOver(request, acceptor, takeoverMs, refusal);
+      const outcome = taken instanceof Hold ? 'taken' : (taken.handover ?? taken.refused);
+      if (context !== undefined) context.outcome = outcome;
+      say(request.text, () => (outcome === 'taken' ? 'was handed over' : `was not handed over: ${outcome}`));
+      return taken;
+    },
+  );
+}
+
+function traceWait(request: Request, waitMs: number, refusal: Refusal): Promise<Hold | Refusal> {
+  say(request.text, () => `waits, because ${whyRefused(request, refusal)}`);
+  const context = (): DiagnosticsTracing['reuseaddr.wait'] => {
+    const { reason, holder } = explainStart(request, refusal);
+    return { address: request.text, reason, holder };
+  };
+  return trace('reuseaddr.wait', context, () => waitFor(request, waitMs, refusal));
 }
 
 /**

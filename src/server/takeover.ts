@@ -107,7 +107,7 @@ function holdOffered(request: Request, target: Target, offered: Offered): Hold {
   const { listenFd, lockFd, identity } = offered;
   const held: Held =
     'abstract' in target || lockFd === undefined ? { listenFd } : { listenFd, lockFd, identity, place: target.place };
-  const hold = new Hold(held);
+  const hold = new Hold(held, request.text);
   hold.writeRecord(request.terms.record);
   hold.handover = HandoverSocket.received(offered, held);
   return hold;

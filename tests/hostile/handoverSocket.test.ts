@@ -152,7 +152,7 @@ test(
     const newcomer = await Program.start(t, stranger);
     const { code, reason, message } = await newcomer.refused('listen', { address, options: { takeover: true } });
     assert.deepEqual([code, reason], ['EADDRINUSE', 'held']);
-    assert.match(message, /(own|one) user.* root/);
+    assert.match(message, /same user and root/);
     assert.equal(await visit(address, asUser(stranger)), String(holder.pid));
     assert.deepEqual(
       await attacker.ask('recorded', { address: `${address}.handover` }),

@@ -141,7 +141,7 @@ test(
       (reason: unknown) => reason as SocketAddressError,
     );
     assert.deepEqual([error.code, error.reason, error.holder], ['EADDRINUSE', 'starting', undefined]);
-    assert.match(error.message, /has locked it but does not listen/);
+    assert.match(error.message, /has it but does not listen/);
     assert.deepEqual(snapshot(directory), before);
     assert.equal((await inspect(address)).state, 'starting');
     await letGo();

@@ -1,0 +1,93 @@
+import diagnostics from 'node:diagnostics_channel';
+import { debuglog } from 'node:util';
+import type { SocketAddressError } from '../errors/error.js';
+import type { Reason } from '../errors/reasons.js';
+import type { Holder } from '../holder/holder.js';
+import type { Credentials } from '../peers/credentials.js';
+import type { Displacement } from './watch.js';
+
+/**
+ * The channels of `node:diagnostics_channel` on which this package publishes, with what their subscribers get.
+ *
+ * @example
+ * ```js
+ * import diagnostics from 'node:diagnostics_channel';
+ *
+ * diagnostics.subscribe('reuseaddr.refusal', ({ address, error }) => console.log(`${address}: ${error.reason}`));
+ * ```
+ */
+export interface DiagnosticsChannels {
+  /** A start was refused. Published by `listen`, `claim`, the preload and `reuseaddr run`. */
+  'reuseaddr.refusal': { readonly address: string; readonly error: SocketAddressError };
+  /** The claim of this process is now another process's. */
+  'reuseaddr.handover': { readonly address: string };
+  /** Another process has removed or replaced the socket file or the lock file of a claim that is watched. */
+  'reuseaddr.displacement': { readonly address: string; readonly what: Displacement };
+  /** This process has given up its claim. Not published at its exit. */
+  'reuseaddr.release': { readonly address: string };
+  /** `allow` has kept a peer out. Undefined: it had gone before the kernel could be asked. */
+  'reuseaddr.denial': { readonly address: string; readonly peer: Credentials | undefined };
+}
+
+/**
+ * The tracing channels of `node:diagnostics_channel`, with their contexts. Subscribe with `diagnostics.tracingChannel(name)`, or to
+ * `tracing:reuseaddr.claim:start` and the like. `error` is set where the work has failed.
+ */
+export interface DiagnosticsTracing {
+  /** From the request for an address until it is claimed or refused. */
+  'reuseaddr.claim': { readonly address: string };
+  /** From the start of a wait for another process until its end. `reason` and `holder` say what is waited for. */
+  'reuseaddr.wait': { readonly address: string; readonly reason: Reason; readonly holder: Holder | undefined };
+  /**
+   * From the request for a handover until its end. `outcome` is set at the end: `taken`, or why there was no handover: `unserved`,
+   * `late`, `again`, `denied`, `bad-offer` or an errno.
+   */
+  'reuseaddr.takeover': { readonly address: string; outcome?: string };
+}
+
+const debug = debuglog('reuseaddr');
+
+/** Says for NODE_DEBUG=reuseaddr what happens. `text` is called only when it is asked for. */
+export function say(address: string, text: () => string): void {
+  if (debug.enabled) debug('%s: %s', address, text());
+}
+
+/** Tells the subscribers of a channel. Without any it costs a look into a map. */
+export function publish<Name extends keyof DiagnosticsChannels>(name: Name, message: () => DiagnosticsChannels[Name]): void {
+  if (diagnostics.hasSubscribers(name)) diagnostics.channel(name).publish(message());
+}
+
+/** Does some work, and tells the subscribers of a tracing channel when it starts and ends. */
+export function trace<Name extends keyof DiagnosticsTracing, Result>(
+  name: Name,
+  context: () => DiagnosticsTracing[Name],
+  work: (context: DiagnosticsTracing[Name] | undefined) => Promise<Result>,
+): Promise<Result> {
+  if (!isTraced(name)) return work(undefined);
+  const shared = context();
+  const results: Result[] = [];
+  // What the work gives is internal, so it is kept out of the context.
+  const traced = async (): Promise<void> => void results.push(await work(shared));
+  return diagnostics
+    .tracingChannel(name)
+    .tracePromise(traced, shared)
+    .then(() => results[0] as Result);
+}
+
+/** Likewise, for work that is done when this returns. */
+export function traceNow<Name extends keyof DiagnosticsTracing, Result>(
+  name: Name,
+  context: () => DiagnosticsTracing[Name],
+  work: () => Result,
+): Result {
+  if (!isTraced(name)) return work();
+  const results: Result[] = [];
+  diagnostics.tracingChannel(name).traceSync(() => void results.push(work()), context());
+  return results[0] as Result;
+}
+
+function isTraced(name: keyof DiagnosticsTracing): boolean {
+  return ['start', 'end', 'asyncStart', 'asyncEnd', 'error'].some((event) =>
+    diagnostics.hasSubscribers(`tracing:${name}:${event}`),
+  );
+}
