@@ -1,8 +1,8 @@
 import { connect as netConnect, Socket, type NetConnectOpts } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { beginAtCaller } from '../errors/caller.js';
 import { explainConnect, type FailedConnect } from '../errors/explain.js';
 import { findListener } from '../holder/find.js';
+import { nowMs, pause } from '../kernel/clock.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { readAddress } from '../request/address.js';
 import { badOption, refuseNoOptions, readSignal, refuseUnknown } from '../request/wrong.js';
@@ -64,15 +64,16 @@ async function connectInTime(address: string, options: ConnectOptions): Promise<
 
   // A later chdir(2) must not lead to somebody else.
   const destination = destinationOf(parsed);
-  const start = performance.now();
+  const startMs = nowMs();
   for (let tries = 0; ; tries++) {
     const connected = parsed.kind === 'pipe' ? await connectPipe(parsed.path, allowHalfOpen) : attempt(destination);
     if (connected instanceof Socket) return connected;
     if (typeof connected === 'number') return socketOf(connected, allowHalfOpen);
-    const triedMs = performance.now() - start;
+    const triedMs = nowMs() - startMs;
     if (!isTemporary(connected) || triedMs >= timeout) throw failure(address, destination, connected, tries === 0 ? 0 : triedMs);
     // The last try is at the deadline itself.
     await pause(Math.min(pauseMs(tries, Math.random()), timeout - triedMs), signal);
+    signal?.throwIfAborted();
   }
 }
 
@@ -81,16 +82,6 @@ function socketOf(fd: number, allowHalfOpen: boolean): Socket {
   Descriptor.at(fd)?.closed();
   if (!('bun' in process.versions)) return new Socket({ fd, readable: true, writable: true, allowHalfOpen });
   return netConnect({ fd, allowHalfOpen } as unknown as NetConnectOpts);
-}
-
-async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  try {
-    await sleep(milliseconds, undefined, signal === undefined ? {} : { signal });
-  } catch (error) {
-    // It wraps the reason in an error of its own.
-    signal?.throwIfAborted();
-    throw error;
-  }
 }
 
 function failure(address: string, destination: string, failed: FailedConnect, triedMs: number): Error {

@@ -1,5 +1,4 @@
 import { createServer, type Server, type Socket } from 'node:net';
-import { setTimeout as pause } from 'node:timers/promises';
 import { Descriptor } from '../kernel/descriptor.js';
 import { runAsync, type AsyncKernel } from '../kernel/kernel.js';
 import { waitingKernel } from '../kernel/wait.js';
@@ -154,7 +153,6 @@ class Newcomer {
       // The descriptor may be somebody else's by now.
       recvmsg: (...args) => (signal.aborted ? 'ECANCELED' : kernel.recvmsg(...args)),
       sendmsg: (...args) => (signal.aborted ? 'ECANCELED' : kernel.sendmsg(...args)),
-      nanosleep: (milliseconds) => pause(milliseconds, 0),
       close: (fd) => {
         if (fd !== this.connection) return kernel.close(fd);
         this.destroy();

@@ -191,12 +191,20 @@ export type AsyncKernel = {
 
 /** Runs an operation to its end, and waits where a system call does. */
 export async function runAsync<Outcome>(kernel: AsyncKernel, operation: Operation<Outcome>): Promise<Outcome> {
-  let step = operation.next();
-  while (!step.done) {
-    const result = perform(kernel as Kernel, step.value);
-    step = operation.next(result instanceof Promise ? await result : result);
-  }
-  return step.value;
+  return await runPromptly(kernel, operation);
+}
+
+/** The same, with the outcome itself where no system call had to be waited for. */
+export function runPromptly<Outcome>(kernel: AsyncKernel, operation: Operation<Outcome>): Outcome | Promise<Outcome> {
+  const goOn = (answer?: unknown): Outcome | Promise<Outcome> => {
+    for (let step = operation.next(answer); ;) {
+      if (step.done === true) return step.value;
+      const result = perform(kernel as Kernel, step.value);
+      if (result instanceof Promise) return result.then(goOn);
+      step = operation.next(result);
+    }
+  };
+  return goOn();
 }
 
 /** Makes one system call. */

@@ -1,4 +1,5 @@
 import { addon } from './addon.js';
+import { clearTimeout, pause, setTimeout } from './clock.js';
 import type { AsyncKernel, Errno } from './kernel.js';
 import { errnoName } from './errno.js';
 import { kernel } from './posix.js';
@@ -11,8 +12,8 @@ const timeoutMsMax = 2 ** 31 - 1;
 const retryMs = 50;
 
 /**
- * The real kernel, with a `flock` and a `poll` that wait. Each wait has a thread of its own, keeps the process alive, and doesn't
- * delay its end. It works on a duplicate of the descriptor, so a connection that `poll` waits for stays open until that has ended,
+ * The real kernel, with a `flock`, a `poll` and a `nanosleep` that never keep the event loop waiting. Each wait of the first two has
+ * a thread of its own, keeps the process alive, and doesn't delay its end. It works on a duplicate of the descriptor, so a connection that `poll` waits for stays open until that has ended,
  * whoever closes it.
  *
  * @param signal Calls all waits off, at once. They end with `ECANCELED`, even if what they waited for came in the same moment: the
@@ -30,6 +31,7 @@ export function waitingKernel(signal?: AbortSignal, lockPath?: string): AsyncKer
       return wait(lockOnThread(fd), interrupts);
     },
     poll: (fd, timeoutMs) => wait(inputOnThread(fd, timeoutMs), [aborted(signal)]),
+    nanosleep: (milliseconds) => pause(milliseconds).then(() => 0),
   };
 }
 

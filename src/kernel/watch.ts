@@ -1,6 +1,7 @@
 import { watch, type FSWatcher } from 'node:fs';
 import { basename, dirname } from 'node:path';
 
+import { clearInterval, setInterval } from './clock.js';
 import { AT_FDCWD, failed } from './kernel.js';
 import { kernel } from './posix.js';
 

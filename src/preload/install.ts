@@ -66,8 +66,9 @@ function listenLater(
   request: Request,
   calledOff: AbortController,
 ): void {
-  const callOff = (): void => calledOff.abort();
-  emitter.once('close', callOff);
+  // The server may still have connections of an address before this one. The `close` that follows them is not this one's.
+  const callOff = (): void => (server.calledOff ? calledOff.abort() : undefined);
+  emitter.on('close', callOff);
   claimLater(request, server)
     .catch((error: unknown) => {
       if (server.calledOff) return;

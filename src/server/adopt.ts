@@ -6,6 +6,7 @@ import { canGuard, guard } from '../peers/gate.js';
 import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
 import { drain, trackSessions } from './drain.js';
+import type { Pending } from './pending.js';
 
 /** What we use of Node's server beyond its documented interface. `tests/server/node.test.ts` says when Node changes it. */
 interface InternalServer {
@@ -26,6 +27,7 @@ export class ServerAcceptor implements Acceptor {
   readonly #address: string;
   readonly #backlog: number;
   readonly #judge: Judge | undefined;
+  readonly #pending: Pending;
   readonly #deniedEarly: (Credentials | undefined)[] = [];
   #denied = (peer: Credentials | undefined): void => void this.#deniedEarly.push(peer);
   #closed = false;
@@ -37,11 +39,12 @@ export class ServerAcceptor implements Acceptor {
   /** What is to happen around the close of the listening handle. */
   #onClose = (closeHandle: () => void): void => closeHandle();
 
-  constructor(server: Server, address: string, { terms, judge }: Request) {
+  constructor(server: Server, address: string, { terms, judge }: Request, pending: Pending) {
     this.#server = server as Server & InternalServer;
     this.#address = address;
     this.#backlog = terms.backlog;
     this.#judge = judge;
+    this.#pending = pending;
   }
 
   /** Who was not let in; undefined where it had gone already. Those of a hand-over, before there is a claim, are told at once. */
@@ -50,7 +53,9 @@ export class ServerAcceptor implements Acceptor {
     this.#deniedEarly.splice(0).forEach(listener);
   }
 
-  async start(fd: number): Promise<void> {
+  async start(fd: number, shared = false): Promise<void> {
+    this.#pending.throwIfCalledOff();
+    this.#pending.end();
     const server = this.#server;
     server._pipeName = this.#address; // Before the 'listening' listeners of the program ask for it.
     const listening = listenOnDescriptor(server, fd, this.#backlog);
@@ -62,6 +67,8 @@ export class ServerAcceptor implements Acceptor {
     if ('updateSettings' in server) trackSessions(server);
     // A server that is closed in this very turn never says 'listening'.
     await Promise.race([listening, this.#closes]);
+    // The holder has not stopped yet, and need not.
+    if (shared && this.#closed) throw this.#pending.closed();
   }
 
   /** No connection is accepted before the event loop turns, so nobody slips in. */
@@ -90,6 +97,7 @@ export class ServerAcceptor implements Acceptor {
   takeBack(): void {
     this.#closeHandle();
     this.#server._handle = null;
+    this.#pending.begin();
   }
 
   drain(): void {

@@ -8,6 +8,7 @@ import type { Acceptor } from './acceptor.js';
 import { Claim } from './claim.js';
 import type { Hold } from './hold.js';
 import { obtain } from './obtain.js';
+import type { Pending } from './pending.js';
 
 /**
  * Whether the server accepts on a descriptor that it is given. All of Node do. On Bun and Deno, those of node:net do, and those whose
@@ -42,10 +43,12 @@ const nobody: Acceptor = { start() {}, takeBack() {}, drain() {} };
  * Weaker than elsewhere: who connects between the two sees a reset; a stray may bind between them, and then this fails; at `close`
  * the runtime unlinks by name, though under the lock; and at exit the file stays, for the next start.
  */
-export async function listenByName(server: Server, request: Request, address: string): Promise<Claim> {
+export async function listenByName(server: Server, request: Request, address: string, pending: Pending): Promise<Claim> {
   refuseWhatNeedsDescriptor(request);
   const hold = await obtain(request, nobody);
+  pending.end();
   try {
+    pending.throwIfCalledOff();
     await makeRoomAndListen(server, hold, request);
   } catch (error) {
     hold.surrender();

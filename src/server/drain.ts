@@ -1,4 +1,5 @@
 import { Server as NetServer, type Server } from 'node:net';
+import { clearTimeout, setTimeout } from '../kernel/clock.js';
 
 /** The parts of node:http and node:http2 that a drain concerns. */
 interface HttpServer extends Server {

@@ -1,13 +1,13 @@
 import type { Server } from 'node:net';
 import { beginAtCaller } from '../errors/caller.js';
-import { explainWrong } from '../errors/explain.js';
-import { readRequest, type ListenOptions } from '../request/options.js';
+import { readRequest, type ListenOptions, type Request } from '../request/options.js';
 import { refuseOther } from '../request/server.js';
 import { ServerAcceptor } from './adopt.js';
 import { acceptsDescriptor, listenByName, refuseUnguarded } from './byName.js';
 import { Claim, publicAddress, serveHandovers } from './claim.js';
 import { sayReady } from './inherit.js';
 import { obtain } from './obtain.js';
+import { Pending } from './pending.js';
 import { rebind } from './rebind.js';
 
 /**
@@ -43,11 +43,22 @@ export async function listen(server: Server, address: string, options: ListenOpt
 async function listenOnClaim(server: Server, address: string, options: ListenOptions): Promise<Claim> {
   refuseOther(address, server);
   const request = readRequest(address, options);
-  if (server.listening) throw explainWrong(address, 'already-listening', 'ERR_SERVER_ALREADY_LISTEN');
   const listening = publicAddress(request);
   refuseUnguarded(request);
-  if (!acceptsDescriptor(server)) return await listenByName(server, request, listening);
-  const acceptor = new ServerAcceptor(server, listening, request);
+  const adopted = acceptsDescriptor(server);
+  const pending = new Pending(server, address, request.waitMs !== undefined || request.takeoverMs !== undefined);
+  try {
+    const cancellable = { ...request, signal: pending.signal(request.signal) };
+    return adopted
+      ? await adopt(server, cancellable, listening, pending)
+      : await listenByName(server, cancellable, listening, pending);
+  } finally {
+    pending.end();
+  }
+}
+
+async function adopt(server: Server, request: Request, listening: string, pending: Pending): Promise<Claim> {
+  const acceptor = new ServerAcceptor(server, listening, request, pending);
   const hold = await obtain(request, acceptor);
   acceptor.onClose = (closeHandle) => hold.surrender(closeHandle);
   if (acceptor.closed) hold.surrender(); // By a listener of 'listening', before we came to hear of it.

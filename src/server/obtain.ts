@@ -1,8 +1,8 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { locate } from '../claim/locate.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
 import { rehearse } from '../claim/rehearse.js';
-import { run, runAsync } from '../kernel/kernel.js';
+import { clearTimeout, pause, setImmediate, setTimeout } from '../kernel/clock.js';
+import { run, runAsync, runPromptly } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { waitingKernel } from '../kernel/wait.js';
 import type { Request } from '../request/options.js';
@@ -26,7 +26,8 @@ async function obtainInTurn(request: Request, acceptor: Acceptor): Promise<Hold>
   request.signal?.throwIfAborted();
   const inherited = inherit(request);
   if (inherited !== undefined) return await start(inherited, acceptor);
-  const held = run(kernel, acquireRequest(request));
+  const first = runPromptly(waitingKernel(), acquireRequest(request));
+  const held = first instanceof Promise ? await first : first; // The usual start comes to its end in this very turn.
   const hold = isRefusal(held) ? held : holdFor(request, held);
   if (!isRefusal(hold)) return await start(hold, acceptor);
   let refusal: Refusal = hold;
@@ -96,14 +97,14 @@ async function waitUntil(request: Request, signal: AbortSignal, first: Refusal):
     // A lock file that was often removed while we slept is no reason to give up.
     if (!isInUse(hold) && hold.refused !== 'lock-unstable') return hold;
     refusal = hold;
-    await pause(pauseMs, undefined, { signal }).catch(() => undefined);
+    await pause(pauseMs, signal);
     if (signal.aborted) return { ...refusal, refused: 'cancelled', errno: 'EADDRINUSE' };
   }
   return refusal;
 }
 
 async function tryOrWait(request: Request, signal: AbortSignal): Promise<Held | Refusal> {
-  if (request.address.kind !== 'pathname') return run(kernel, acquireRequest(request));
+  if (request.address.kind !== 'pathname') return await runAsync(waitingKernel(signal), acquireRequest(request));
   const place = run(kernel, locate(request.address, process.platform));
   if (isRefusal(place)) return place;
   return await runAsync(waitingKernel(signal, place.lockPath), acquireRequest(request, true));

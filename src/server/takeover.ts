@@ -1,9 +1,9 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { locate } from '../claim/locate.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
 import type { Offered } from '../handover/offer.js';
 import { request as requestHandover, type NotReceived, type Target } from '../handover/request.js';
 import { handoverPlace, HandoverSocket } from '../handover/socket.js';
+import { nowMs, pause } from '../kernel/clock.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { run, runAsync, type AsyncKernel } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
@@ -31,21 +31,21 @@ export async function takeOver(
 ): Promise<Hold | Refusal> {
   const target = targetOf(request);
   if (isRefusal(target)) return target;
-  const sinceMs = performance.now();
+  const sinceMs = nowMs();
   const untilMs = sinceMs + takeoverMs;
   let refusal = first;
   for (const pauseMs of pauses()) {
-    const leftMs = Math.max(untilMs - performance.now(), 0);
+    const leftMs = Math.max(untilMs - nowMs(), 0);
     const offered = await ask(request, target, acceptor, leftMs);
     if (isRefusal(offered)) return offered;
     if (typeof offered === 'object') return holdOffered(request, target, offered);
-    const starting = refusal.refused === 'starting' || performance.now() - sinceMs < unservedMs;
+    const starting = refusal.refused === 'starting' || nowMs() - sinceMs < unservedMs;
     const mayStillCome = offered === 'again' || (offered === 'unserved' && starting);
-    if (!mayStillCome || performance.now() >= untilMs) return { ...refusal, handover: offered };
-    await pause(pauseMs, undefined, { signal: request.signal }).catch(() => undefined);
+    if (!mayStillCome || nowMs() >= untilMs) return { ...refusal, handover: offered };
+    await pause(pauseMs, request.signal);
     if (request.signal?.aborted === true) return refusal;
 
-    const held = run(kernel, acquireRequest(request));
+    const held = await runAsync(waitingKernel(), acquireRequest(request));
     const hold = isRefusal(held) ? held : holdFor(request, held);
     if (!isRefusal(hold)) return await start(hold, acceptor);
     if (!isInUse(hold)) return hold;
@@ -86,7 +86,6 @@ function acceptingKernel(signal: AbortSignal | undefined, acceptor: Acceptor, fa
     ...base,
     // Only the wait for an offer can be called off. After that we have a share, and must hear what the holder does.
     poll: (fd, timeoutMs) => (timeoutMs === Infinity ? base : cancellable).poll(fd, timeoutMs),
-    nanosleep: (milliseconds) => pause(milliseconds, 0),
     epoll_ctl: async (operation, fd) => {
       try {
         given = Descriptor.at(fd);

@@ -1,4 +1,5 @@
 import { watch, type FSWatcher } from 'node:fs';
+import { clearInterval, setInterval } from '../kernel/clock.js';
 import { AT_FDCWD, failed } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Held } from './hold.js';

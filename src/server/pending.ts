@@ -1,0 +1,98 @@
+import type { Server } from 'node:net';
+import { refuse } from '../claim/refusal.js';
+import { explain, explainWrong } from '../errors/explain.js';
+
+/** Of the process, not of this copy of the package: two copies must not both adopt one server. */
+const mark: unique symbol = Symbol.for('reuseaddr.pending');
+
+type Marked = Server & { [mark]?: true };
+
+/**
+ * A server that is on its way to an address: it waits, or asks the holder, and does not listen yet. Until it does, its `close`
+ * calls the start off, and another `listen` is refused, as Node refuses it for a server that listens.
+ */
+export class Pending {
+  readonly #server: Marked;
+  readonly #address: string;
+  readonly #controller: AbortController | undefined;
+  #calledOff = false;
+  #restore: (() => void) | undefined;
+
+  /**
+   * @param waits whether the start may take its time, so that it has to hear of a `close` in the middle of it
+   * @throws {SocketAddressError} `ERR_SERVER_ALREADY_LISTEN`
+   */
+  constructor(server: Server, address: string, waits: boolean) {
+    this.#server = server;
+    this.#address = address;
+    this.#controller = waits ? new AbortController() : undefined;
+    if (server.listening || this.#server[mark] === true) throw this.#alreadyListening();
+    this.begin();
+  }
+
+  /** Is aborted by a `close`. */
+  signal(signal: AbortSignal | undefined): AbortSignal | undefined {
+    const own = this.#controller?.signal;
+    return own === undefined || signal === undefined ? (own ?? signal) : AbortSignal.any([own, signal]);
+  }
+
+  /** @throws {SocketAddressError} The server was closed in the meantime. */
+  throwIfCalledOff(): void {
+    if (this.#calledOff) throw this.closed();
+  }
+
+  begin(): void {
+    if (this.#restore !== undefined) return;
+    const server = this.#server;
+    const restoreClose = shadow(server, 'close', (close, ...args: Parameters<Server['close']>) => {
+      this.#calledOff = true;
+      this.#controller?.abort(this.closed());
+      return close(...args);
+    });
+    const restoreListen = shadow(server, 'listen', () => {
+      throw this.#alreadyListening();
+    });
+    server[mark] = true;
+    this.#restore = () => {
+      restoreClose();
+      restoreListen();
+      delete server[mark];
+    };
+  }
+
+  end(): void {
+    this.#restore?.();
+    this.#restore = undefined;
+  }
+
+  /** The error of a start that a `close` has called off. */
+  closed(): Error {
+    return explain(this.#address, refuse('cancelled', 'ECANCELED', 'listen'));
+  }
+
+  #alreadyListening(): Error {
+    return explainWrong(this.#address, 'already-listening', 'ERR_SERVER_ALREADY_LISTEN');
+  }
+}
+
+/** Puts a method in front of another. What it returns takes it away again, unless the program has put its own there since. */
+function shadow<Name extends 'close' | 'listen'>(
+  server: Server,
+  name: Name,
+  method: (original: (...args: Parameters<Server[Name]>) => Server, ...args: Parameters<Server[Name]>) => Server,
+): () => void {
+  const own = Object.getOwnPropertyDescriptor(server, name);
+  const original = server[name].bind(server) as (...args: Parameters<Server[Name]>) => Server;
+  const shadowing = (...args: Parameters<Server[Name]>): Server => method(original, ...args);
+  Object.defineProperty(server, name, {
+    value: shadowing,
+    configurable: true,
+    writable: true,
+    enumerable: own?.enumerable ?? false,
+  });
+  return () => {
+    if (server[name] !== shadowing) return;
+    if (own === undefined) delete (server as Partial<Server>)[name];
+    else Object.defineProperty(server, name, own);
+  };
+}
