@@ -94,12 +94,10 @@ function rowsOf(reason) {
 }
 
 function systemRows() {
-  const denied = ['bind', 'chown', 'unlink', 'realpath', 'probe'].map((call) =>
-    ['EACCES', 'EPERM'].map((code) => ({ code, call })),
-  );
+  const denied = Object.entries({ bind: 'EACCES', chown: 'EPERM', unlink: 'EACCES', realpath: 'EACCES', probe: 'EACCES' });
   const met = Object.keys(errnos).filter((code) => code !== 'EACCES' && code !== 'EPERM');
   return [
-    ...denied.flatMap(([{ call, code }]) => ({ codes: code, row: said('system', { ...sample, code, call }) })),
+    ...[...denied, ['bind', 'EPERM']].map(([call, code]) => ({ codes: code, row: said('system', { ...sample, code, call }) })),
     ...met.map((code) => ({ codes: code, row: said('system', { ...sample, code }) })),
   ].map(({ codes, row }) => ({ codes: [codes], reason: 'system', row }));
 }

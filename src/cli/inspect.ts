@@ -1,4 +1,4 @@
-import { describe, sinceWhen } from '../errors/describe.js';
+import { describe, describeFile, sinceWhen } from '../errors/describe.js';
 import { show } from '../errors/show.js';
 import { inspect, type Inspection } from '../inspect/inspect.js';
 import type { Command } from './command.js';
@@ -54,16 +54,19 @@ ${Object.entries(meanings)
   },
 };
 
+/** Something else than a socket is told by what it is: a symbolic link may lead to a live one. */
+function explained({ address, state, reason }: Inspection): string {
+  if (reason === 'not-a-socket') return `it is ${describeFile(address)}`;
+  return reason === undefined || reason === 'shared-directory' ? meanings[state] : reasons[reason];
+}
+
 const nameWidth = 'lock file'.length;
 
 function page(found: Inspection, { columns, style }: Terminal): string {
   const { state, reason, holder, mode, uid, gid } = found;
   const lines: [string, string | undefined][] = [
-    [
-      'state',
-      `${style(stateStyles[state], state)}: ${reason && reason !== 'shared-directory' ? reasons[reason] : meanings[state]}`,
-    ],
-    ['holder', holder && `${describe(holder)}${sinceWhen(holder)}`],
+    ['state', `${style(stateStyles[state], state)}: ${explained(found)}`],
+    ['holder', holder && `${describe(holder)}${sinceWhen(holder)}${holder.stopped === true ? ', stopped' : ''}`],
     ['waiting', found.backlog === undefined ? undefined : `${found.waiting} of ${found.backlog} connections`],
     ['mode', mode === undefined ? undefined : octal(mode)],
     ['owner', uid === undefined ? undefined : `${userOf(uid)} (uid ${uid}, gid ${gid})`],

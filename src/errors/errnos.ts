@@ -3,8 +3,8 @@ import type { Clauses, Facts } from './facts.js';
 
 /** The row for the errno of a system call, and where permission is missing for the call itself. */
 export function errnoRow({ code, call, path }: Facts): Clauses {
+  if (call === 'bind' && path !== '' && (code === 'EPERM' || code === 'ENOTSUP')) return noSockets;
   if (path !== '' && (code === 'EACCES' || code === 'EPERM')) {
-    if (call === 'bind' && code === 'EPERM') return noSockets;
     return Object.hasOwn(denials, call) ? denials[call as keyof typeof denials] : denial;
   }
   return Object.hasOwn(errnos, code) ? errnos[code as keyof typeof errnos] : unexplained;
@@ -45,7 +45,7 @@ export const errnos = {
     ({ lockPath }) => [lockPath, 'choose a directory on another file system'],
   ),
   ENOTSUP: meaning(
-    () => 'the file system has no locks, or no sockets',
+    () => 'the file system has no locks',
     ({ lockPath }) => ['choose a directory on another file system', lockPath],
   ),
   EBUSY: meaning(
@@ -86,7 +86,7 @@ function failing({ call, code, path }: Facts): string {
 
 /** bind(2) in a directory where the lock file could be made, so it is not a matter of this directory's permissions. */
 const noSockets: Clauses = {
-  happened: ({ path }) => `the file system of ${dirname(path)} has no sockets, so bind failed with EPERM`,
+  happened: ({ path, code }) => `the file system of ${dirname(path)} has no sockets (bind failed with ${code})`,
   todo: () => ['choose a directory on another file system, such as /run or /tmp'],
 };
 

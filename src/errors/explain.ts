@@ -1,7 +1,6 @@
 import { dirname } from 'node:path';
 import type { Refusal } from '../claim/refusal.js';
 import { holderOfRecord, type Holder } from '../holder/holder.js';
-import { isStopped } from '../holder/self.js';
 import type { Errno } from '../kernel/kernel.js';
 import { library } from './advice.js';
 import { describe, describeFile, describeOwner, describeUser, sinceWhen } from './describe.js';
@@ -138,11 +137,10 @@ function failure(
   });
 }
 
-/** Of a process in another container nothing can be seen, and its pid may be ours here. */
-function standingOf({ pid, host, pidNamespace }: Holder): Facts['standing'] {
-  if (host !== undefined || pidNamespace !== undefined) return undefined;
-  if (pid === process.pid) return 'ourselves';
-  return isStopped(pid) ? 'stopped' : undefined;
+/** The pid of a process in another container may be ours here. */
+function standingOf({ pid, host, pidNamespace, stopped }: Holder): Facts['standing'] {
+  if (host === undefined && pidNamespace === undefined && pid === process.pid) return 'ourselves';
+  return stopped === true ? 'stopped' : undefined;
 }
 
 /** As realpath(3) was asked it is `/a/./sub/`. Not path.normalize: it takes the `..` of a symlink for the directory that the link is in. */

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { printable } from '../claim/record.js';
 import type { Holder } from './holder.js';
+import { isStopped } from './self.js';
 import { userName } from './users.js';
 
 /** proc(5): a listening socket accepts connections, `__SO_ACCEPTCON`. */
@@ -55,6 +56,18 @@ export function findProcesses(inodes: ReadonlySet<string>): ReadonlyMap<string, 
   return found;
 }
 
+/**
+ * Looks in /proc for a process that has this file open and locked with flock(2): one that has inherited the lock, say, from a process
+ * that is gone. Those that wait for the lock have the file open, too, and no lock on it: proc(5), fdinfo.
+ */
+export function findLocker(lockPath: string): Holder | undefined {
+  for (const pid of list('/proc').filter((name) => /^\d+$/.test(name))) {
+    const fds = list(`/proc/${pid}/fd`).filter((fd) => readLink(`/proc/${pid}/fd/${fd}`) === lockPath);
+    if (fds.some((fd) => /^lock:.*FLOCK/m.test(read(`/proc/${pid}/fdinfo/${fd}`)))) return describeProcess(Number(pid));
+  }
+  return undefined;
+}
+
 /** The directory that a process works in, as far as this user may see it. */
 export function workingDirectory(holder: Holder | undefined): string | undefined {
   return (holder && readLink(`/proc/${holder.pid}/cwd`)) || undefined;
@@ -67,7 +80,13 @@ export function describeProcess(pid: number): Holder {
     .split('\0')
     .filter((word) => word !== '');
   const command = words.length === 0 ? read(`/proc/${pid}/comm`).trim() : [basename(words[0] ?? ''), ...words.slice(1)].join(' ');
-  return { pid, uid, user: uid === undefined ? undefined : userName(uid), command: printable(command, commandCharactersMax) };
+  const holder = {
+    pid,
+    uid,
+    user: uid === undefined ? undefined : userName(uid),
+    command: printable(command, commandCharactersMax),
+  };
+  return isStopped(pid) ? { ...holder, stopped: true } : holder;
 }
 
 function owner(path: string): number | undefined {

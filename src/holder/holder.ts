@@ -1,5 +1,5 @@
 import { parseRecord, type HolderRecord } from '../claim/record.js';
-import { hostName, pidNamespace, startTicks } from './self.js';
+import { hostName, isStopped, pidNamespace, startTicks } from './self.js';
 import { userName } from './users.js';
 
 /** The process that has an address, as far as it is known. */
@@ -15,6 +15,8 @@ export interface Holder {
   readonly since?: Date | undefined;
   /** The host name, where it is not ours: a container, or a shared file system. */
   readonly host?: string | undefined;
+  /** Set where the process is stopped (SIGSTOP, Ctrl-Z, a debugger): it holds the address and serves no client. */
+  readonly stopped?: true | undefined;
   /** The PID namespace of `pid`, where it is not ours: in every container there is a process 1. */
   readonly pidNamespace?: string | undefined;
 }
@@ -27,7 +29,8 @@ export function holderOfRecord(text: string | undefined): Holder | undefined {
   const holder = { pid, uid, user: userName(uid), command, since: new Date(sinceMs) };
   const away = host === undefined || host === hostName() ? holder : { ...holder, host };
   const { pidNamespace: namespace } = record;
-  return namespace === undefined || namespace === pidNamespace() ? away : { ...away, pidNamespace: namespace };
+  if (namespace !== undefined && namespace !== pidNamespace()) return { ...away, pidNamespace: namespace };
+  return away === holder && isStopped(pid) ? { ...holder, stopped: true } : away;
 }
 
 /** A record of a crashed holder is there until the next one writes its own. Its pid may be somebody else's by now. */

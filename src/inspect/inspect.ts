@@ -4,6 +4,7 @@ import { isRecord, recordBytesMax } from '../claim/record.js';
 import { isRefusal } from '../claim/refusal.js';
 import { beginAtCaller } from '../errors/caller.js';
 import { explain } from '../errors/explain.js';
+import { findLocker } from '../holder/find.js';
 import { holderOfRecord, isForeign, type Holder } from '../holder/holder.js';
 import { AT_FDCWD, failed, run, sys, type FileStatus, type Operation } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
@@ -178,7 +179,7 @@ function* look(lockPath: string, snapshot: Snapshot): Operation<LockLook> {
   const locked = snapshot.isLocked(status);
   // A record that somebody wrote in another PID namespace: its lock is not shown to us, but a release would have emptied it.
   const held = locked === true || (holder !== undefined && (locked === undefined || isForeign(text ?? '')));
-  return { held, holder: held ? holder : undefined };
+  return { held, holder: held ? (holder ?? findLocker(lockPath)) : undefined };
 }
 
 function* readRecord(lockPath: string): Operation<string | undefined> {

@@ -6,7 +6,7 @@ import { library } from '../errors/advice.js';
 import type { SocketAddressError } from '../errors/error.js';
 import { explain } from '../errors/explain.js';
 import { partsOf } from '../errors/message.js';
-import { findListener, listeningInode } from '../holder/find.js';
+import { findListener, findLocker, listeningInode } from '../holder/find.js';
 import { handoverPlace } from '../handover/socket.js';
 import { holderOfRecord, type Holder } from '../holder/holder.js';
 import { AT_FDCWD, run, type Operation } from '../kernel/kernel.js';
@@ -97,15 +97,18 @@ function isDisplaced({ address }: Request, { refused: why }: Refusal): boolean {
   return !isRefusal(place) && listeningInode(place.path) !== undefined && kernel.fstatat(AT_FDCWD, place.path) === 'ENOENT';
 }
 
-/** Who has an address of which no lock file tells: a stray, the holder of an abstract name, one that listens since a moment ago. */
+/**
+ * The process that holds an address of which no lock file tells: a stray, the holder of an abstract name, one that listens since a
+ * moment ago, one that has inherited the lock.
+ */
 function findUnrecorded({ address }: Request, { refused: why, path, record }: Refusal): Holder | undefined {
   if (why === 'stray' && path !== undefined) return findListener(path);
-  if ((why !== 'held' && why !== 'cancelled') || address.kind === 'pipe') return undefined;
+  if (!['held', 'starting', 'cancelled'].includes(why) || address.kind === 'pipe') return undefined;
   if (address.kind === 'abstract') return findListener(`@${address.name}`);
   if (holderOfRecord(record) !== undefined) return undefined;
   // It listens already, and has not come to write its record yet; or what we waited for was a stray.
   const place = run(kernel, locate(address, process.platform));
-  return isRefusal(place) ? undefined : findListener(place.path);
+  return isRefusal(place) ? undefined : (findListener(place.path) ?? findLocker(place.lockPath));
 }
 
 const pauseMsMin = 5;

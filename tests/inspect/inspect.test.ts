@@ -72,14 +72,14 @@ const states: Readonly<Record<string, State>> = {
     const fd = run(kernel, lock(placeOf(path), false));
     assert.ok(typeof fd === 'number');
     t.after(() => kernel.close(fd));
-    return { expected: { state: 'starting' } };
+    return { expected: { state: 'starting' }, pid: process.pid };
   },
   'somebody has the lock, and the socket file is stale': async (t, path) => {
     const fd = run(kernel, lock(placeOf(path), false));
     assert.ok(typeof fd === 'number');
     t.after(() => kernel.close(fd));
     stale(path);
-    return { expected: { state: 'starting' } };
+    return { expected: { state: 'starting' }, pid: process.pid };
   },
   'a socket file is stale': async (_, path) => {
     stale(path);
