@@ -18,8 +18,11 @@ export function removeSocketFile(place: Place, { identity }: Pick<PathnameClaim,
  * have the same open file description, and LOCK_UN would take the lock from all of them.
  */
 export function* releaseLock({ lockFd }: Pick<PathnameClaim, 'lockFd'>): Operation<void> {
-  yield* sys.ftruncate(lockFd, 0);
-  yield* sys.close(lockFd);
+  try {
+    yield* sys.ftruncate(lockFd, 0);
+  } finally {
+    yield* sys.close(lockFd);
+  }
 }
 
 /** A whole release. Where the runtime owns the listening socket, it closes that between the two halves itself. */

@@ -74,6 +74,12 @@ export function* receiveNow(fd: number): Operation<Received> {
   return 'garbage';
 }
 
-export function* closeAll(fds: readonly number[]): Operation<void> {
-  for (const fd of fds) yield* sys.close(fd);
+/** Closes each, even if it throws at one before. */
+export function* closeAll([fd, ...others]: readonly number[]): Operation<void> {
+  if (fd === undefined) return;
+  try {
+    yield* sys.close(fd);
+  } finally {
+    yield* closeAll(others);
+  }
 }

@@ -44,12 +44,30 @@ export function* hear(connection: number, timeoutMs: number): Operation<boolean>
  * The connection is closed at the end.
  */
 export function* offer(connection: number, offered: Offered, timeoutMs: number): Operation<OfferOutcome> {
-  const outcome = yield* negotiate(connection, offered, timeoutMs);
-  yield* sys.close(connection);
-  return outcome;
+  try {
+    const outcome = yield* negotiate(connection, offered, timeoutMs);
+    if (outcome === 'handed-over') yield* leave(connection, offered);
+    return outcome;
+  } finally {
+    yield* sys.close(connection);
+  }
 }
 
+/** An exception in the middle of it is thrown on when the newcomer has closed its share, or, where that fails too, we have closed ours. */
 function* negotiate(connection: number, offered: Offered, timeoutMs: number): Operation<OfferOutcome> {
+  try {
+    return yield* ask(connection, offered, timeoutMs);
+  } catch (error) {
+    try {
+      yield* withdraw(connection);
+    } catch {
+      yield* leave(connection, offered);
+    }
+    throw error;
+  }
+}
+
+function* ask(connection: number, offered: Offered, timeoutMs: number): Operation<OfferOutcome> {
   const { lockFd, listenFd, handoverFd, identity } = offered;
   const fds = lockFd === undefined ? [listenFd, handoverFd] : [listenFd, handoverFd, lockFd];
   const sent = yield* sys.sendmsg(connection, format({ kind: 'offer', ...identity }), fds);
@@ -62,10 +80,7 @@ function* negotiate(connection: number, offered: Offered, timeoutMs: number): Op
   const ready = typeof answer === 'object' && answer.message.kind === 'ready';
   // It may have died since it said so. We look again after reading: EAGAIN means that its end is open, so it lives.
   const after = ready ? yield* receiveNow(connection) : 'garbage';
-  if (after === 'EAGAIN') {
-    yield* leave(connection, offered);
-    return 'handed-over';
-  }
+  if (after === 'EAGAIN') return 'handed-over';
   if (after === 'closed') return 'kept';
   if (typeof after === 'object') yield* closeAll(after.fds);
   return yield* withdraw(connection);
@@ -73,10 +88,11 @@ function* negotiate(connection: number, offered: Offered, timeoutMs: number): Op
 
 /** Gives up our share. The newcomer is told last: from then on it may release, and nobody else may hold a share then. */
 function* leave(connection: number, { lockFd, listenFd, handoverFd }: Offered): Operation<void> {
-  yield* sys.epoll_ctl('EPOLL_CTL_DEL', listenFd);
-  yield* sys.close(listenFd);
-  yield* sys.close(handoverFd);
-  if (lockFd !== undefined) yield* sys.close(lockFd);
+  try {
+    yield* sys.epoll_ctl('EPOLL_CTL_DEL', listenFd);
+  } finally {
+    yield* closeAll([listenFd, handoverFd, ...(lockFd === undefined ? [] : [lockFd])]);
+  }
   yield* sys.sendmsg(connection, format({ kind: 'done' }), []);
 }
 

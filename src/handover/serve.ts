@@ -76,7 +76,12 @@ export class HandoverService {
     const [first] = this.#silent;
     if (first !== undefined && this.#silent.size >= silentMax) first.destroy();
     this.#silent.add(newcomer);
-    const asks = await runAsync(newcomer.kernel(), hear(newcomer.connection, requestTimeoutMs));
+    let asks = false;
+    try {
+      asks = await runAsync(newcomer.kernel(), hear(newcomer.connection, requestTimeoutMs));
+    } catch (error) {
+      throwLater(error);
+    }
     this.#silent.delete(newcomer);
     if (!asks || this.#closed) return newcomer.destroy();
     this.#asking.push(newcomer);
@@ -89,9 +94,14 @@ export class HandoverService {
     const { readyTimeoutMs = readyTimeoutMsDefault } = this.#hooks;
     for (let newcomer = this.#asking.shift(); newcomer !== undefined; newcomer = this.#asking.shift()) {
       this.#offeringTo = newcomer;
-      const outcome = await runAsync(this.#kernel(newcomer), offer(newcomer.connection, this.#offered, readyTimeoutMs));
-      this.#offeringTo = undefined;
-      if (outcome === 'handed-over') this.#hooks.handedOver();
+      try {
+        const outcome = await runAsync(this.#kernel(newcomer), offer(newcomer.connection, this.#offered, readyTimeoutMs));
+        if (outcome === 'handed-over') this.#hooks.handedOver();
+      } catch (error) {
+        throwLater(error);
+      } finally {
+        this.#offeringTo = undefined;
+      }
     }
   }
 
@@ -107,10 +117,7 @@ export class HandoverService {
         try {
           this.#hooks.leave();
         } catch (error) {
-          // Of a listener of the program. The hand-over has to come to its end all the same.
-          process.nextTick(() => {
-            throw error;
-          });
+          throwLater(error); // Of a listener of the program. The hand-over has to come to its end all the same.
         }
         return 0;
       },
@@ -121,6 +128,13 @@ export class HandoverService {
       },
     };
   }
+}
+
+/** As an uncaught exception: there is no caller to tell. */
+function throwLater(error: unknown): void {
+  process.nextTick(() => {
+    throw error;
+  });
 }
 
 /** Node's wrap of a socket. There is no documented way to its descriptor. */

@@ -59,9 +59,12 @@ const statBytesMax = 2048;
 function readStat(process: number | 'self'): string | undefined {
   const fd = kernel.openat(AT_FDCWD, `/proc/${process}/stat`, 'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
   if (failed(fd)) return undefined;
-  const stat = kernel.pread(fd, statBytesMax);
-  kernel.close(fd);
-  return failed(stat) ? undefined : stat.text;
+  try {
+    const stat = kernel.pread(fd, statBytesMax);
+    return failed(stat) ? undefined : stat.text;
+  } finally {
+    kernel.close(fd);
+  }
 }
 
 export function pidNamespace(): string | undefined {

@@ -46,9 +46,9 @@ export class Descriptor {
    * @param closeHandle closes that handle. When something else does, `closed` says so.
    */
   lend(closeHandle: () => void): void {
-    if (!this.isOpen || this.#handle !== undefined) return;
-    addon().give(this.fd);
+    if (Descriptor.#open.get(this.fd) !== this || this.#handle !== undefined) return;
     this.#handle = closeHandle;
+    addon().give(this.fd);
   }
 
   /** Its handle was closed, and the descriptor with it; or its handle closes it some time, and we don't look after it any more. */
@@ -60,12 +60,13 @@ export class Descriptor {
   /** close(2), or the close of its handle. Done before: `EBADF`, and nothing is closed. */
   close(): 0 | Errno {
     if (Descriptor.#open.get(this.fd) !== this) return 'EBADF';
-    Descriptor.#open.delete(this.fd);
     if (this.#handle !== undefined) {
+      Descriptor.#open.delete(this.fd);
       this.#handle();
       return 0;
     }
     const result = addon().close(this.fd);
+    Descriptor.#open.delete(this.fd);
     return result < 0 ? errnoName(result) : 0;
   }
 }

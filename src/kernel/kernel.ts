@@ -175,11 +175,14 @@ function systemCall<Name extends keyof Kernel>(name: Name): SystemCallOperations
   return operation as unknown as SystemCallOperations[Name];
 }
 
-/** Runs an operation to its end, every system call at once and in turn. */
+/**
+ * Runs an operation to its end, every system call at once and in turn.
+ *
+ * A call that throws (a mistake of ours, no memory) leaves nothing behind: the operation may close what it was given, and whatever it
+ * has opened and not closed by then is closed here.
+ */
 export function run<Outcome>(kernel: Kernel, operation: Operation<Outcome>): Outcome {
-  let step = operation.next();
-  while (!step.done) step = operation.next(perform(kernel, step.value));
-  return step.value;
+  return runPromptly(kernel, operation) as Outcome;
 }
 
 /** A kernel, some of whose calls take their time. */
@@ -189,23 +192,71 @@ export type AsyncKernel = {
   ) => ReturnType<Kernel[Name]> | Promise<ReturnType<Kernel[Name]>>;
 };
 
-/** Runs an operation to its end, and waits where a system call does. */
+/** Runs an operation to its end as `run` does, and waits where a system call does. */
 export async function runAsync<Outcome>(kernel: AsyncKernel, operation: Operation<Outcome>): Promise<Outcome> {
   return await runPromptly(kernel, operation);
 }
 
 /** The same, with the outcome itself where no system call had to be waited for. */
 export function runPromptly<Outcome>(kernel: AsyncKernel, operation: Operation<Outcome>): Outcome | Promise<Outcome> {
-  const goOn = (answer?: unknown): Outcome | Promise<Outcome> => {
-    for (let step = operation.next(answer); ;) {
-      if (step.done === true) return step.value;
-      const result = perform(kernel as Kernel, step.value);
-      if (result instanceof Promise) return result.then(goOn);
-      step = operation.next(result);
+  const opened = new Opened();
+  const goOn = (begin: () => IteratorResult<SystemCall, Outcome>): Outcome | Promise<Outcome> => {
+    try {
+      for (let step = begin(); ;) {
+        if (step.done === true) return step.value;
+        const call = step.value;
+        let result: unknown;
+        try {
+          result = perform(kernel as Kernel, call);
+        } catch (error) {
+          step = operation.throw(error);
+          continue;
+        }
+        const resume = (answer: unknown): IteratorResult<SystemCall, Outcome> => {
+          opened.note(call, answer);
+          return operation.next(answer);
+        };
+        if (result instanceof Promise)
+          return result.then(
+            (answer) => goOn(() => resume(answer)),
+            (error: unknown) => goOn(() => operation.throw(error)),
+          );
+        step = resume(result);
+      }
+    } catch (error) {
+      opened.closeAll(kernel);
+      throw error;
     }
   };
-  return goOn();
+  return goOn(() => operation.next());
 }
+
+/** The descriptors that one run of an operation has opened, and not closed. */
+class Opened {
+  readonly #fds = new Set<number>();
+
+  note({ name, args }: SystemCall, result: unknown): void {
+    if (name === 'close') this.#fds.delete(args[0]);
+    else if (opens.has(name) && typeof result === 'number') this.#fds.add(result);
+    // The last one first, so that of a claim the listening socket is closed before its lock.
+    else if (name === 'recvmsg' && !failed(result)) for (const fd of (result as Received).fds.toReversed()) this.#fds.add(fd);
+  }
+
+  /** The newest first: a lock is older than the socket that it protects, and a connection than what came over it. */
+  closeAll(kernel: AsyncKernel): void {
+    for (const fd of [...this.#fds].toReversed()) {
+      try {
+        void kernel.close(fd);
+      } catch {
+        // The operation was left for another reason, which its caller is told.
+      }
+    }
+  }
+}
+
+const opens: ReadonlySet<keyof Kernel> = new Set(['openat', 'socket', 'connect']);
+
+type Received = Exclude<ReturnType<Kernel['recvmsg']>, Errno>;
 
 /** Makes one system call. */
 export function perform(kernel: Kernel, call: SystemCall): unknown {

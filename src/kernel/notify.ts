@@ -18,10 +18,13 @@ export function openNotifySocket(name: string): number | Errno {
   const fd = addon().notifySocket();
   if (fd < 0) return errnoName(fd);
   const socket = Descriptor.opened(fd);
-  const bound = addon().bind(fd, name);
-  if (bound === 0) return fd;
-  socket.close();
-  return errnoName(bound);
+  let bound = -1;
+  try {
+    bound = addon().bind(fd, name);
+    return bound === 0 ? fd : errnoName(bound);
+  } finally {
+    if (bound !== 0) socket.close();
+  }
 }
 
 /**
@@ -38,10 +41,13 @@ export function sendNotification(socket: string, text: string): 0 | Errno {
   const fd = addon().notifySocket();
   if (fd < 0) return errnoName(fd);
   const connection = Descriptor.opened(fd);
-  const connected = addon().connect(fd, socket.replace(/^@/, '\0'));
-  const sent = connected < 0 ? connected : addon().sendmsg(fd, text, new Uint32Array(0));
-  connection.close();
-  return sent < 0 ? errnoName(sent) : 0;
+  try {
+    const connected = addon().connect(fd, socket.replace(/^@/, '\0'));
+    const sent = connected < 0 ? connected : addon().sendmsg(fd, text, new Uint32Array(0));
+    return sent < 0 ? errnoName(sent) : 0;
+  } finally {
+    connection.close();
+  }
 }
 
 const sender = new Uint32Array(3) as Credentials;

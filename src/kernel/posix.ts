@@ -85,10 +85,13 @@ export const kernel: Kernel = {
   connect(name) {
     const fd = opened(addon().socket());
     if (failed(fd)) return fd;
-    const result = addon().connect(fd, name);
-    if (result === 0) return fd;
-    kernel.close(fd);
-    return errnoName(result);
+    let connected: 0 | Errno = 'ECANCELED';
+    try {
+      connected = done(addon().connect(fd, name));
+      return connected === 0 ? fd : connected;
+    } finally {
+      if (connected !== 0) kernel.close(fd);
+    }
   },
   peerCredentials(fd) {
     const result = addon().peerCredentials(fd, credentials);
@@ -191,8 +194,12 @@ export function diagnose(fd: number): { readonly dev: bigint; readonly ino: bigi
 
 /** Closes the descriptor, and gives of its file what sock_diag(7) would. */
 function identityOf(fd: number): { readonly dev: bigint; readonly ino: bigint } | Errno {
-  const found = kernel.fstat(fd);
-  kernel.close(fd);
+  let found: FileStatus | Errno;
+  try {
+    found = kernel.fstat(fd);
+  } finally {
+    kernel.close(fd);
+  }
   return failed(found) ? found : { dev: found.dev, ino: BigInt.asUintN(32, found.ino) };
 }
 

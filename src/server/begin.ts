@@ -12,13 +12,24 @@ export function holdFor(request: Request, held: Held): Hold | Refusal {
   const hold = new Hold(held, request.text);
   if (!request.handover) return hold;
   const { address } = request;
-  const socket = HandoverSocket.bind(held, address.kind === 'abstract' ? address.name : undefined);
-  if (isRefusal(socket)) {
+  try {
+    const socket = HandoverSocket.bind(held, address.kind === 'abstract' ? address.name : undefined);
+    if (!isRefusal(socket)) {
+      hold.handover = socket;
+      return hold;
+    }
     hold.surrender();
     return socket;
+  } catch (error) {
+    hold.surrender();
+    throw error;
   }
-  hold.handover = socket;
-  return hold;
+}
+
+/** Closes the listening socket of an acceptor that may have started. */
+export function giveBack(hold: Hold, acceptor: Acceptor): void {
+  acceptor.takeBack();
+  hold.closeSocket();
 }
 
 /** Has the acceptor accept on a claim that we hold alone. */
@@ -27,7 +38,7 @@ export async function start(hold: Hold, acceptor: Acceptor): Promise<Hold> {
     await acceptor.start(hold.listenFd);
     return hold;
   } catch (error) {
-    hold.surrender();
+    hold.surrender(() => giveBack(hold, acceptor));
     throw error;
   }
 }

@@ -10,6 +10,7 @@ import type { Credentials } from '../peers/credentials.js';
 import { readRequest, type ListenOptions, type Request } from '../request/options.js';
 import { badOption } from '../request/wrong.js';
 import type { Acceptor } from './acceptor.js';
+import { giveBack } from './begin.js';
 import type { Hold } from './hold.js';
 import { obtain } from './obtain.js';
 import { publish, say } from './trace.js';
@@ -180,8 +181,9 @@ async function claimAddress(address: string, options: ListenOptions): Promise<Cl
   if (request.rebind) throw badOption(address, 'onDisplaced', "'rebind' needs a server", 'use listen()');
   if (options.allow !== undefined) throw badOption(address, 'allow', 'needs a server', 'use listen()');
   const descriptor = new DescriptorAcceptor();
+  const claimable = publicAddress(request);
   const hold = await obtain(request, descriptor);
-  const claimed = new Claim(publicAddress(request), hold, () => hold.surrender());
+  const claimed = new Claim(claimable, hold, () => hold.surrender());
   descriptor.leave = () => {
     try {
       claimed.emit('handover');
@@ -211,8 +213,14 @@ export function serveHandovers(
   handedOver: () => void,
   readyTimeoutMs?: number,
 ): void {
-  if (!request.handover) return hold.endHandovers();
-  hold.handover?.serve(hold.held, { leave: () => hold.handOver(() => acceptor.drain()), handedOver, readyTimeoutMs });
+  try {
+    if (request.handover)
+      hold.handover?.serve(hold.held, { leave: () => hold.handOver(() => acceptor.drain()), handedOver, readyTimeoutMs });
+    else hold.endHandovers();
+  } catch (error) {
+    hold.surrender(() => giveBack(hold, acceptor));
+    throw error;
+  }
 }
 
 /** What clients can use after a chdir(2) as well. */

@@ -73,15 +73,23 @@ export class Hold {
     if (this.#released) return closeSocket();
     this.#released = true;
     holds.delete(this);
-    const shared = this.#removeFiles();
-    closeSocket();
-    // A newcomer that has a share of the lock is the holder now: the record is not ours to empty.
-    if (this.#held.place !== undefined && shared) kernel.close(this.#held.lockFd);
-    else if (this.#held.place !== undefined) run(kernel, releaseLock(this.#held));
-    // Last, because the end of its connection tells the newcomer that we have closed our share.
-    this.#handover?.close();
+    let shared = false;
+    inTurn(
+      () => (shared = this.#removeFiles()),
+      closeSocket,
+      () => this.#unlock(shared),
+      // Last, because the end of its connection tells the newcomer that we have closed our share.
+      () => this.#handover?.close(),
+    );
     say(this.#address, () => 'is released');
     publish('reuseaddr.release', () => ({ address: this.#address }));
+  }
+
+  /** A newcomer that has a share of the lock is the holder now: then the record is not ours to empty. */
+  #unlock(shared: boolean): void {
+    if (this.#held.place === undefined) return;
+    if (shared) kernel.close(this.#held.lockFd);
+    else run(kernel, releaseLock(this.#held));
   }
 
   /** At exit the names are removed and the record emptied. The kernel closes the descriptors, with no chance to come between. */
@@ -161,5 +169,18 @@ function remember(hold: Hold): void {
 }
 
 function removeAllAtExit(): void {
-  for (const hold of holds) hold.removeAtExit();
+  inTurn(...[...holds].map((hold) => () => hold.removeAtExit()));
+}
+
+/** Does each, even if one before it throws. The first error is thrown at the end. */
+function inTurn(...steps: readonly (() => unknown)[]): void {
+  const errors: unknown[] = [];
+  for (const step of steps) {
+    try {
+      step();
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw errors[0];
 }

@@ -11,7 +11,7 @@ import { waitingKernel } from '../kernel/wait.js';
 import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
 import { acquireRequest, isInUse, pauses } from './acquire.js';
-import { holdFor, start } from './begin.js';
+import { giveBack, holdFor, start } from './begin.js';
 import { Hold, type Held } from './hold.js';
 
 /** For so long a holder that listens may still be about to bind its hand-over socket, in milliseconds. */
@@ -38,7 +38,7 @@ export async function takeOver(
     const leftMs = Math.max(untilMs - nowMs(), 0);
     const offered = await ask(request, target, acceptor, leftMs);
     if (isRefusal(offered)) return offered;
-    if (typeof offered === 'object') return holdOffered(request, target, offered);
+    if (typeof offered === 'object') return holdOffered(request, target, acceptor, offered);
     const starting = refusal.refused === 'starting' || nowMs() - sinceMs < unservedMs;
     const mayStillCome = offered === 'again' || (offered === 'unserved' && starting);
     if (!mayStillCome || nowMs() >= untilMs) return { ...refusal, handover: offered };
@@ -71,43 +71,76 @@ async function ask(
   timeoutMs: number,
 ): Promise<Offered | NotReceived | Refusal> {
   const failures: unknown[] = [];
-  const accepting = acceptingKernel(signal, acceptor, (error) => failures.push(error));
-  const outcome = await runAsync(accepting, requestHandover(target, terms, timeoutMs));
-  if (failures.length > 0) throw failures[0];
-  return outcome;
+  const accepting = new SharedAcceptor(acceptor, (error) => failures.push(error));
+  try {
+    const outcome = await runAsync(accepting.kernel(signal), requestHandover(target, terms, timeoutMs));
+    if (failures.length > 0) throw failures[0];
+    return outcome;
+  } catch (error) {
+    accepting.stop();
+    throw error;
+  }
 }
 
-/** The real kernel, with waits, and with the acceptor for the event loop. */
-function acceptingKernel(signal: AbortSignal | undefined, acceptor: Acceptor, fail: (error: unknown) => void): AsyncKernel {
-  const base = waitingKernel();
-  const cancellable = waitingKernel(signal);
-  let given: Descriptor | undefined;
-  return {
-    ...base,
-    // Only the wait for an offer can be called off. After that we have a share, and must hear what the holder does.
-    poll: (fd, timeoutMs) => (timeoutMs === Infinity ? base : cancellable).poll(fd, timeoutMs),
-    epoll_ctl: async (operation, fd) => {
-      try {
-        given = Descriptor.at(fd);
-        if (operation === 'EPOLL_CTL_ADD') await acceptor.start(fd, true);
-        else acceptor.takeBack();
-        return 0;
-      } catch (error) {
-        fail(error);
-        return 'EIO';
-      }
-    },
-    // The acceptor may have closed its descriptor, and then the number may be another's.
-    close: (fd) => (given?.fd === fd ? given.close() : base.close(fd)),
-  };
+/** The acceptor, while the holder accepts on the same socket. */
+class SharedAcceptor {
+  readonly #acceptor: Acceptor;
+  readonly #fail: (error: unknown) => void;
+  #given: Descriptor | undefined;
+  #started = false;
+
+  constructor(acceptor: Acceptor, fail: (error: unknown) => void) {
+    this.#acceptor = acceptor;
+    this.#fail = fail;
+  }
+
+  /** The real kernel, with waits, and with the acceptor for the event loop. */
+  kernel(signal: AbortSignal | undefined): AsyncKernel {
+    const base = waitingKernel();
+    const cancellable = waitingKernel(signal);
+    return {
+      ...base,
+      // Only the wait for an offer can be called off. After that we have a share, and must hear what the holder does.
+      poll: (fd, timeoutMs) => (timeoutMs === Infinity ? base : cancellable).poll(fd, timeoutMs),
+      epoll_ctl: async (operation, fd) => {
+        try {
+          if (operation === 'EPOLL_CTL_ADD') await this.#start(fd);
+          else this.stop();
+          return 0;
+        } catch (error) {
+          this.#fail(error);
+          return 'EIO';
+        }
+      },
+      // The acceptor may have closed its descriptor, and then the number may be another's.
+      close: (fd) => (this.#given?.fd === fd ? this.#given.close() : base.close(fd)),
+    };
+  }
+
+  async #start(fd: number): Promise<void> {
+    this.#given = Descriptor.at(fd);
+    this.#started = true;
+    await this.#acceptor.start(fd, true);
+  }
+
+  stop(): void {
+    if (this.#started) this.#acceptor.takeBack();
+    this.#started = false;
+  }
 }
 
-function holdOffered(request: Request, target: Target, offered: Offered): Hold {
+function holdOffered(request: Request, target: Target, acceptor: Acceptor, offered: Offered): Hold {
   const { listenFd, lockFd, identity } = offered;
   const held: Held =
     'abstract' in target || lockFd === undefined ? { listenFd } : { listenFd, lockFd, identity, place: target.place };
   const hold = new Hold(held, request.text);
-  hold.writeRecord(request.terms.record);
-  hold.handover = HandoverSocket.received(offered, held);
-  return hold;
+  try {
+    hold.handover = HandoverSocket.received(offered, held);
+    hold.writeRecord(request.terms.record);
+    return hold;
+  } catch (error) {
+    hold.surrender(() => giveBack(hold, acceptor));
+    kernel.close(offered.handoverFd);
+    throw error;
+  }
 }

@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { temporaryDirectory } from '../support/directory.js';
+import { onLinux } from '../support/privileges.js';
+import { fixtureBeside } from '../support/program.js';
+
+interface Report {
+  /** How many calls of the addon the operation makes. */
+  readonly calls: number;
+  readonly seen: readonly string[];
+  readonly wrong: readonly object[];
+}
+
+/** The operations of the fixture, and some of the calls that must have thrown. */
+const operations: Readonly<Record<string, readonly string[]>> = {
+  'listen on a free path': ['openat', 'flock', 'socket', 'bind', 'listen', 'pwrite'],
+  'listen with handover and a mode, over a stale socket': ['probe', 'renameat2', 'unlinkat', 'fchmod'],
+  'claim an abstract name': ['socket', 'bind'],
+  release: ['renameat2', 'ftruncate', 'close'],
+  'release what claim gave': ['close'],
+  'wait, and be woken': ['waitFlock'],
+  'take over, both sides of it': ['connect', 'peerCredentials', 'sendmsg', 'recvmsg', 'waitPoll', 'give', 'close'],
+};
+
+for (const [operation, expected] of Object.entries(operations)) {
+  test(
+    `each call of the addon throws once: ${operation} → nothing is left open, and the next start succeeds`,
+    onLinux,
+    async (t) => {
+      const child = fork(fixtureBeside(import.meta.url, 'throwing.mjs'), [operation, temporaryDirectory(t)]);
+      t.after(() => child.kill('SIGKILL'));
+      const ended = once(child, 'exit').then(([code, signal]) => assert.fail(`ended with ${code ?? signal}`));
+      const [report] = (await Promise.race([once(child, 'message'), ended])) as [Report];
+      assert.deepEqual(report.wrong, []);
+      for (const call of expected)
+        assert.ok(report.seen.includes(call), `${call} did not throw; these did: ${report.seen.join(' ')}`);
+      t.diagnostic(`${report.calls} calls`);
+    },
+  );
+}
