@@ -1,10 +1,6 @@
 import { Server as NetServer, type Server } from 'node:net';
 import { clearTimeout, setTimeout } from '../kernel/clock.js';
-
-/** The parts of node:http and node:http2 that a drain concerns. */
-interface HttpServer extends Server {
-  closeIdleConnections?(): void;
-}
+import { drainHttp } from './drainHttp.js';
 
 interface Http2Session {
   close(): void;
@@ -12,25 +8,22 @@ interface Http2Session {
   prependOnceListener(event: 'stream', listener: () => void): void;
 }
 
-/** How long a kept-alive connection has to bring the request that its client may be sending just now. */
+/** How long a session has to bring the request that its client may be sending just now. */
 const idleMs = 1000;
 
 /**
  * Stops accepting, and lets every connection come to its own end.
  *
  * Not by `http.Server.close()`: it resets kept-alive connections on which a client may be sending a request just now (and on Node 26
- * also fresh ones that have sent none yet). Instead every answer from here on says `Connection: close`, and what is idle still is
- * closed a second later. See also `closeSession`.
+ * also fresh ones that have sent none yet). Instead the last answer of a connection says `Connection: close`, and one that has been
+ * idle for a second is closed: see `drainHttp`, and `closeSession` for http2. A connection that was upgraded (WebSocket), or that
+ * never was HTTP, is the program's.
  */
 export function drain(server: Server): void {
   NetServer.prototype.close.call(server);
-  const { closeIdleConnections } = server as HttpServer;
-  if (closeIdleConnections !== undefined) {
-    server.prependListener('request', (_request, response: { shouldKeepAlive: boolean }) => {
-      response.shouldKeepAlive = false;
-    });
-    setTimeout(() => closeIdleConnections.call(server), idleMs).unref();
-  }
+  drainHttp(server);
+  draining.add(server);
+  server.once('listening', () => draining.delete(server));
   for (const session of sessions.get(server) ?? []) closeSession(session);
 }
 
@@ -49,6 +42,9 @@ function closeSession(session: Http2Session): void {
   session.prependOnceListener('stream', close);
 }
 
+/** Those that accept no more. */
+const draining = new WeakSet<Server>();
+
 const sessions = new WeakMap<Server, Set<Http2Session>>();
 
 /** Notes the sessions of an http2 server, which Node 20 and 22 never close by themselves. */
@@ -59,5 +55,6 @@ export function trackSessions(server: Server): void {
   server.on('session', (session: Http2Session) => {
     open.add(session);
     session.once('close', () => open.delete(session));
+    if (draining.has(server)) closeSession(session); // Of a connection that was accepted before.
   });
 }

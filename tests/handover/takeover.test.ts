@@ -216,14 +216,15 @@ test('claim() hands over → the event comes before the descriptor is closed, an
   assert.deepEqual(leftOpen(address.slice(0, -9)), []);
 });
 
-test('listeners of handover throw → the hand-over is complete all the same', async (t) => {
-  const address = `${temporaryDirectory(t)}/app.sock`;
-  const script = `
+for (const form of ['claim', 'listen'] as const) {
+  test(`${form}: listeners of handover throw → an uncaught exception, and the handover is complete all the same`, async (t) => {
+    const address = `${temporaryDirectory(t)}/app.sock`;
+    const script = `
     import net from 'node:net';
     import { claim, listen } from 'reuseaddr';
     const errors = [];
-    process.on('uncaughtException', ({ message }) => errors.push(message));
-    const held = await claim(${JSON.stringify(address)}, { handover: true });
+    process.on('uncaughtException', ({ message }, origin) => errors.push([message, origin]));
+    const held = await ${form}(${form === 'listen' ? 'net.createServer(), ' : ''}${JSON.stringify(address)}, { handover: true });
     held.on('handover', () => { throw new Error('of a listener'); });
     const taken = await listen(net.createServer((c) => c.end('second')), ${JSON.stringify(address)}, { takeover: true });
     await new Promise((turn) => setImmediate(turn));
@@ -231,13 +232,14 @@ test('listeners of handover throw → the hand-over is complete all the same', a
     for await (const data of net.connect(${JSON.stringify(address)})) text += data;
     await taken.release();
     console.log(JSON.stringify({ errors, text }));`;
-  const { execFileSync } = await import('node:child_process');
-  const out = execFileSync(process.execPath, ['--input-type=module', '-e', script], {
-    encoding: 'utf8',
-    cwd: new URL('../../..', import.meta.url),
+    const { execFileSync } = await import('node:child_process');
+    const out = execFileSync(process.execPath, ['--input-type=module', '-e', script], {
+      encoding: 'utf8',
+      cwd: new URL('../../..', import.meta.url),
+    });
+    assert.deepEqual(JSON.parse(out), { errors: [['of a listener', 'uncaughtException']], text: 'second' });
   });
-  assert.deepEqual(JSON.parse(out), { errors: ['of a listener'], text: 'second' });
-});
+}
 
 for (const [name, kind] of Object.entries(kinds)) {
   test(`a ${name} server is handed over 10 times, while clients ask → every request is answered`, async (t) => {
