@@ -1,10 +1,10 @@
 /** The checks that need no test to run: format, lint, unused code, and the package as it would be published. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildExplorer } from './explorer.mjs';
 import { checkProse } from './prose.mjs';
-import { run, runTool, step } from './step.mjs';
+import { root, run, runTool, step } from './step.mjs';
 
 /** Rewrites every file in the project's format. */
 export const format = () => runTool('oxfmt/bin/oxfmt');
@@ -19,10 +19,10 @@ const checkUnused = () => runTool('knip/bin/knip.js', '--no-progress');
 async function checkPackage() {
   const folder = mkdtempSync(join(tmpdir(), 'reuseaddr-pack-'));
   try {
-    const [packed] = JSON.parse(await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder]));
-    const tarball = join(folder, packed.filename);
+    await run(process.execPath, [join(root, 'scripts/pack.mjs'), '--built', '--destination', folder]);
+    const [tarball] = readdirSync(folder).map((file) => join(folder, file));
     await runTool('publint/src/cli.js', tarball, '--strict');
-    await runTool('@arethetypeswrong/cli/dist/index.js', tarball, '--profile', 'esm-only');
+    await runTool('@arethetypeswrong/cli/dist/index.js', tarball);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -1,57 +1,68 @@
 /**
- * `npm run pack:all`: builds the package with an addon for each processor that Linux runs on here, and packs it.
+ * `npm run pack:all`: builds the package with an addon for each processor that Linux runs on here, and packs it as it is published.
  *
  *     node scripts/pack.mjs [--destination FOLDER] [--release]
- *     node scripts/pack.mjs --check                       what `npm pack` and `npm publish` do first: is everything there?
+ *     node scripts/pack.mjs --built [--destination FOLDER]     what has been built, with the addons that are there
+ *     node scripts/pack.mjs --refuse                           what `npm publish` does first in this folder: it ends there
  *
- * `--release`: the addons for macOS, which the release workflow builds on macOS, must be there too.
+ * `--release`: the addons for macOS, which the release workflow builds on macOS, must be there, too, and so must the repository's address.
  */
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildNative } from './build-native.mjs';
-import { prepare } from './prepare.mjs';
+import { placeAddons, prepare } from './prepare.mjs';
+import { stage } from './stage.mjs';
 import { main, root, run, step } from './step.mjs';
 
 /** One file per processor: none of them has a libc in its needed list, so each serves glibc and musl. */
-const builtHere = [
-  { platform: 'linux', arch: 'x64' },
-  { platform: 'linux', arch: 'arm64' },
-];
-const builtElsewhere = [
-  { platform: 'darwin', arch: 'x64' },
-  { platform: 'darwin', arch: 'arm64' },
-];
+const builtHere = ['linux-x64', 'linux-arm64'];
+const builtElsewhere = ['darwin-x64', 'darwin-arm64'];
 
 const { values } = parseArgs({
-  options: { destination: { type: 'string' }, release: { type: 'boolean', default: false }, check: { type: 'boolean' } },
+  options: {
+    destination: { type: 'string', default: root },
+    release: { type: 'boolean' },
+    built: { type: 'boolean' },
+    refuse: { type: 'boolean' },
+  },
 });
-const wanted = values.release || process.env.REUSEADDR_RELEASE === '1' ? [...builtHere, ...builtElsewhere] : builtHere;
 
 await main(async () => {
-  if (!values.check) {
+  if (values.refuse) throw new Error('This folder is not what is published. Run `npm run pack:all`, and publish the file.');
+  if (!values.built) {
     await prepare();
-    for (const target of builtHere) await step(`compile native for ${nameOf(target)}`, async () => buildNative(target));
+    for (const target of builtHere) {
+      const [platform, arch] = target.split('-');
+      await step(`compile native for ${target}`, async () => buildNative({ platform, arch }));
+    }
+    if (values.release) await step('ready for a release', async () => checkRelease());
   }
-  await step('the addons are there', async () => checkAddons());
-  if (values.check) return;
-  const destination = resolve(values.destination ?? root);
-  const [packed] = JSON.parse(await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', destination]));
-  console.log(relative(process.cwd(), join(destination, packed.filename)));
+  placeAddons();
+  console.log(relative(process.cwd(), await pack(resolve(values.destination))));
 });
 
-function nameOf({ platform, arch }) {
-  return `${platform}-${arch}`;
+/** A package without one of the addons would install well, and fail at its first use. */
+function checkRelease() {
+  for (const target of [...builtHere, ...builtElsewhere]) {
+    if (!existsSync(join(root, `prebuilt/reuseaddr.${target}.node`)))
+      throw new Error(`There is no addon for ${target}. The release workflow builds those for macOS.`);
+  }
+  const { repository, homepage, bugs } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  if (repository === undefined || homepage === undefined || bugs === undefined)
+    throw new Error('package.json says nothing of the repository. See "Releasing" in CONTRIBUTING.md.');
 }
 
-/** A package without one of them would install well, and fail at its first use. */
-function checkAddons() {
-  const newest = Math.max(...readdirSync(join(root, 'native')).map((file) => statSync(join(root, 'native', file)).mtimeMs));
-  for (const target of wanted) {
-    const file = join(root, 'prebuilt', nameOf(target), 'reuseaddr.node');
-    const how = target.platform === process.platform ? 'Run `npm run pack:all`.' : 'The release workflow builds it.';
-    if (!existsSync(file)) throw new Error(`There is no addon for ${nameOf(target)}. ${how}`);
-    if (builtHere.includes(target) && statSync(file).mtimeMs < newest)
-      throw new Error(`${file} is older than its source. ${how}`);
+async function pack(destination) {
+  mkdirSync(join(root, 'build'), { recursive: true });
+  const folder = mkdtempSync(join(root, 'build/package-'));
+  try {
+    stage(folder);
+    const [packed] = JSON.parse(
+      await run('npm', ['pack', folder, '--json', '--ignore-scripts', '--pack-destination', destination]),
+    );
+    return join(destination, packed.filename);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
 }

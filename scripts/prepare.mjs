@@ -2,9 +2,9 @@
  * What every npm script needs first, so that each works alone on a fresh clone: the development dependencies, `dist/`, the addon,
  * and `build/tests` or `build/demo` when asked.
  */
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { buildNative } from './build-native.mjs';
 import { bundle, isBundled } from './bundle.mjs';
 import { root, run, runTool, step } from './step.mjs';
 
@@ -18,7 +18,8 @@ export async function prepare(programs = [], { despiteTypeErrors = false } = {})
     step(`compile ${folder}`, () => compile(folder, outFolder)).catch((error) => {
       if (!despiteTypeErrors) throw error;
     });
-  await Promise.all([compiled('src', 'dist'), buildAddon()]);
+  await Promise.all([compiled('src', 'dist'), step('compile native', async () => buildNative())]);
+  placeAddons();
   // They import the built package, so they come after it.
   const present = programs.filter((folder) => sources(folder).length > 0);
   await Promise.all(present.map((folder) => compiled(folder, `build/${folder}`)));
@@ -27,26 +28,29 @@ export async function prepare(programs = [], { despiteTypeErrors = false } = {})
 /** Installs the development dependencies, unless node_modules has just those. */
 export async function install() {
   if (dependenciesAreInstalled()) return;
-  // Without --include=dev, NODE_ENV=production would leave the compiler out.
-  await step('install', () => run('npm', ['ci', '--include=dev', '--no-audit', '--no-fund']));
+  // Without --include=dev, NODE_ENV=production would leave the compiler out. None needs its scripts, and `prepare` of our own is this.
+  await step('install', () => run('npm', ['ci', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund']));
 }
 
 async function compile(folder, outFolder) {
   removeOrphans(folder, outFolder);
   await runTool('typescript/bin/tsc', '-p', folder);
   if (folder !== 'src') return;
-  const commandLine = join(root, 'dist/cli/main.js');
-  if (existsSync(commandLine)) chmodSync(commandLine, 0o755);
+  chmodSync(join(root, 'dist/cli/main.js'), 0o755);
   await bundle();
 }
 
-async function buildAddon() {
-  const builder = join(root, 'scripts/build-native.mjs');
-  if (!existsSync(builder)) return;
-  await step('compile native', async () => {
-    const { buildNative } = await import(pathToFileURL(builder).href);
-    await buildNative();
-  });
+/** The addons are next to the code that loads them: in the bundle, and for the tests in the modules that it is made of. */
+export function placeAddons() {
+  for (const file of readdirSync(join(root, 'prebuilt')).filter((name) => name.endsWith('.node'))) {
+    const content = readFileSync(join(root, 'prebuilt', file));
+    for (const path of ['bundle', 'kernel'].map((folder) => join(root, 'dist', folder, file))) {
+      if (existsSync(path) && readFileSync(path).equals(content)) continue;
+      // Under another name first: a process that loads it now must find the old one or the new one, not half of it.
+      writeFileSync(`${path}.${process.pid}`, content);
+      renameSync(`${path}.${process.pid}`, path);
+    }
+  }
 }
 
 /** Removes output whose source is gone: a test that was deleted would go on running, a module go on being published. */
@@ -54,7 +58,8 @@ function removeOrphans(folder, outFolder) {
   const current = new Set(sources(folder).map((file) => file.slice(0, -'.ts'.length)));
   for (const file of filesUnder(outFolder)) {
     if (isBundled(file)) continue;
-    if (!current.has(file.replace(/(\.d\.ts|\.js)(\.map)?$/, ''))) rmSync(join(root, outFolder, file));
+    if (/\.[jt]s(\.map)?$/.test(file) && !current.has(file.replace(/(\.d\.ts|\.js)(\.map)?$/, '')))
+      rmSync(join(root, outFolder, file));
   }
 }
 

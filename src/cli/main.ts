@@ -6,8 +6,13 @@ import { commandEntry, commands } from './commands.js';
 import { status } from './status.js';
 import { openTerminal, type Terminal } from './terminal.js';
 
-// Not process.exit: it would cut off what a pipe has not taken yet. A write that failed has set it already.
-process.exitCode = (await main(process.argv.slice(2), openTerminal())) || (process.exitCode ?? 0);
+void run();
+
+async function run(): Promise<void> {
+  const result = await main(process.argv.slice(2), openTerminal());
+  // Not process.exit: it would cut off what a pipe has not taken yet. A write that failed has set it already.
+  process.exitCode = result || (process.exitCode ?? 0);
+}
 
 async function main([name, ...args]: readonly string[], terminal: Terminal): Promise<number> {
   const asked = name === 'help' || name === '--help' || name === '-h';

@@ -1,4 +1,4 @@
-import { fileURLToPath } from 'node:url';
+import { loadAddon } from './loadAddon.js';
 
 /**
  * native/: the system calls that Node lacks. Numbers below zero are errnos, negated. A wrong type of argument throws
@@ -124,25 +124,8 @@ let loaded: Addon | undefined;
 /**
  * The addon, loaded at its first use: importing the package costs nothing.
  *
- * @throws Error with the code `ERR_REUSEADDR_ADDON`: there is none for this platform, or it can't be loaded.
+ * @throws Error with the code `ERR_REUSEADDR_ADDON`, see loadAddon
  */
 export function addon(): Addon {
-  return (loaded ??= load());
-}
-
-function load(): Addon {
-  const name = `${process.platform}-${process.arch}`;
-  const url = new URL(`../../prebuilt/${name}/reuseaddr.node`, import.meta.url);
-  try {
-    // What require() does in the end, too. It resolves the path first, which takes three times as long as to load the file.
-    const module = { exports: {} };
-    process.dlopen(module, fileURLToPath(url));
-    return module.exports as Addon;
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message.split('\n', 1)[0] : String(cause);
-    const message =
-      `Cannot load reuseaddr's native addon for ${name}: ${why}. ` +
-      `To build it, run \`npm run build\` in a checkout of reuseaddr; that needs a C compiler (cc, or the one in $CC).`;
-    throw Object.assign(new Error(message, { cause }), { code: 'ERR_REUSEADDR_ADDON' });
-  }
+  return (loaded ??= loadAddon() as Addon);
 }

@@ -43,7 +43,7 @@ async function furnish(t: TestContext, directory: string): Promise<void> {
 function essence(text: string, directory: string): readonly string[] {
   const same = text
     .replaceAll(`${directory}/`, '/')
-    .replaceAll(new RegExp(`\\b${ownUser()}\\b`, 'g'), 'root')
+    .replaceAll(new RegExp(`(?<!uid |gid )\\b${ownUser()}\\b`, 'g'), 'root')
     .replaceAll(/\d+/g, 'N')
     .replaceAll(/ +/g, ' ');
   return same

@@ -49,7 +49,7 @@ test('Node 20, 22, 24 and 26 → everything, and the preload', onLinuxX64, async
     });
     await t.test(`${name}, tool`, async () => {
       assert.match(
-        await run(runtime, ['node_modules/reuseaddr/dist/cli/main.js', 'inspect', join(folder, 'a.sock')], folder),
+        await run(runtime, ['node_modules/reuseaddr/dist/bundle/cli.cjs', 'inspect', join(folder, 'a.sock')], folder),
         /state +free/,
       );
     });

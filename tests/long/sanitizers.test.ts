@@ -30,13 +30,12 @@ test(
   (t: TestContext) => {
     const work = fs.mkdtempSync('/var/tmp/reuseaddr-');
     t.after(() => fs.rmSync(work, { recursive: true, force: true }));
-    // A copy of what was built, with another addon in it. Without the packages of other tests, which may be installing them just now.
+    // A copy of what was built. Without the packages of other tests, which may be installing them just now.
     const filter = (from: string): boolean => !basename(from).startsWith('node_modules');
     for (const part of ['package.json', 'dist', 'build/tests', 'tests', 'native'])
       fs.cpSync(`${root}/${part}`, `${work}/${part}`, { recursive: true, filter });
     fs.symlinkSync(`${root}/node_modules`, `${work}/node_modules`);
-    const addon = `${work}/prebuilt/${process.platform}-${process.arch}/reuseaddr.node`;
-    fs.mkdirSync(addon.slice(0, addon.lastIndexOf('/')), { recursive: true });
+    const addon = `${work}/reuseaddr.node`;
     const sources = fs.readdirSync(`${work}/native`).filter((file) => file.endsWith('.c'));
     const compiled = spawnSync(
       'cc',
@@ -56,6 +55,7 @@ test(
     assert.equal(compiled.status, 0, compiled.stderr);
     const env = {
       ...process.env,
+      REUSEADDR_ADDON: addon,
       LD_PRELOAD: [libraryOf('libasan.so'), libraryOf('libubsan.so')].join(':'),
       // Node itself never frees much at its end, so what is leaked is judged below by who had asked for it.
       ASAN_OPTIONS: `detect_leaks=1:log_path=${work}/report:exitcode=0:detect_stack_use_after_return=1`,

@@ -22,12 +22,10 @@ export function installPacked(): string {
   return folder;
 }
 
-function pack(destination: string): string {
-  const args = ['pack', '--json', '--ignore-scripts', '--pack-destination', destination];
-  const [{ filename }] = JSON.parse(execFileSync('npm', args, { cwd: root, encoding: 'utf8', stdio: 'pipe' })) as [
-    { readonly filename: string },
-  ];
-  return filename;
+/** Packs what has been built, into a folder. Returns the name of the file. */
+export function pack(destination: string): string {
+  const args = [join(root, 'scripts/pack.mjs'), '--built', '--destination', destination];
+  return execFileSync(process.execPath, args, { cwd: destination, encoding: 'utf8', stdio: 'pipe' }).trim();
 }
 
 /** Something that runs JavaScript: a command, and its arguments before the program. */

@@ -5,9 +5,6 @@ import { dirname, join, normalize } from 'node:path';
 import { after, before, test } from 'node:test';
 import { installPacked } from './installed.js';
 
-/** README and docs without their pictures; a new one should not make every installation heavier than the code. */
-const packedPicturesBytesMax = 150_000;
-
 let folder = '';
 let installed = '';
 before(() => {
@@ -27,15 +24,13 @@ test('the package is installed → every link and picture of its pages is in it'
   );
 });
 
-test('the package is installed → every picture in it is shown by a page, and all of them are small', () => {
-  const shown = new Set(filesOf('').flatMap((file) => (file.endsWith('.md') ? linksOf(file) : [])));
-  const pictures = filesOf('docs').filter((file) => /\.(png|svg)$/.test(file));
+test('the package is installed → no picture is in it, and no page asks for one', () => {
   assert.deepEqual(
-    pictures.filter((file) => !shown.has(file)),
+    filesOf('').filter((file) => /\.(png|svg|jpe?g|gif)$/.test(file)),
     [],
   );
-  const bytes = pictures.reduce((sum, file) => sum + fs.statSync(join(installed, file)).size, 0);
-  assert.ok(bytes <= packedPicturesBytesMax, `${bytes} bytes`);
+  for (const file of filesOf('').filter((name) => name.endsWith('.md')))
+    assert.doesNotMatch(fs.readFileSync(join(installed, file), 'utf8'), /!\[|<img|<picture/, file);
 });
 
 function filesOf(directory: string): string[] {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { installPackages } from '../runtimes/install.js';
 import { temporaryDirectory } from '../support/directory.js';
-import { root } from './installed.js';
+import { pack } from './installed.js';
 
 /** Prints whether the preload is in this process, and in a child in `/`. */
 const program = `
@@ -16,9 +16,7 @@ const program = `
 
 /** A folder where the packed file is to be installed, and a program that wants the preload. */
 function project(directory: string): string {
-  const args = ['pack', '--json', '--ignore-scripts', '--pack-destination', directory];
-  const packed = execFileSync('npm', args, { cwd: root, encoding: 'utf8', stdio: 'pipe' });
-  const [{ filename }] = JSON.parse(packed) as [{ readonly filename: string }];
+  const filename = pack(directory);
   const folder = join(directory, 'project');
   fs.mkdirSync(folder);
   const manifest = { name: 'user', private: true, type: 'module', dependencies: { reuseaddr: `file:../${filename}` } };

@@ -13,7 +13,6 @@ import { temporaryDirectory } from '../support/directory.js';
 const register = import.meta.resolve('reuseaddr/register');
 const fixtures = fileURLToPath(new URL('../../../tests/preload/fixtures', import.meta.url));
 const dist = fileURLToPath(new URL('../../../dist', import.meta.url));
-const addon = fileURLToPath(new URL('../../../prebuilt', import.meta.url));
 
 interface Said {
   readonly what: string;
@@ -108,7 +107,6 @@ test('the preload is given twice, and a second copy of the package too → insta
   const directory = temporaryDirectory(t);
   const copy = join(directory, 'copy');
   fs.cpSync(dist, join(copy, 'dist'), { recursive: true });
-  fs.cpSync(addon, join(copy, 'prebuilt'), { recursive: true });
   fs.writeFileSync(join(copy, 'package.json'), '{ "type": "module" }');
   const other = `file://${copy}/dist/register.js`;
   const path = join(directory, 'socket');

@@ -26,6 +26,7 @@ const rows: readonly (readonly string[])[] = [
 const withoutNode = ['claim', 'address'];
 
 const addon = 'kernel/addon.ts';
+const addonLoader = 'kernel/loadAddon.ts';
 
 /** The source files by their path below src. */
 type Sources = ReadonlyMap<string, string>;
@@ -116,7 +117,7 @@ function nodeReachedFrom(files: Sources, layers: readonly string[]): string[] {
 
 function addonUses(files: Sources): string[] {
   const imports = importsOf(files).filter(({ from, to }) => to === addon && layerOf(from) !== 'kernel');
-  const loads = [...files].filter(([file, text]) => file !== addon && /\bdlopen\(|\.node['"`]/.test(withoutComments(text)));
+  const loads = [...files].filter(([file, text]) => file !== addonLoader && /\bdlopen\(|\.node['"`]/.test(withoutComments(text)));
   return [...imports.map(({ from }) => `${from} imports ${addon}`), ...loads.map(([file]) => `${file} loads an addon`)];
 }
 

@@ -1,19 +1,20 @@
+/** The package as it is published: what is in it, and what is not. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { test } from 'node:test';
+import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url)).replace(/[/\\]$/, '');
 
 /** Everything that may be published: nothing else is, and each of them is there. */
 const published = [
-  /^dist\/[\w/-]+\.(js|d\.ts)$/,
-  /^prebuilt\/[\w-]+\/reuseaddr\.node$/,
-  /^native\/\w+\.[ch]$/,
-  /^docs\/[\w/-]+\.(md|svg|png)$/,
-  /^examples\/[\w./-]+\.(md|mjs|cjs|sh|conf|cfg|service|socket|yaml)$/,
+  /^dist\/bundle\/[\w-]+\.(cjs|mjs|d\.mts)$/,
+  /^dist\/bundle\/types\/[\w/-]+\.d\.cts$/,
+  /^dist\/bundle\/reuseaddr\.\w+-\w+\.node$/,
+  /^docs\/[\w/-]+\.md$/,
   /^man\/reuseaddr\.1$/,
   /^README\.md$/,
   /^CHANGELOG\.md$/,
@@ -22,65 +23,98 @@ const published = [
   /^package\.json$/,
 ];
 
-const entryPoints = [
-  'dist/bundle/index.js',
-  'dist/index.d.ts',
-  'dist/bundle/register.js',
-  'dist/register.d.ts',
-  'dist/cli/main.js',
-];
+/** With the addons for all four platforms. */
+const installedBytesMax = 700_000;
 
-const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
-  readonly scripts: Readonly<Record<string, string>>;
-  readonly [field: string]: unknown;
-};
+type Manifest = Readonly<Record<string, unknown>>;
 
-const packed = packedFiles();
+let folder = '';
+let files: readonly string[] = [];
+let manifest: Manifest = {};
+before(async () => {
+  folder = mkdtempSync(join(realpathSync(tmpdir()), 'ra-'));
+  const { stage } = (await import(new URL('../../../scripts/stage.mjs', import.meta.url).href)) as {
+    stage: (folder: string) => void;
+  };
+  stage(folder);
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  files = entries.map(({ parentPath, name }) => relative(folder, join(parentPath, name)).replaceAll('\\', '/'));
+  manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest;
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
 
-test('the package is packed → it holds the build, the addon with its source, and the documents, and nothing else', () => {
+test('the package → it holds the bundle with its types, the addons, and the pages, and nothing else', () => {
   assert.deepEqual(
-    packed.filter((file) => !published.some((pattern) => pattern.test(file))),
+    files.filter((file) => !published.some((pattern) => pattern.test(file))),
     [],
     'these are not meant to be published',
   );
   for (const pattern of published) {
     assert.ok(
-      packed.some((file) => pattern.test(file)),
+      files.some((file) => pattern.test(file)),
       `nothing that matches ${pattern} would be published`,
     );
   }
-  for (const file of entryPoints) assert.ok(packed.includes(file), `${file} would not be published`);
 });
 
-test('the package is packed → no file names a path of the machine that built it', () => {
+test('each path in package.json → a file of the package', () => {
+  const paths = (value: unknown): string[] =>
+    typeof value === 'string' ? [value] : typeof value === 'object' && value !== null ? Object.values(value).flatMap(paths) : [];
+  const named = ['main', 'types', 'exports', 'typesVersions', 'bin', 'man'].flatMap((field) => paths(manifest[field]));
+  assert.ok(named.length > 10);
+  assert.deepEqual(
+    named.filter((path) => path !== './package.json' && !files.includes(path.replace('./', ''))),
+    [],
+  );
+  assert.ok(Array.isArray(manifest['man']), 'npm links man pages only where `man` is an array');
+  assert.ok(Array.isArray(manifest['keywords']));
+});
+
+test('the manifest → nothing of the repository, no dependency, and no script that runs at an installation', () => {
+  const wrong = ['imports', 'files', 'scripts', 'devDependencies', 'dependencies', 'optionalDependencies', 'peerDependencies'];
+  assert.deepEqual(
+    [...wrong, 'bundleDependencies', 'gypfile'].filter((field) => field in manifest),
+    [],
+  );
+});
+
+test('the package with four addons → small', () => {
+  const sizes = files.map((file) => ({ file, bytes: statSync(join(folder, file)).size }));
+  const addons = sizes.filter(({ file }) => file.endsWith('.node')).map(({ bytes }) => bytes);
+  const bytes = sizes.reduce((sum, each) => sum + each.bytes, 0) + Math.max(...addons) * (4 - addons.length);
+  assert.ok(bytes <= installedBytesMax, `${bytes} bytes`);
+});
+
+test('the package → no function is in two of its files', () => {
+  const seen = new Map<string, string>();
+  for (const file of files.filter((name) => /^dist\/bundle\/[^/]+\.[cm]js$/.test(name))) {
+    // What a function begins with, and is long enough to be of one's own; esbuild's helpers are in each file.
+    const own = readFileSync(join(folder, file), 'utf8').matchAll(/^(?:async )?function\*? \w{4,}\(.*\n.*|^var \w+ = class .*/gm);
+    for (const [line] of own) {
+      assert.equal(seen.get(line), undefined, `${file} has ${line}`);
+      seen.set(line, file);
+    }
+  }
+  assert.ok(seen.size > 200);
+});
+
+test('the package → no file names a path of the machine that built it', () => {
   // A home or repository of one letter would be found everywhere by chance.
   const paths = [root, process.env['HOME'] ?? ''].filter((path) => path.length > 2 && path !== '/root');
-  for (const file of packed) {
-    const content = readFileSync(join(root, file));
+  for (const file of files) {
+    const content = readFileSync(join(folder, file));
     for (const path of paths) assert.ok(!content.includes(path), `${file} names ${path}`);
   }
 });
 
-test('the package is installed → no script runs and nothing else is installed', () => {
-  const atInstall = ['preinstall', 'install', 'postinstall', 'prepublish', 'preprepare', 'prepare', 'postprepare'];
-  assert.deepEqual(
-    atInstall.filter((name) => name in manifest.scripts),
-    [],
+test('npm publish in the repository → refused, as that is not what is published', () => {
+  const manifestHere = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
+  assert.equal(manifestHere.scripts['prepublishOnly'], 'node scripts/pack.mjs --refuse');
+  assert.throws(
+    () => execFileSync(process.execPath, [join(root, 'scripts/pack.mjs'), '--refuse'], { stdio: 'pipe', encoding: 'utf8' }),
+    {
+      status: 1,
+      stderr: /Run `npm run pack:all`, and publish the file/,
+    },
   );
-  for (const field of ['dependencies', 'optionalDependencies', 'peerDependencies', 'bundleDependencies', 'gypfile']) {
-    assert.ok(!(field in manifest), `package.json has ${field}`);
-  }
 });
-
-function packedFiles(): string[] {
-  // On Windows npm is a .cmd file, which only a shell can start.
-  const shell = process.platform === 'win32';
-  const answer = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
-    cwd: root,
-    encoding: 'utf8',
-    shell,
-    stdio: 'pipe',
-  });
-  const [packages] = JSON.parse(answer) as [{ readonly files: readonly { readonly path: string }[] }];
-  return packages.files.map((file) => file.path);
-}

@@ -15,6 +15,7 @@ test('the folders of the sources → no package is installed in them, so the che
   assert.deepEqual(
     installedIn(sources).filter((path) => path !== join('bench', 'peers', 'node_modules')),
     [],
+    'An earlier version of the tests may have left these. Remove them.',
   );
 });
 
