@@ -132,6 +132,8 @@ function* flock(place: Place, fd: number, wait: boolean): Operation<'locked' | '
     // A cleaner (systemd-tmpfiles) locks a file for a moment while it looks at its age, and a holder that just died may still be
     // closing its descriptors: with nothing live at the path, it is worth another try.
     const liveness = yield* probe(place.path);
+    // Then it is not known whether the address is held, and a little later it would not be known either.
+    if (exhausted.has(liveness)) return refuse('system', liveness as Errno, 'probe', place.path);
     const restMs = restsMs[rest];
     if (liveness !== 'live' && restMs !== undefined) {
       yield* sys.nanosleep(restMs);
@@ -142,6 +144,9 @@ function* flock(place: Place, fd: number, wait: boolean): Operation<'locked' | '
     return refuse(liveness === 'live' ? 'held' : 'starting', 'EADDRINUSE', 'flock', lockPath, record);
   }
 }
+
+/** No descriptor, or no memory, for a question to the kernel. */
+const exhausted: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']);
 
 function* waitForLock(lockPath: string, fd: number): Operation<'locked' | 'replaced' | Refusal> {
   const locked = yield* sys.flock(fd, 'LOCK_EX');

@@ -11,6 +11,8 @@ export type Refused =
   | 'stray'
   // To a claim it is `starting`: nothing listens at the path. Whoever explains that finds the socket without its file.
   | 'displaced'
+  // Another thread of this process has the socket that was passed to the process.
+  | 'other-thread'
   // Something else is at the path, and it stays there.
   | 'not-a-socket'
   | 'aside-occupied'

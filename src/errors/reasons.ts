@@ -44,6 +44,13 @@ export const reasons = {
       `${holder} listens on ${path} without holding the lock: it does not use reuseaddr, or its reuseaddr run was killed. It was left alone`,
     todo: ({ wait }) => ['stop it first', wait],
   },
+  'other-thread': {
+    codes: ['EADDRINUSE'],
+    verdict: true,
+    happened: () =>
+      'its socket was passed to this process, and another thread of the process listens on it. A thread that closes it would close it for all',
+    todo: () => ['listen in one thread', 'have each thread listen on an address of its own'],
+  },
   unstable: {
     codes: ['EADDRINUSE'],
     verdict: true,

@@ -33,6 +33,7 @@ export function* acquireRequest({ address, terms }: Request, wait = false): Oper
 /** The claim of whoever passed us a socket that is bound to the address: sd_listen_fds(3). No lock is taken. */
 export function inherit(request: Request): Hold | undefined {
   const listenFd = inheritedSocket(request);
+  if (isRefusal(listenFd)) throw refused(request, listenFd);
   return listenFd === undefined ? undefined : new Hold({ listenFd, inherited: true }, request.text);
 }
 

@@ -1,5 +1,5 @@
 import { locate, type Place } from '../claim/locate.js';
-import { isRefusal } from '../claim/refusal.js';
+import { isRefusal, refuse, type Refusal } from '../claim/refusal.js';
 import { show } from '../errors/show.js';
 import { adopt, describeSocket, fcntl, ownPidfdInode, seePassed } from '../kernel/descriptors.js';
 import { AT_FDCWD, failed, run } from '../kernel/kernel.js';
@@ -49,12 +49,12 @@ export function passedByRun(): boolean {
 }
 
 /**
- * The inherited socket that is bound to the asked address, if there is one: each is given once. It is close-on-exec and
- * non-blocking from here on.
+ * The inherited socket that is bound to the asked address, if there is one. It is close-on-exec and non-blocking from here on. Each is
+ * given once in the life of the process: two threads that accept on one descriptor would close it under each other.
  *
  * @see sd_listen_fds(3)
  */
-export function inheritedSocket({ address, mode }: Request): number | undefined {
+export function inheritedSocket({ address, mode }: Request): number | Refusal | undefined {
   sockets ??= readEnvironment(process.env);
   if (sockets.length === 0 || address.kind === 'pipe') return undefined;
   const place = address.kind === 'pathname' ? run(kernel, locate(address, process.platform)) : undefined;
@@ -64,7 +64,7 @@ export function inheritedSocket({ address, mode }: Request): number | undefined 
   );
   if (index < 0) return undefined;
   const [{ fd } = { fd: -1 }] = sockets.splice(index, 1);
-  if (failed(adopt(fd))) return undefined;
+  if (failed(adopt(fd))) return refuse('other-thread', 'EADDRINUSE', 'listen', place?.path);
   if (place !== undefined && mode !== undefined) warnOfMode(place.path, mode);
   return fd;
 }

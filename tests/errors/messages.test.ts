@@ -138,6 +138,7 @@ const everyRefused: Readonly<Record<Refused, true>> = {
   starting: true,
   stray: true,
   displaced: true,
+  'other-thread': true,
   'not-a-socket': true,
   'aside-occupied': true,
   'lock-not-a-file': true,
