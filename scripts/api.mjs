@@ -100,11 +100,12 @@ function anchor(text) {
 
 /** One export, with its members. */
 function section(item, level) {
-  const { text, parameters, throws, see } = readDocstring(item.docComment ?? '');
+  const { text, example, parameters, throws, see } = readDocstring(item.docComment ?? '');
   const parts = [`${'#'.repeat(level)} ${title(item)}`, `\`\`\`ts\n${signature(item)}\n\`\`\``, text];
   if (parameters.length > 0) parts.push(parameters.map(([name, what]) => `- \`${name}\`: ${what}`).join('\n'));
   if (throws.length > 0) parts.push(`**Throws** ${throws.join('; ')}`);
   if (see.length > 0) parts.push(`**See** ${see.join('; ')}`);
+  parts.push(...example);
   const members = (item.members ?? []).filter(
     ({ docComment = '', kind }) => !docComment.includes('@internal') && kind !== 'Constructor',
   );
@@ -130,12 +131,11 @@ function signature({ name, excerptTokens }) {
 function readDocstring(comment) {
   const plain = comment.replaceAll(/^\s*(\/\*\*|\*\/|\* ?)/gm, '').replace(/\*\/\s*$/, '');
   const [text = '', ...tags] = plain.split(/^@/m);
-  const of = (name) =>
-    tags
-      .filter((tag) => /^\w+/.exec(tag)?.[0] === name)
-      .map((tag) => flat(tag.slice(name.length)).replaceAll(/\{(\w+)\}/g, '`$1`'));
+  const named = (name) => tags.filter((tag) => /^\w+/.exec(tag)?.[0] === name).map((tag) => tag.slice(name.length));
+  const of = (name) => named(name).map((tag) => flat(tag).replaceAll(/\{(\w+)\}/g, '`$1`'));
   const parameters = of('param').map((tag) => [/^\w+/.exec(tag)?.[0] ?? '', tag.replace(/^\w+( -)? */, '')]);
-  return { text: paragraphs(text), parameters, throws: of('throws'), see: of('see') };
+  const example = named('example').map((tag) => tag.trim());
+  return { text: paragraphs(text), example, parameters, throws: of('throws'), see: of('see') };
 }
 
 function flat(text) {
@@ -146,6 +146,11 @@ function paragraphs(text) {
   return text
     .trim()
     .split(/\n\s*\n/)
-    .map(flat)
+    .map((paragraph) =>
+      paragraph
+        .split(/\n(?=- )/)
+        .map(flat)
+        .join('\n'),
+    )
     .join('\n\n');
 }

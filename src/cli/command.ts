@@ -28,7 +28,7 @@ export interface Command {
   /** What follows the first operand is not ours to read: a program and its own options. */
   readonly optionsEndAtOperand?: true;
   readonly description: string;
-  /** What its exit statuses mean, where that is not `0 done, 1 failed, 2 wrong usage, 3 somebody has the address`. */
+  /** What its exit statuses mean, where that is not `0 done, 1 failed, 2 wrong usage, 3 the address is in use`. */
   readonly statuses?: string;
   readonly options: Readonly<Record<string, Option>>;
   readonly examples: readonly (readonly [line: string, meaning: string])[];

@@ -18,7 +18,7 @@ or the server has closed the whole. Unlike nc it takes exact abstract names and 
     wait: {
       value: 'SECONDS',
       valueIsOptional: true,
-      summary: 'wait for a server that is not there or too busy; without SECONDS for ever',
+      summary: 'wait for a server that is missing or busy; without SECONDS indefinitely',
     },
   },
   examples: [

@@ -2,7 +2,7 @@ import { commands } from './commands.js';
 import type { Command, Option } from './command.js';
 import type { Terminal } from './terminal.js';
 
-const statuses = '0 done, 1 failed, 2 wrong usage, 3 somebody has the address';
+const statuses = '0 done, 1 failed, 2 wrong usage, 3 the address is in use';
 
 /** `reuseaddr --help`. */
 export function overview({ style }: Terminal): string {

@@ -9,7 +9,7 @@ import { json, octal, stateStyles, userOf, wrap } from './text.js';
 const meanings: Readonly<Record<Inspection['state'], string>> = {
   free: 'nothing is there; a start will succeed',
   listening: 'a holder listens there',
-  starting: 'somebody has the lock, and nothing listens: it is starting or stopping',
+  starting: 'a process has the lock, and nothing listens: it is starting or stopping',
   stale: 'a socket file that no process is bound to; the next start removes it',
   stray: 'a live socket of a program that does not take the lock',
   blocked: 'a start will fail',
@@ -20,7 +20,7 @@ const reasons: Readonly<Record<NonNullable<Inspection['reason']>, string>> = {
   'lock-not-a-file': 'the lock file is not a regular file',
   'lock-foreign-content': 'the lock file holds something else',
   denied: 'this user may not look at it',
-  displaced: 'its holder listens, but the socket file was removed: nobody can connect',
+  displaced: 'its holder listens, but the socket file was removed: no client can connect',
   'shared-directory': 'others may write to its directory, and so replace the socket',
 };
 
@@ -29,8 +29,8 @@ export const command: Command = {
   operands: 'ADDRESS',
   operandsMin: 1,
   operandsMax: 1,
-  description: `Says what an address is doing, and who has it. Disturbs nobody: takes no lock, makes no
-connection, changes nothing.
+  description: `Says what an address is doing, and which process has it. Disturbs no process: takes no lock,
+makes no connection, changes nothing.
 
 ${Object.entries(meanings)
   .map(([state, meaning]) => `  ${state.padEnd(9)}  ${meaning}`)
@@ -41,7 +41,7 @@ ${Object.entries(meanings)
     'lock-path': { value: 'PATH', summary: 'the lock file, where it is not ADDRESS.lock' },
   },
   examples: [
-    ['reuseaddr inspect /run/app.sock', 'who has it?'],
+    ['reuseaddr inspect /run/app.sock', 'which process has it?'],
     ['reuseaddr inspect @app', 'an abstract name'],
     ['reuseaddr inspect --json /run/app.sock | jq .holder.pid', 'its pid, for a script'],
     ['reuseaddr inspect /run/app.sock >/dev/null || echo down', 'is it listening?'],

@@ -27,7 +27,7 @@ listed. A socket that was bound by a relative path has no mode where its directo
     ['reuseaddr ls', 'every socket that a process has'],
     ['reuseaddr ls /run /tmp', 'every socket file there'],
     ['reuseaddr ls --state=stale /tmp', 'what a crash has left'],
-    ["reuseaddr ls --json | jq -r '.[] | select(.waiting > 0) | .address'", 'who is behind?'],
+    ["reuseaddr ls --json | jq -r '.[] | select(.waiting > 0) | .address'", 'which servers are behind?'],
   ],
   run({ operands, options, terminal }) {
     const wanted = (options['state'] as string | undefined)?.split(',');

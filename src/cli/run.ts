@@ -22,7 +22,7 @@ When it ends, so does run, unless --restart says otherwise. SIGHUP replaces the 
 instance must say READY=1 (sd_notify), then the old one gets SIGTERM. SIGTERM, SIGINT, SIGQUIT,
 SIGUSR1 and SIGUSR2 are passed on.`,
   statuses: `that of the program, 128 and the number for a signal, 127 no such program, 126 it
-cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 somebody has the address`,
+cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 the address is in use`,
   options: {
     restart: { value: 'WHEN', summary: 'start it again when it ends: never (default), on-failure or always' },
     'restart-delay': { value: 'SECONDS', summary: 'the longest pause before that; the pauses grow (default 10)' },
@@ -33,7 +33,11 @@ cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 somebody has the a
     },
     'ready-within': { value: 'SECONDS', summary: 'give a new instance up that does not serve by then (default 60)' },
     grace: { value: 'SECONDS', summary: 'from SIGTERM to SIGKILL for the old instance (default 10)' },
-    wait: { value: 'SECONDS', valueIsOptional: true, summary: 'wait while somebody has the address; without SECONDS for ever' },
+    wait: {
+      value: 'SECONDS',
+      valueIsOptional: true,
+      summary: 'if the address is in use, wait for it; without SECONDS indefinitely',
+    },
     takeover: { value: 'SECONDS', valueIsOptional: true, summary: 'ask the holder to hand it over (default 10)' },
     handover: { summary: 'hand it over when asked, once the new program serves; then exit' },
     'bind-self': { summary: 'the program binds the path: only lock it, and remove a stale socket' },

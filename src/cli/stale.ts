@@ -67,7 +67,10 @@ function explainTaken(taken: Taken): Cleaned {
     case 'kept':
       return unproved(taken.why);
     case 'left-aside':
-      return refused('aside-occupied', 'somebody took the name meanwhile; what was there is beside it, as .NAME.reuseaddr-aside');
+      return refused(
+        'aside-occupied',
+        'another process took the name meanwhile; the file that was there is next to it, as .NAME.reuseaddr-aside',
+      );
     case 'failed':
       return refused('system', `${taken.syscall} failed with ${taken.errno}`);
   }

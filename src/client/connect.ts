@@ -13,13 +13,17 @@ import { destinationOf } from './destination.js';
 
 /** What `connect` takes. */
 export interface ConnectOptions {
-  /**
-   * For how long to try, in milliseconds. Default: 5,000. 0: one try. Infinity: for ever.
-   */
+  /** How long to try, in milliseconds. Default: 5,000. 0: one attempt. Infinity: indefinitely. */
   readonly timeout?: number | undefined;
-  /** Calls it off: the promise is then rejected with the signal's reason, an AbortError. Once there is a socket it does nothing. */
+  /**
+   * Ends the attempts: the promise is rejected with the signal's reason, an AbortError. Has no effect
+   * once there is a socket.
+   */
   readonly signal?: AbortSignal | undefined;
-  /** As for `net.Socket`: whether our end stays open for writing when the other end has ended. Default: false. */
+  /**
+   * As for `net.Socket`: whether this end stays open for writing after the other end has ended.
+   * Default: false.
+   */
   readonly allowHalfOpen?: boolean | undefined;
 }
 
@@ -28,17 +32,29 @@ const timeoutMsDefault = 5_000;
 /**
  * Connects to a Unix socket, and waits for a server that is starting, restarting or busy.
  *
- * When the promise is fulfilled the socket is connected: write to it at once. Nobody there (`ENOENT`), a stale socket
- * (`ECONNREFUSED`) and a full backlog (`EAGAIN`, where TCP would wait) are tried again, after 1 ms at first and at last every 50 ms
- * or sooner, until the deadline. What waiting doesn't mend is reported at once.
+ * When the promise is fulfilled the socket is connected: write to it at once. A missing server
+ * (`ENOENT`), a stale socket (`ECONNREFUSED`) and a full backlog (`EAGAIN`, where TCP would wait) are
+ * tried again until the deadline: after 1 ms at first, and in the end at least every 50 ms. An error
+ * that waiting does not cure is reported at once.
  *
- * A pathname may be longer than a socket address can hold (Linux); an abstract name has exactly its own bytes on every Node. Connected
- * is not accepted: a server that dies now ends the connection, and whether a request was carried out only its answer can say.
+ * A pathname may be longer than a socket address can hold (Linux). An abstract name has exactly its
+ * own bytes on every version of Node. A connection that is connected may not be accepted yet: a server
+ * that dies now ends it, and only the server's answer can say whether a request was carried out.
+ *
+ * @example
+ * ```js
+ * import { connect, SocketAddressError } from 'reuseaddr';
+ *
+ * const error = await connect('/run/app.sock', { timeout: 100 }).catch((thrown) => thrown);
+ * if (error instanceof SocketAddressError) console.log(error.code, error.reason); // → ENOENT absent
+ * ```
  *
  * @param address a pathname, or an abstract name such as `@app` (Linux)
- * @throws {SocketAddressError} with the last cause: at the deadline `ENOENT` (`absent`, `no-directory`), `ECONNREFUSED` (`stale`,
- * `starting`; for an abstract name `absent`) or `EAGAIN` (`backlog-full`); at once `EACCES` (`denied`), `ENOTSOCK` (`not-a-socket`),
- * `EPROTOTYPE` (`not-a-stream`), `ENOTDIR`, `ELOOP`, `EMFILE` or whatever else connect(2) says, `EINVAL` (bad address or option)
+ * @throws {SocketAddressError} with the last cause. At the deadline: `ENOENT` (`absent`,
+ * `no-directory`), `ECONNREFUSED` (`stale`, `starting`; for an abstract name `absent`) or `EAGAIN`
+ * (`backlog-full`). At once: `EACCES` (`denied`), `ENOTSOCK` (`not-a-socket`), `EPROTOTYPE`
+ * (`not-a-stream`), `ENOTDIR`, `ELOOP`, `EMFILE` or another errno of connect(2), `EINVAL` (bad address
+ * or option)
  * @throws the signal's reason
  * @see connect(2), unix(7)
  */

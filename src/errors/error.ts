@@ -21,10 +21,25 @@ const brand: unique symbol = Symbol.for('reuseaddr.SocketAddressError');
 /**
  * Every error of this package.
  *
- * `code`, `errno`, `syscall` and `address` are Node's own fields of a system error; `reason` says more than the code can, and
- * `holder` names the process that holds the address, where that is known. Match on `code` and `reason`; the message is for people.
+ * `code`, `errno`, `syscall` and `address` are Node's own fields of a system error. `reason` says more
+ * than the code can, and `holder` names the process that holds the address, where that is known. Match
+ * on `code` and `reason`; the message is for people.
  *
  * `instanceof` also holds for an error of another copy of this package.
+ *
+ * @example
+ * ```js
+ * import { createServer } from 'node:net';
+ * import { claim, listen, SocketAddressError } from 'reuseaddr';
+ *
+ * await claim('/run/app.sock');
+ * try {
+ *   await listen(createServer(), '/run/app.sock');
+ * } catch (error) {
+ *   if (!(error instanceof SocketAddressError)) throw error;
+ *   console.log(error.code, error.reason, error.holder?.pid === process.pid); // → EADDRINUSE held true
+ * }
+ * ```
  *
  * @see docs/errors.md for every code and reason
  */

@@ -11,7 +11,7 @@ export interface Holder {
   readonly user?: string | undefined;
   /** The command line, shortened. */
   readonly command?: string | undefined;
-  /** Since when it has the address. */
+  /** When it claimed the address. */
   readonly since?: Date | undefined;
   /** The host name, where it is not ours: a container, or a shared file system. */
   readonly host?: string | undefined;

@@ -18,7 +18,7 @@ import { Snapshot } from './snapshot.js';
  *
  * - `free`: nothing is there; a start will succeed.
  * - `listening`: a holder listens there.
- * - `starting`: somebody has the lock, and nothing listens: a holder that is starting or stopping.
+ * - `starting`: a process has the lock, and nothing listens: it is starting or stopping.
  * - `stale`: a socket file that no process is bound to; the next start removes it.
  * - `stray`: a live socket of a program that does not take the lock.
  * - `blocked`: something else is there, or the lock file can't be used; a start will fail.
@@ -42,7 +42,7 @@ export interface Inspection {
     | 'displaced'
     | 'shared-directory'
     | undefined;
-  /** Who has it, as far as it is known. From the lock file or /proc; its text is not to be trusted. */
+  /** The process that has it, as far as it is known. From the lock file or /proc; do not trust its text. */
   readonly holder?: Holder | undefined;
   /** Permission bits of the socket file. */
   readonly mode?: number | undefined;
@@ -65,14 +65,24 @@ export interface InspectOptions {
 }
 
 /**
- * Looks at an address and disturbs nobody: it takes no lock, makes no connection that a server would see, and changes nothing.
- * What it says may be out of date by the time that it is read: never decide by it whether to remove a file.
+ * Looks at an address and disturbs no process: takes no lock, makes no connection that a server would
+ * see, and changes nothing. The answer may be out of date when it arrives: never decide by it whether
+ * to remove a file.
  *
- * On other systems than Linux the kernel does not tell who has a lock: `listening` and `stray`, `starting` and `stale` are then
- * told apart by the holder's record.
+ * Only Linux tells which process has a lock. On other systems the holder's record tells `listening`
+ * from `stray`, and `starting` from `stale`.
+ *
+ * @example
+ * ```js
+ * import { claim, inspect } from 'reuseaddr';
+ *
+ * await claim('/run/app.sock');
+ * const { state, holder } = await inspect('/run/app.sock');
+ * console.log(state, holder?.pid === process.pid); // → listening true
+ * ```
  *
  * @param address a pathname, or an abstract name such as `@app` (Linux)
- * @throws {SocketAddressError} the address is bad, or its directory can't be looked at
+ * @throws {SocketAddressError} the address is bad, or its directory cannot be looked at
  */
 export async function inspect(address: string, options: InspectOptions = {}): Promise<Inspection> {
   try {

@@ -8,9 +8,12 @@ import { describeSocket } from '../kernel/descriptors.js';
 import { failed } from '../kernel/kernel.js';
 import { kernel, peerGroups } from '../kernel/posix.js';
 
-/** Who is at the other end of a connection, as the kernel says. It can't be forged. */
+/** The process at the other end of a connection, as the kernel says. It cannot be forged. */
 export interface Credentials {
-  /** Process id of who called connect(2) (or, for a client, listen(2)). 0: it is in a PID namespace that we can't see. */
+  /**
+   * Process id of the process that called connect(2) (or, for a client, listen(2)). 0: it is in a PID
+   * namespace that this process cannot see.
+   */
   readonly pid: number;
   /** Effective user id at that moment. */
   readonly uid: number;
@@ -29,13 +32,27 @@ interface WithHandle {
 }
 
 /**
- * Who is at the other end of a Unix socket: of a `net.Socket`, of the `socket` of an http request or a tls server, or of an http2
- * session.
+ * Returns the credentials of the process at the other end of a Unix socket: of a `net.Socket`, of the
+ * `socket` of an http request or a tls server, or of an http2 session.
  *
- * The pid may be another process's by now, or that process may have passed the connection on; uid and gid are what access is to be
- * decided by.
+ * The pid may be another process's by now, or that process may have passed the connection on. Decide
+ * about access by uid and gid.
  *
- * @throws {SocketAddressError} `ENOTCONN`: it is closed, or not connected yet; `ENOTSUP`: it is no Unix socket
+ * @example
+ * ```js
+ * import { createServer } from 'node:net';
+ * import { connect, listen, peerCredentials } from 'reuseaddr';
+ *
+ * const server = createServer((connection) => {
+ *   console.log(peerCredentials(connection).pid === process.pid); // → true
+ *   connection.end();
+ * });
+ * await listen(server, '/run/app.sock');
+ * await connect('/run/app.sock');
+ * ```
+ *
+ * @throws {SocketAddressError} `ENOTCONN`: the connection is closed, or not open yet; `ENOTSUP`: it is
+ * not a Unix socket; `ERR_INVALID_ARG_TYPE`: it is not a connection
  * @see unix(7), SO_PEERCRED and SO_PEERGROUPS; on macOS LOCAL_PEERCRED and LOCAL_PEERPID
  */
 export function peerCredentials(connection: Socket | Http2Session): Credentials {

@@ -31,37 +31,43 @@ export interface ListenOptions {
    */
   readonly backlog?: number | undefined;
   /**
-   * The lock file. Default: `<path>.lock`. All who use one address must use one lock file. It is never unlinked.
+   * The lock file. Default: `<path>.lock`. All processes that use one address must use the same lock
+   * file. It is never unlinked.
    */
   readonly lockPath?: string | undefined;
   /**
-   * What to do when somebody has the address: wait until it is free, as long as it takes (`true`) or at most so many milliseconds.
-   * Default: fail at once. A standby sleeps in flock(2) and wakes when the holder dies. An abstract name, and a stray, are looked
-   * at again and again, at growing intervals up to half a second.
+   * If the address is in use, wait for it: indefinitely (`true`) or for this many milliseconds.
+   * Default: fail at once. A standby sleeps in flock(2) and wakes when the holder dies. The kernel
+   * does not tell when an abstract name or a stray becomes free, so these are looked at again, at
+   * growing intervals up to half a second.
    */
   readonly wait?: boolean | number | undefined;
-  /** Ends a wait or a hand-over: the promise is rejected with `signal.reason`. */
+  /** Ends a wait or a takeover: the promise is rejected with `signal.reason`. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Ask the holder to hand the address over: it must serve hand-overs, and belong to the same user or to root. `true`: within ten
-   * seconds; or a number of milliseconds. Where nobody holds the address, it is claimed as usual. Where the holder does not hand
-   * it over, this fails with `EADDRINUSE`, or goes on to `wait` if that is asked for too. Default: false.
+   * Ask the holder to hand the address over, for at most ten seconds (`true`) or this many
+   * milliseconds. The holder must serve handovers, and belong to the same user or to root. If no
+   * process holds the address, it is claimed as usual. If the holder does not hand it over, the start
+   * fails with `EADDRINUSE`, or continues with `wait` if that is set too. Default: false.
    */
   readonly takeover?: boolean | number | undefined;
   /**
-   * Serve hand-overs, on `<path>.handover` (or the abstract name with `.handover`), to processes of the same user and of root.
-   * After one, the claim emits `handover`: the server accepts no more, and its open connections go on to their end. Default: false.
+   * Serve handovers, on `<path>.handover` (or the abstract name with `.handover`), to processes of the
+   * same user and of root. After a handover the claim emits `handover`: the server accepts no further
+   * connections, and finishes the open ones. Default: false.
    */
   readonly handover?: boolean | undefined;
   /**
-   * What to do when somebody removes or replaces the socket file of a live server. `report`: emit `displaced`. `rebind`: that too,
-   * and listen again at the path, under the same claim, as soon as the name is free (for `listen` only). Default: `report`.
+   * What to do when another process removes or replaces the socket file of a live server. `report`:
+   * emit `displaced`. `rebind` (for `listen` only): emit it, and listen again at the path, under the
+   * same claim, as soon as the name is free. Default: `report`.
    */
   readonly onDisplaced?: 'report' | 'rebind' | undefined;
   /**
-   * Which peers may connect, by the credentials that the kernel gives: see `AllowRule`. A denied peer is closed before the program
-   * sees it, and reported by a `denied` event. For `listen` only. Default: everybody whom the permissions of the socket file let
-   * connect; for an abstract name, which has none, the same effective user and root.
+   * Which peers may connect, by the credentials from the kernel: see `AllowRule`. A denied peer is
+   * disconnected before the program sees it, and reported by a `denied` event. For `listen` only.
+   * Default: every peer that the permissions of the socket file let connect; for an abstract name,
+   * which has no permissions, the same effective user and root.
    *
    * @see unix(7), SO_PEERCRED
    */

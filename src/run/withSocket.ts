@@ -29,7 +29,7 @@ export async function runWithSocket(asked: RunRequest): Promise<number> {
     const claim = new Claim(publicAddress(request), hold, () => hold.surrender());
     claim.on('displaced', (what) => asked.report(displaced(what, claim)));
     const { supervisor } = acceptor;
-    if (supervisor === undefined) throw new Error('A claim was made, and nobody accepts on it.');
+    if (supervisor === undefined) throw new Error('A claim was made, and nothing accepts on it.');
     acceptor.hold = hold;
     const retire = (): void => {
       asked.report(`${claim.address} was handed over; stopping the program.`);
@@ -96,6 +96,6 @@ class ProgramAcceptor implements Acceptor {
 
 function displaced(what: 'socket' | 'lock', { address, lockPath }: Claim): string {
   return what === 'socket'
-    ? `Somebody has removed or replaced ${address}: no new client reaches the program. Start it again to mend that.`
-    : `Somebody has removed or replaced the lock file ${lockPath}: another process may claim ${address} now.`;
+    ? `Another process has removed or replaced ${address}: no new client reaches the program. Start it again to fix that.`
+    : `Another process has removed or replaced the lock file ${lockPath}: another process may claim ${address} now.`;
 }

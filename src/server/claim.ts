@@ -34,21 +34,29 @@ const inspectCustom: unique symbol = Symbol.for('nodejs.util.inspect.custom');
 
 /** The events of a `Claim`, with what their listeners are given. */
 export interface ClaimEvents {
-  /** The claim is another process's now. The server has stopped to accept; its open connections go on to their end. */
+  /**
+   * The claim is now another process's. The server accepts no further connections, and finishes the
+   * open ones.
+   */
   handover: [];
   /**
-   * Somebody has removed or replaced our socket file (`socket`), so that clients don't reach us any more, or our lock file (`lock`),
-   * so that another process may claim the address. Emitted once for each time.
+   * Another process has removed or replaced the socket file (`socket`), so that clients do not reach
+   * this server, or the lock file (`lock`), so that another process may claim the address. Emitted
+   * once each time.
    */
   displaced: [what: Displacement];
-  /** A peer was not let in, see the option `allow`. Undefined: it had gone before we could ask who it was. */
+  /**
+   * `allow` has kept a peer out. Undefined: it had gone before the kernel could be asked for its
+   * credentials.
+   */
   denied: [peer: Credentials | undefined];
 }
 
 /**
- * The exclusive right to an address, held until it is released, or handed over, or the process ends in whatever way.
+ * The exclusive right to an address, until it is released or handed over, or the process ends in any
+ * way.
  *
- * Obtained from `listen` or `claim`; works with `await using`.
+ * `listen` and `claim` return it. It works with `await using`.
  */
 export class Claim extends EventEmitter<ClaimEvents> {
   /** The address, for clients: as it was given, or made absolute. */
@@ -72,17 +80,26 @@ export class Claim extends EventEmitter<ClaimEvents> {
     else (this as EventEmitter).on('newListener', (event) => event === 'displaced' && this.#watch());
   }
 
-  /** The listening socket: close-on-exec, non-blocking. Owned by the server after `listen`, by the claim after `claim`. */
+  /**
+   * The listening socket: close-on-exec, non-blocking. The server owns it after `listen`, the claim
+   * after `claim`.
+   */
   get fd(): number {
     return this.#hold.listenFd;
   }
 
-  /** The lock file. Undefined for an abstract name, which needs none, and for an inherited socket, whose claim another has. */
+  /**
+   * The lock file. Undefined for an abstract name, which needs none, and for an inherited socket, whose
+   * claim another process holds.
+   */
   get lockPath(): string | undefined {
     return this.#hold.place?.lockPath;
   }
 
-  /** Whether somebody has removed or replaced our socket file or our lock file: looked up now. */
+  /**
+   * Whether another process has removed or replaced the socket file or the lock file. Looked up at each
+   * call.
+   */
   get displaced(): boolean {
     return !this.#hold.released && displacement(this.#hold.held) !== undefined;
   }
@@ -125,7 +142,7 @@ export class Claim extends EventEmitter<ClaimEvents> {
     this.emit('displaced', what);
   }
 
-  /** What a person wants to see of a claim: no descriptors of the event emitter, no internals. */
+  /** Returns what `JSON.stringify` and `console.log` show of the claim. */
   toJSON(): ClaimSummary {
     const { address, fd, lockPath, deniedCount } = this;
     const { inherited, released } = this.#hold;
@@ -138,8 +155,10 @@ export class Claim extends EventEmitter<ClaimEvents> {
   }
 
   /**
-   * Gives the claim up: closes the server, removes our own socket file, and unlocks. Connections that are open go on to their end,
-   * but for idle ones of http servers, see `http.Server.close`. When the promise is fulfilled, another process can have the address. Does nothing the second time, or after a hand-over.
+   * Gives the claim up: closes the server, removes the socket file, and unlocks. Open connections
+   * continue to their end, but for idle ones of http servers, see `http.Server.close`. When the promise
+   * is fulfilled, another process can claim the address. Does nothing the second time, or after a
+   * handover.
    */
   release(): Promise<void> {
     try {
@@ -156,13 +175,26 @@ export class Claim extends EventEmitter<ClaimEvents> {
 }
 
 /**
- * Claims an address, and listens on it without a server: `claim.fd` is bound and listening, for frameworks that take `{ fd }`,
- * and for children. Nobody accepts until somebody does so on that descriptor.
+ * Claims an address and listens on it without a server: `claim.fd` is bound and listening, for
+ * frameworks that take `{ fd }`, and for child processes. Connections wait until a program accepts
+ * them on that descriptor.
  *
- * A framework that was given `{ fd }` closes it at its own end: close the server first, then release the claim. With
- * `handover: true`, close the server in a `handover` listener: it is called before the descriptor is closed.
+ * A framework that was given `{ fd }` closes it at its own end: close the server first, then release
+ * the claim. With `handover: true`, close the server in a `handover` listener: it is called before
+ * the descriptor is closed.
  *
- * Who may connect is up to whoever accepts: an abstract name has no permissions, so ask `peerCredentials` of each connection.
+ * The program that accepts decides which peers may connect. An abstract name has no permissions, so
+ * ask `peerCredentials` for each connection.
+ *
+ * @example
+ * ```js
+ * import { createServer } from 'node:net';
+ * import { claim } from 'reuseaddr';
+ *
+ * const claimed = await claim('/run/app.sock');
+ * const server = createServer((connection) => connection.end('hello\n'));
+ * server.listen({ fd: claimed.fd }, () => console.log('listening')); // → listening
+ * ```
  *
  * @param address a pathname, or an abstract name such as `@app` (Linux)
  * @throws {SocketAddressError} as `listen` does

@@ -75,7 +75,7 @@ function warnOfMode(path: string, asked: number): void {
   if (failed(file) || (file.mode & 0o777) === asked) return;
   const [has, wanted] = [file.mode & 0o777, asked].map((mode) => `0${mode.toString(8)}`);
   process.emitWarning(
-    `The socket ${show(path)} was passed to this process and has mode ${has}; mode ${wanted} is for who binds it: ` +
+    `The socket ${show(path)} was passed to this process and has mode ${has}; mode ${wanted} is for the process that binds it: ` +
       (passedByRun() ? `reuseaddr run --mode=${wanted}.` : `SocketMode=${wanted} in a systemd socket unit.`),
     { code: 'REUSEADDR_INHERITED_MODE' },
   );

@@ -11,25 +11,38 @@ import { Pending } from './pending.js';
 import { rebind } from './rebind.js';
 
 /**
- * Makes a server listen on a Unix socket that nobody can take away, and that a crash never blocks.
+ * Makes a server listen on a Unix socket, under an exclusive claim that a crash never leaves behind.
  *
- * When the promise is fulfilled, clients can connect, `server.listening` is true and `server.address()` is the address. A socket
- * file that a dead server left is replaced; a live server's address is refused (`EADDRINUSE`, with its `holder`). Regular files,
- * directories and symlinks at the path are left alone.
+ * When the promise is fulfilled, clients can connect, `server.listening` is true and
+ * `server.address()` is the address. A socket file that a dead server left is replaced. The address of
+ * a live server is refused with `EADDRINUSE` and its `holder`. Regular files, directories and symbolic
+ * links at the path are left alone.
  *
- * `server.close()` releases the claim at once, not when the last connection ends; so does a normal process exit. After
- * `kill -9`, the kernel releases the claim and the next start removes the socket file. No signal handler is installed.
+ * `server.close()` releases the claim at once, not when the last connection ends; so does a normal
+ * process exit. After `kill -9`, the kernel releases the claim and the next start removes the socket
+ * file. No signal handler is installed.
  *
- * On Bun and Deno, node:http and the like cannot be given a descriptor: there the runtime itself listens on the path, under the claim,
- * and `docs/platforms.md` says what is weaker.
+ * On Bun and Deno, servers of node:http and the like cannot be given a descriptor: there the runtime
+ * itself listens on the path, under the claim, and `docs/platforms.md` says what is weaker.
  *
- * It does not protect against programs that unlink the path without asking, or that remove the lock file.
+ * A program that unlinks the path without asking, or removes the lock file, is not stopped.
+ *
+ * @example
+ * ```js
+ * import { createServer } from 'node:http';
+ * import { listen } from 'reuseaddr';
+ *
+ * const server = createServer((request, response) => response.end('hello\n'));
+ * const claim = await listen(server, '/run/app.sock', { mode: 0o660, wait: true });
+ * console.log(server.listening, claim.lockPath === '/run/app.sock.lock'); // → true true
+ * ```
  *
  * @param server any server of node:net, node:http, node:https, node:http2 or node:tls
  * @param address a pathname, or an abstract name such as `@app` (Linux)
- * @throws {SocketAddressError} `EADDRINUSE` (somebody has the address), `ENOTSOCK` (another file is at the path), `EACCES`,
- * `ENOENT` (no such directory), `ENAMETOOLONG`, `EINVAL` (bad address or option), `ERR_SERVER_ALREADY_LISTEN`, or the errno of
- * whatever system call failed
+ * @throws {SocketAddressError} `EADDRINUSE` (another process has the address), `ENOTSOCK` (another
+ * file is at the path), `EACCES`, `ENOENT` (no such directory), `ENAMETOOLONG`, `EINVAL` (bad address
+ * or option), `ERR_INVALID_ARG_TYPE` (no server, or no string), `ERR_SERVER_ALREADY_LISTEN`, or the
+ * errno of the system call that failed
  * @see flock(2), unix(7), listen(2)
  */
 export async function listen(server: Server, address: string, options: ListenOptions = {}): Promise<Claim> {

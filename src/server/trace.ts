@@ -12,8 +12,11 @@ import type { Displacement } from './watch.js';
  * @example
  * ```js
  * import diagnostics from 'node:diagnostics_channel';
+ * import { claim } from 'reuseaddr';
  *
- * diagnostics.subscribe('reuseaddr.refusal', ({ address, error }) => console.log(`${address}: ${error.reason}`));
+ * diagnostics.subscribe('reuseaddr.release', (message) => console.log(message));
+ * const claimed = await claim('/run/app.sock');
+ * await claimed.release(); // → { address: '/run/app.sock' }
  * ```
  */
 export interface DiagnosticsChannels {

@@ -4,7 +4,7 @@ import { AT_FDCWD, failed } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Held } from './hold.js';
 
-/** What is no longer ours at its path. */
+/** Which file of a claim another process has removed or replaced. */
 export type Displacement = 'socket' | 'lock';
 
 /** How often we look without being told, in milliseconds: as a net below inotify(7), and where there is none to be had. */

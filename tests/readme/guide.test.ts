@@ -29,6 +29,24 @@ for (const page of guides) {
   }
 }
 
+for (const example of examplesOf(read('docs/api.md')).filter(({ language }) => language === 'js')) {
+  test(`docs/api.md, the example of ${example.heading} → runs, and prints what it says`, async () => {
+    const { status, printed, missing } = await project.run(example);
+    assert.deepEqual(missing, [], `it printed:\n${printed}`);
+    assert.equal(status, 0, printed);
+  });
+}
+
+test('each function and class of docs/api.md → it has an example', () => {
+  const sections = read('docs/api.md').split(/^## /m).slice(1);
+  const without = sections.filter((section) => /^(`\w+\(\)`|class)/.test(section) && !section.includes('```js'));
+  assert.deepEqual(
+    without.map((section) => section.split('\n')[0]),
+    ['class `Claim`'],
+    'a claim is in the examples of listen and claim',
+  );
+});
+
 for (const page of pages) {
   test(`${page} → every link inside the repository leads somewhere`, () => {
     const links = [...read(page).matchAll(/\]\((?!https?:)([^)]+)\)/g)].map((match) => match[1] ?? '');
