@@ -56,8 +56,7 @@ interface WithHandle {
  * @see unix(7), SO_PEERCRED and SO_PEERGROUPS; on macOS LOCAL_PEERCRED and LOCAL_PEERPID
  */
 export function peerCredentials(connection: Socket | Http2Session): Credentials {
-  if (typeof connection !== 'object' || typeof (connection as Partial<Socket> | null)?.on !== 'function')
-    throw beginAtCaller(explainNoConnection(connection), peerCredentials);
+  if (!isConnection(connection)) throw beginAtCaller(explainNoConnection(connection), peerCredentials);
   const fd = descriptorOf(connection);
   const credentials = fd === undefined || fd < 0 ? 'ENOTCONN' : credentialsOf(fd);
   if (failed(credentials)) throw beginAtCaller(explainUnknownPeer(credentials), peerCredentials);
@@ -71,6 +70,14 @@ export function credentialsOf(fd: number): Credentials | `E${string}` {
   if (failed(peer)) return describeSocket(fd) === 'EAFNOSUPPORT' ? 'ENOTSUP' : peer;
   const groups = peerGroups(fd);
   return failed(groups) ? peer : { ...peer, groups };
+}
+
+function isConnection(value: unknown): boolean {
+  try {
+    return typeof value === 'object' && typeof (value as Partial<Socket> | null)?.on === 'function';
+  } catch {
+    return true; // The `socket` of a destroyed http2 session throws at every touch.
+  }
 }
 
 function explainNoConnection(value: unknown): SocketAddressError {

@@ -128,7 +128,7 @@ async function keepLocked(t: TestContext, path: string, user: User): Promise<() 
 }
 
 test(
-  'another user keeps a lock file locked that it may read → EADDRINUSE, starting, and what it is; free again as soon as it lets go',
+  'another user keeps a lock file locked that it may read → EADDRINUSE, starting, and which process it is; free again as soon as it lets go',
   asRoot,
   async (t) => {
     const directory = temporaryDirectory(t, 0o755);
@@ -140,8 +140,8 @@ test(
       () => assert.fail('it should be refused'),
       (reason: unknown) => reason as SocketAddressError,
     );
-    assert.deepEqual([error.code, error.reason, error.holder], ['EADDRINUSE', 'starting', undefined]);
-    assert.match(error.message, /has it but does not listen/);
+    assert.deepEqual([error.code, error.reason, error.holder?.uid], ['EADDRINUSE', 'starting', stranger.uid]);
+    assert.match(error.message, /: process \d+ \(flock .*, user 54321\) has it but does not listen/);
     assert.deepEqual(snapshot(directory), before);
     assert.equal((await inspect(address)).state, 'starting');
     await letGo();
