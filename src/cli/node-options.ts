@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import type { Command } from './command.js';
 import { status } from './status.js';
 
@@ -13,15 +14,23 @@ options that NODE_OPTIONS has already are kept.`,
   options: {},
   examples: [['NODE_OPTIONS="$(reuseaddr node-options)" npm start', 'load the preload into the processes of a script']],
   run({ terminal }) {
-    terminal.print(`${withPreload(process.env['NODE_OPTIONS'], import.meta.resolve('reuseaddr/register'))}\n`);
+    terminal.print(`${withPreload(process.env['NODE_OPTIONS'], createRequire(import.meta.url).resolve('reuseaddr/register'))}\n`);
     return Promise.resolve(status.done);
   },
 };
 
-/** Adds the preload to the options. A file URL needs no quotes: spaces, quotes and backslashes are encoded in it. */
-function withPreload(options: string | undefined, url: string): string {
-  const option = `--import=${url}`;
+/**
+ * Adds the preload to the options. By --require, which works for modules, too: --import alone makes the start of an empty program a third
+ * slower on Node 20.
+ */
+function withPreload(options: string | undefined, path: string): string {
+  const option = `--require=${quoted(path)}`;
   const before = options?.trim() ?? '';
   if (before === '') return option;
-  return before.split(' ').includes(option) ? before : `${before} ${option}`;
+  return ` ${before} `.includes(` ${option} `) ? before : `${before} ${option}`;
+}
+
+/** As Node.js reads NODE_OPTIONS: in double quotes a space ends nothing, and a backslash takes the next character as it is. */
+function quoted(path: string): string {
+  return /[\s"\\]/.test(path) ? `"${path.replaceAll(/["\\]/g, String.raw`\$&`)}"` : path;
 }

@@ -27,7 +27,7 @@ function options(command: string, NODE_OPTIONS?: string): string {
 
 test('NODE_OPTIONS of reuseaddr node-options → the preload is in the program and in its child in another directory', async (t) => {
   const NODE_OPTIONS = options(reuseaddr);
-  assert.match(NODE_OPTIONS, /^--import=file:\/\/\/\S+$/);
+  assert.match(NODE_OPTIONS, /^--require=\/\S+$/);
   for (const { name, path } of await runtimes()) {
     const socket = join(temporaryDirectory(t), 'socket');
     const env = { ...process.env, REUSEADDR: '', NODE_OPTIONS };
@@ -49,7 +49,7 @@ test('the package is in a directory with spaces, quotes and other signs in its n
 
 test('NODE_OPTIONS has options already → they are kept, and the preload is added once', () => {
   const once = options(reuseaddr, ' --no-warnings --max-old-space-size=900 ');
-  assert.match(once, /^--no-warnings --max-old-space-size=900 --import=\S+$/);
+  assert.match(once, /^--no-warnings --max-old-space-size=900 --require=\S+$/);
   assert.equal(options(reuseaddr, once), once);
 });
 

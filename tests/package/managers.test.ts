@@ -43,7 +43,7 @@ function manager(folder: string, script: string, ...args: readonly string[]): st
 /** What a user writes: NODE_OPTIONS="$(… reuseaddr node-options)" … node app.mjs. */
 function run(folder: string, script: string, ...exec: readonly string[]): string {
   const NODE_OPTIONS = manager(folder, script, ...exec, 'reuseaddr', 'node-options').trim();
-  assert.match(NODE_OPTIONS, /--import=file:\/\/\//);
+  assert.match(NODE_OPTIONS, /--require=\//);
   const env = { ...process.env, NODE_OPTIONS };
   return execFileSync(process.execPath, [join(folder, 'app.mjs')], { cwd: '/', env, encoding: 'utf8' });
 }

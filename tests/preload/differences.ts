@@ -46,19 +46,11 @@ export const differences: readonly { readonly scenarios: readonly string[]; read
       'a second program removes its socket file on EADDRINUSE, and tries again',
       'a second program removes its socket file before it listens, REUSEADDR=wait',
       'a second program removes its socket file before it listens, REUSEADDR=takeover',
-    ],
-    why: 'The file of a server that lives stays, and the second program gets EADDRINUSE, waits or takes over; under plain Node the first server cannot be reached any more.',
-  },
-  {
-    scenarios: [
       'a program hands over, and both remove their socket file at exit',
       'a program hands over, and both remove their socket file before it listens and at exit',
+      'a program removes the file of its own server, and serves on',
     ],
-    why: 'The second program takes over, and the first one cannot remove the file at its end; under plain Node nobody can be reached then.',
-  },
-  {
-    scenarios: ['a program removes the file of its own server, and serves on'],
-    why: 'A program cannot remove the file of its own server while it serves there; close removes it.',
+    why: 'The socket file of a live server stays: removing it succeeds and does nothing, and a second program gets EADDRINUSE, waits or takes over. Under plain Node no client reaches the live server any more.',
   },
   {
     scenarios: [
@@ -68,7 +60,7 @@ export const differences: readonly { readonly scenarios: readonly string[]; read
       "a live server's name is taken away: fs.renameSync of a file onto it",
       "a live server's name is taken away: fs.promises.rename of a file onto it",
     ],
-    why: 'A rename that would take the name of a live server fails with EBUSY.',
+    why: 'A rename that would take the name of a live server away fails with EBUSY.',
   },
   {
     scenarios: [
@@ -79,15 +71,15 @@ export const differences: readonly { readonly scenarios: readonly string[]; read
       'a symlink to a file has the name → refused, and left alone',
       'a FIFO has the name → refused, and left alone',
     ],
-    why: 'The code is ENOTSOCK, not EADDRINUSE: programs that unlink on EADDRINUSE when nobody answers would delete a file that is not a socket.',
+    why: 'The code is ENOTSOCK, not EADDRINUSE: programs that unlink on EADDRINUSE if no server answers would delete a file that is not a socket.',
   },
   {
-    scenarios: ['close when another file has the name by now', 'close when another server has the name by now'],
-    why: 'Only the very file that was bound is removed; plain Node removes whatever has the name.',
-  },
-  {
-    scenarios: ['chdir(2) between listen and close'],
-    why: 'The file that was bound is removed; plain Node removes the one of that name in the new working directory, whoever it belongs to.',
+    scenarios: [
+      'close when another file has the name by now',
+      'close when another server has the name by now',
+      'chdir(2) between listen and close',
+    ],
+    why: 'Only the very file that was bound is removed; plain Node removes whatever has the name, after a chdir(2) in another directory.',
   },
   {
     scenarios: [
@@ -102,18 +94,14 @@ export const differences: readonly { readonly scenarios: readonly string[]; read
   },
   {
     scenarios: ['a worker thread that listens is terminated'],
-    why: 'worker.terminate() lets nothing run in the thread: the file stays, as after a crash, and the next start replaces it. libuv unlinks by name while it closes the handle.',
+    why: 'worker.terminate() lets nothing run in the thread, so the file stays, as after a crash, and the next start replaces it. Under plain Node libuv removes it.',
   },
   {
-    scenarios: ['a path of more than 107 bytes in a deep directory'],
-    why: 'The server listens at the path that was asked for. Node 20 and 22 cut it off and listen elsewhere, 24 and later say EINVAL.',
-  },
-  {
-    scenarios: ['a short relative path in a directory of more than 107 bytes → that file'],
-    why: 'The socket file has the sticky bit: its absolute path does not fit a socket address, and systemd-tmpfiles takes it for dead.',
-  },
-  {
-    scenarios: ['a path of 108 bytes whose last part has more than 85'],
-    why: 'The code is ENAMETOOLONG. Node 20 and 22 listen on 107 bytes of it; 24 and later on all 108, which other programs cannot reach.',
+    scenarios: [
+      'a path of more than 107 bytes in a deep directory',
+      'a short relative path in a directory of more than 107 bytes → that file',
+      'a path of 108 bytes whose last part has more than 85',
+    ],
+    why: 'A path of more than 107 bytes works if its last part has at most 85, and its socket file is sticky. Node 20 and 22 cut the path off, 24 and later say EINVAL.',
   },
 ];
