@@ -10,6 +10,7 @@ import type { Acceptor } from '../server/acceptor.js';
 import { wrapClose } from '../server/adopt.js';
 import { drain, trackSessions } from '../server/drain.js';
 import type { Hold } from '../server/hold.js';
+import { Deliveries, endGeneration, hasWorkers } from './cluster.js';
 import type { CreateServerHandle, ListeningHandle, NodeServer } from './node.js';
 
 /**
@@ -54,6 +55,7 @@ export class PreloadedServer implements Acceptor {
   /** Has Node listen on the handle that the server has by then. */
   readonly #listen: () => void;
   #claimed: ClaimedHandle | undefined;
+  #deliveries: Deliveries | undefined;
 
   constructor(server: NodeServer, address: string, create: CreateServerHandle, listen: () => void) {
     this.#server = server;
@@ -72,6 +74,7 @@ export class PreloadedServer implements Acceptor {
   start(fd: number): void {
     if (this.calledOff) throw calledOff(this.#address);
     this.#claimed = new ClaimedHandle(fd, this.#address, this.#create);
+    if (hasWorkers()) this.#deliveries = new Deliveries(this.#claimed.handle);
     this.#server._handle = this.#claimed.handle;
     if ('updateSettings' in this.#server) trackSessions(this.#server);
     // With a handle that is there, Node has only to listen.
@@ -88,8 +91,11 @@ export class PreloadedServer implements Acceptor {
     this.#server._handle = null;
   }
 
+  /** node:cluster's primary has taken the handle away from its server, whose workers have the connections. */
   drain(): void {
-    drain(this.#server);
+    if (this.#deliveries === undefined || this.#server._handle !== null) return drain(this.#server);
+    this.#claimed?.close();
+    endGeneration(this.#address, this.#deliveries);
   }
 }
 

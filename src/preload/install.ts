@@ -6,6 +6,7 @@ import { readPath } from './address.js';
 import { claimHandle, claimLater, claimNow } from './claim.js';
 import { beforeLongConnections } from './client.js';
 import { removeDirectory } from './directory.js';
+import { hasWorkers, isWorker, noteServer, wasHandedOver } from './cluster.js';
 import { asNodeError, negativeErrno } from './error.js';
 import { guardFiles } from './files.js';
 import { refuseRename, removeSocket } from './guard.js';
@@ -43,17 +44,21 @@ function claimingListen2(listen2: Listen2, create: CreateServerHandle, options: 
   const takesTime = options.wait || options.takeover || options.handover;
   return function (address, port, addressType, backlog, fd, flags) {
     const listen = (): void => listen2.call(this, address, port, addressType, backlog, fd, flags);
-    if (this._handle !== null || !isPath(address, port, addressType, fd)) return listen();
+    const path = isPath(address, port, addressType, fd) ? address : undefined;
+    if (takesTime && isWorker()) noteServer(this, path);
+    if (this._handle !== null || path === undefined) return listen();
+    // The worker for which this is waits for an answer, and serves no address that another generation has.
+    if (hasWorkers() && wasHandedOver(path)) return;
     const calledOff = new AbortController();
-    const request = readPath(address, backlog, takesTime ? { ...options, signal: calledOff.signal } : {});
+    const request = readPath(path, backlog, takesTime ? { ...options, signal: calledOff.signal } : {});
     if (request === undefined) return listen();
-    const server = new PreloadedServer(this, address, create, listen);
-    if (takesTime) return listenLater(this, address, server, request, calledOff);
+    const server = new PreloadedServer(this, path, create, listen);
+    if (takesTime) return listenLater(this, path, server, request, calledOff);
     try {
       claimNow(request, server);
     } catch (error) {
       if (!(error instanceof SocketAddressError)) throw error;
-      refuse(this, asNodeError(error, address, this.listen));
+      refuse(this, asNodeError(error, path, this.listen));
     }
   };
 }
