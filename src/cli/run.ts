@@ -1,6 +1,8 @@
 import { show } from '../errors/show.js';
 import type { ListenOptions } from '../request/options.js';
 import { runBindingItself } from '../run/bindSelf.js';
+import { startedByPackageManager } from '../run/parent.js';
+import { usableProcessors } from '../run/processors.js';
 import { executable } from '../run/program.js';
 import type { RunRequest } from '../run/start.js';
 import { runWithSocket } from '../run/withSocket.js';
@@ -18,12 +20,14 @@ export const command: Command = {
 systemd (sd_listen_fds); with --bind-self it binds the path by itself.
 
 While the program is down or replaced, the address goes on accepting: connections wait in the queue.
-When it ends, so does run, unless --restart says otherwise. SIGHUP replaces the program: the new
-instance must say READY=1 (sd_notify), then the old one gets SIGTERM. SIGTERM, SIGINT, SIGQUIT,
-SIGUSR1 and SIGUSR2 are passed on.`,
+When it ends, so does run, unless --restart says otherwise. With --instances several copies accept
+from the one socket, and --restart=always is the default. SIGHUP replaces the program, one instance
+after the other: the new one must say READY=1 (sd_notify), then the old one gets SIGTERM. SIGTERM,
+SIGINT, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on.`,
   statuses: `that of the program, 128 and the number for a signal, 127 no such program, 126 it
 cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 the address is in use`,
   options: {
+    instances: { value: 'COUNT', summary: 'run COUNT copies of it, or max: one for each usable processor' },
     restart: { value: 'WHEN', summary: 'start it again when it ends: never (default), on-failure or always' },
     'restart-delay': { value: 'SECONDS', summary: 'the longest pause before that; the pauses grow (default 10)' },
     'ready-after': {
@@ -40,6 +44,7 @@ cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 the address is in 
     },
     takeover: { value: 'SECONDS', valueIsOptional: true, summary: 'ask the holder to hand it over (default 10)' },
     handover: { summary: 'hand it over when asked, once the new program serves; then exit' },
+    'no-follow-parent': { summary: 'continue when the npm or npx that started this has ended' },
     'bind-self': { summary: 'the program binds the path: only lock it, and remove a stale socket' },
     mode: { value: 'MODE', summary: 'permissions of the socket, octal (default 600)' },
     owner: { value: 'USER', summary: 'owner of the socket, by name or id' },
@@ -50,6 +55,7 @@ cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 the address is in 
   examples: [
     ['reuseaddr run /run/app.sock -- node server.js', 'listen() or the preload finds the socket'],
     ['reuseaddr run --restart=always --mode=660 /run/app.sock -- gunicorn app:app', 'again when it dies'],
+    ['reuseaddr run --instances=max /run/app.sock -- node server.js', 'on all processors'],
     ['reuseaddr run --handover --takeover /run/app.sock -- ./app', 'each start replaces the one before it'],
     ['reuseaddr run --bind-self /run/app.sock -- python3 server.py', 'a program that binds by itself'],
   ],
@@ -66,9 +72,9 @@ cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 the address is in 
   },
 };
 
-function readOptions(options: Options): Pick<RunRequest, 'listen' | 'policy'> {
+function readOptions(options: Options): Pick<RunRequest, 'listen' | 'policy' | 'followsParent'> {
   const bindSelf = options['bind-self'] === true;
-  const pointless = bindSelf ? ['mode', 'owner', 'group', 'backlog', 'takeover', 'handover'] : [];
+  const pointless = bindSelf ? ['mode', 'owner', 'group', 'backlog', 'takeover', 'handover', 'instances'] : [];
   for (const name of pointless) {
     if (options[name] !== undefined) throw new UsageError(`--${name} is for a socket that reuseaddr binds, not for --bind-self`);
   }
@@ -87,8 +93,10 @@ function readOptions(options: Options): Pick<RunRequest, 'listen' | 'policy'> {
       onDisplaced: undefined,
       allow: undefined,
     } satisfies Record<keyof ListenOptions, unknown>,
+    followsParent: options['no-follow-parent'] !== true && startedByPackageManager(),
     policy: {
-      restart: readRestart(options['restart']),
+      instances: readInstances(options['instances']),
+      restart: readRestart(options['restart'] ?? (options['instances'] === undefined ? 'never' : 'always')),
       restartDelayMs: milliseconds(options, 'restart-delay') ?? 10_000,
       graceMs: milliseconds(options, 'grace') ?? 10_000,
       readyWithinMs: milliseconds(options, 'ready-within') ?? 60_000,
@@ -98,7 +106,17 @@ function readOptions(options: Options): Pick<RunRequest, 'listen' | 'policy'> {
   };
 }
 
-function readRestart(value: string | boolean | undefined = 'never'): RunRequest['policy']['restart'] {
+/** More than any machine has processors. */
+const instancesMax = 1024;
+
+function readInstances(value: string | boolean | undefined = '1'): number {
+  if (value === 'max') return usableProcessors();
+  const count = /^\d{1,4}$/.test(String(value)) ? Number(value) : 0;
+  if (count >= 1 && count <= instancesMax) return count;
+  throw new UsageError(`--instances takes a count from 1 to ${instancesMax}, or max, not '${show(String(value))}'`);
+}
+
+function readRestart(value: string | boolean): RunRequest['policy']['restart'] {
   if (value === 'never' || value === 'on-failure' || value === 'always') return value;
   throw new UsageError(`--restart takes never, on-failure or always, not '${show(String(value))}'`);
 }

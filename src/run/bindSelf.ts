@@ -6,6 +6,7 @@ import { clearStale, reserve } from '../claim/reserve.js';
 import { releaseLock } from '../claim/release.js';
 import { isDead, take } from '../claim/take.js';
 import { explainWrong } from '../errors/explain.js';
+import { describe } from '../errors/describe.js';
 import { handoverPlace } from '../handover/socket.js';
 import { recordOfProgram } from '../holder/self.js';
 import { run, runAsync } from '../kernel/kernel.js';
@@ -31,13 +32,13 @@ export async function runBindingItself(asked: RunRequest): Promise<number> {
     // What a holder that served hand-overs left when it crashed.
     const handover = handoverPlace(place, process.platform);
     if (!isRefusal(handover)) run(kernel, take(handover, isDead));
-    const supervisor = runner.supervise(lockFd, false, {
-      before: () => clear(place, asked),
+    const fleet = runner.supervise(lockFd, false, {
+      makeRoom: async (signal) => await untilFree(request, place, signal, asked.report),
       after: ({ pid }) =>
         pid !== undefined && run(kernel, writeRecord(lockFd, recordOfProgram(pid, [asked.command, ...asked.args]))),
     });
-    supervisor.start();
-    const exit = await supervisor.ended;
+    fleet.start();
+    const exit = await fleet.ended;
     // A child of the program may serve on, with the lock that it has inherited. Then the record is its, too.
     if (isRefusal(run(kernel, clearStale(place)))) kernel.close(lockFd);
     else run(kernel, releaseLock({ lockFd }));
@@ -56,10 +57,22 @@ function placeOf(request: Request): Place {
   return place;
 }
 
-/** What the last instance left is removed when it is proved dead, under the lock. */
-function clear(place: Place, { address, report }: RunRequest): void {
-  const refusal = run(kernel, clearStale(place));
-  if (isRefusal(refusal)) report(`${address} is still in use (${refusal.refused}).`);
+/**
+ * Removes the socket that the last instance left when it is proved dead, under the lock. While it lives, another process serves on it,
+ * a child of the program for one, and a program that unlinks the path before it binds would take the address from that.
+ */
+async function untilFree(request: Request, place: Place, signal: AbortSignal, report: (message: string) => void): Promise<void> {
+  let reported = '';
+  for (const pauseMs of pauses()) {
+    const refusal = run(kernel, clearStale(place));
+    if (!isRefusal(refusal)) return;
+    const { holder, message } = refused(request, refusal);
+    const known = holder === undefined ? message : `${request.text} is still in use by ${describe(holder)}.`;
+    if (known !== reported) report(`${known} The next instance is started when that has ended.`);
+    reported = known;
+    await pause(pauseMs, undefined, { signal }).catch(() => undefined);
+    if (signal.aborted) return;
+  }
 }
 
 /** The lock, with the waits that were asked for. */

@@ -22,11 +22,15 @@ export interface Program {
  */
 const announce = 'LISTEN_PID=$$; export LISTEN_PID; exec "$@"';
 
-/** Starts one instance. */
-export function launch({ command, args, fd, listens, notifySocket }: Program): Instance {
+/**
+ * Starts one instance. `index`: which of several copies it is. In NODE_APP_INSTANCE, where pm2 has it and configuration packages look
+ * for it, and under a name of our own: systemd's templates have a specifier (%i), and no variable.
+ */
+export function launch({ command, args, fd, listens, notifySocket }: Program, index?: number): Instance {
   const environment: NodeJS.ProcessEnv = { ...process.env };
   for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES', 'LISTEN_PIDFDID', 'NOTIFY_SOCKET']) delete environment[name];
   if (notifySocket !== undefined) environment['NOTIFY_SOCKET'] = notifySocket;
+  for (const name of index === undefined ? [] : ['NODE_APP_INSTANCE', 'REUSEADDR_INSTANCE']) environment[name] = String(index);
   const stdio: StdioOptions = ['inherit', 'inherit', 'inherit', fd];
   if (!listens) return new Instance(() => spawn(command, args, { env: environment, stdio }));
   const { kept, pastShell } = splitEnvironment(environment, command);

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import type { Supervisor } from './supervisor.js';
+import type { Fleet } from './fleet.js';
+import type { Witness } from './witness.js';
 
 /** They ask a program to end. */
 const stops = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const;
@@ -8,36 +8,57 @@ const stops = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const;
 /** They mean something to the program only. */
 const passed = ['SIGUSR1', 'SIGUSR2'] as const;
 
+interface Passing {
+  fleet(): Fleet | undefined;
+  readonly witness: Witness;
+  readonly graceMs: number;
+  report(message: string): void;
+}
+
 /**
- * Passes the signals of this process on to the program. Before there is one, those that ask it to end end us, and the others do
- * nothing. Gives what ends it.
+ * Passes the signals of this process on to the program, unless it has got them from the same source. Before there is a program, those
+ * that ask it to end end us, and the others do nothing. Gives what ends it.
  */
-export function passSignals(supervisor: () => Supervisor | undefined): () => void {
+export function passSignals({ fleet, witness, graceMs, report }: Passing): () => void {
   const listeners = new Map<NodeJS.Signals, () => void>();
   for (const signal of stops) {
     listeners.set(signal, () => {
-      const running = supervisor();
+      const running = fleet();
       if (running === undefined) process.exit(128 + constants.signals[signal]);
-      // Ctrl-C and Ctrl-\ reach every process of the foreground group: the program has it already, and twice may mean "at once".
-      if (signal === 'SIGTERM' || !inForeground()) running.stop(signal);
+      // At once, because the program may end while we find out whether it has the signal.
+      if (signal === 'SIGTERM') running.stop(signal);
       else running.expectEnd(signal);
+      void once(signal, (sawToo) => {
+        if (!sawToo) {
+          running.stop(signal);
+          running.signal(signal);
+        } else if (signal !== 'SIGTERM') goOnUnlessEnded(running, signal);
+      });
     });
   }
-  for (const signal of passed) listeners.set(signal, () => supervisor()?.signal(signal));
-  listeners.set('SIGHUP', () => void supervisor()?.restart());
+  for (const signal of passed) listeners.set(signal, () => void once(signal, (sawToo) => sawToo || fleet()?.signal(signal)));
+  listeners.set('SIGHUP', () => void fleet()?.rollOut());
   for (const [signal, listener] of listeners) process.on(signal, listener);
+
+  /** A signal that comes twice while the witness is asked is one: timeout(1) signals us, and then the group. */
+  const asking = new Set<NodeJS.Signals>();
+  async function once(signal: NodeJS.Signals, then: (sawToo: boolean) => unknown): Promise<void> {
+    if (asking.has(signal)) return;
+    asking.add(signal);
+    const sawToo = await witness.saw(signal);
+    asking.delete(signal);
+    then(sawToo);
+  }
+
+  /** Ctrl-C and Ctrl-\\ may mean something else to the program than its end: so long after it, an end has another reason. */
+  function goOnUnlessEnded(running: Fleet, signal: NodeJS.Signals): void {
+    setTimeout(() => {
+      running.expectEnd(undefined);
+      report(`The program goes on ${graceMs / 1000} s after ${signal}, and is supervised as before.`);
+    }, graceMs).unref();
+  }
+
   return () => {
     for (const [signal, listener] of listeners) process.off(signal, listener);
   };
-}
-
-/** Whether we are in the foreground process group of a terminal: proc(5), stat, fields 5 (pgrp) and 8 (tpgid). */
-function inForeground(): boolean {
-  try {
-    const stat = readFileSync('/proc/self/stat', 'latin1');
-    const [, , group, , , foreground] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return group === foreground;
-  } catch {
-    return process.stdin.isTTY;
-  }
 }

@@ -1,11 +1,13 @@
 import type { ListenOptions } from '../request/options.js';
 import { failed } from '../kernel/kernel.js';
-import { sendNotification } from '../kernel/notify.js';
-import type { Exit, Instance } from './instance.js';
+import { Above } from './above.js';
+import { Fleet, type FleetPolicy } from './fleet.js';
+import { exitStatus, type Exit, type Instance } from './instance.js';
 import { Notifications, saysReady } from './notifications.js';
 import { launch, type Program } from './program.js';
+import { followParent } from './parent.js';
 import { passSignals } from './signals.js';
-import { Supervisor, type Policy } from './supervisor.js';
+import { Witness } from './witness.js';
 
 /** What `reuseaddr run` was asked for. */
 export interface RunRequest {
@@ -13,7 +15,9 @@ export interface RunRequest {
   readonly command: string;
   readonly args: readonly string[];
   readonly listen: ListenOptions;
-  readonly policy: Policy;
+  readonly policy: FleetPolicy;
+  /** Whether to end, as by SIGTERM, when the process that started us has. */
+  readonly followsParent: boolean;
   report(message: string): void;
 }
 
@@ -22,11 +26,11 @@ export class Runner {
   readonly #request: RunRequest;
   readonly #notifications: Notifications | undefined;
   readonly #instances = new Map<number, Instance>();
-  /** Where systemd(1) or another supervisor of ours waits for word. */
-  readonly #above = process.env['NOTIFY_SOCKET'];
+  readonly #above = new Above();
+  readonly #witness = new Witness();
   readonly #stopSignals: () => void;
-  #supervisor: Supervisor | undefined;
-  #toldReady = false;
+  #unfollow = (): void => undefined;
+  #fleet: Fleet | undefined;
 
   constructor(request: RunRequest) {
     this.#request = request;
@@ -38,28 +42,36 @@ export class Runner {
         if (saysReady(text)) this.#becameReady(this.#instances.get(pid));
       },
     );
-    this.#stopSignals = passSignals(() => this.#supervisor);
+    const { report, policy, followsParent } = request;
+    if (followsParent) {
+      this.#unfollow = followParent((pid) => {
+        report(`Process ${pid}, which started this, has ended; ending as by SIGTERM. --no-follow-parent leaves it running.`);
+        if (this.#fleet === undefined) process.exit(exitStatus({ code: null, signal: 'SIGTERM' }));
+        this.#fleet.stop('SIGTERM');
+        this.#fleet.signal('SIGTERM');
+      });
+    }
+    this.#stopSignals = passSignals({ fleet: () => this.#fleet, witness: this.#witness, graceMs: policy.graceMs, report });
   }
 
-  /** A supervisor for instances that get this descriptor. */
-  supervise(
-    fd: number,
-    listens: boolean,
-    around: { before?(alone: boolean): void; after?(instance: Instance): void },
-  ): Supervisor {
+  /** Copies of the program that get this descriptor. */
+  supervise(fd: number, listens: boolean, around: Around): Fleet {
     const { command, args, policy, report } = this.#request;
     const program: Program = { command, args, fd, listens, notifySocket: this.#notifications?.name };
-    this.#supervisor = new Supervisor(policy, {
-      launch: (alone) => {
-        around.before?.(alone);
-        const instance = this.#follow(launch(program));
+    this.#fleet = new Fleet(policy, {
+      launch: (index) => {
+        if (this.#instances.size === 0) around.beforeFirst?.();
+        const instance = this.#follow(launch(program, policy.instances > 1 ? index : undefined));
         around.after?.(instance);
         return instance;
       },
-      stopping: () => this.#tellAbove('STOPPING=1'),
+      makeRoom: around.makeRoom,
+      stopping: () => this.#above.tell('STOPPING=1'),
+      reloading: () => this.#above.reloading(),
+      reloaded: () => this.#above.reloaded(),
       report,
     });
-    return this.#supervisor;
+    return this.#fleet;
   }
 
   #follow(instance: Instance): Instance {
@@ -67,6 +79,8 @@ export class Runner {
     if (instance.pid !== undefined) this.#instances.set(instance.pid, instance);
     const timer = readyAfterMs === undefined ? undefined : setTimeout(() => this.#becameReady(instance), readyAfterMs);
     void this.#forget(instance, timer);
+    this.#tellStatus();
+    this.#witness.start();
     return instance;
   }
 
@@ -74,23 +88,41 @@ export class Runner {
     await instance.exited;
     clearTimeout(readyTimer);
     if (instance.pid !== undefined) this.#instances.delete(instance.pid);
+    this.#tellStatus();
   }
 
   #becameReady(instance: Instance | undefined): void {
-    instance?.becomeReady();
-    if (instance === undefined || this.#toldReady) return;
-    this.#toldReady = true;
-    this.#tellAbove('READY=1');
+    if (instance === undefined || instance.ready) return;
+    instance.becomeReady();
+    this.#tellStatus();
+    if (this.#readyCount >= this.#request.policy.instances) this.#above.ready();
   }
 
-  #tellAbove(state: string): void {
-    if (this.#above !== undefined) sendNotification(this.#above, state);
+  get #readyCount(): number {
+    return [...this.#instances.values()].filter((instance) => instance.ready).length;
+  }
+
+  #tellStatus(): void {
+    const pids = [...this.#instances.keys()].join(', ');
+    const what = pids === '' ? 'no process' : `pid ${pids}`;
+    this.#above.tell(`STATUS=${this.#readyCount} of ${this.#request.policy.instances} ready; ${what}`);
   }
 
   close(): void {
     this.#stopSignals();
+    this.#unfollow();
+    this.#witness.close();
+    this.#above.close();
     this.#notifications?.close();
   }
+}
+
+/** What the two ways to run a program do around the start of an instance. */
+export interface Around {
+  /** When no other instance of ours runs, not even one that is stopping. */
+  beforeFirst?(): void;
+  after?(instance: Instance): void;
+  readonly makeRoom?: (signal: AbortSignal) => Promise<void>;
 }
 
 /** An instance ended, or took too long, before it was ready to take the place of another process's. */

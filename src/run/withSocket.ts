@@ -8,7 +8,7 @@ import { passedByRun } from '../server/inherit.js';
 import { obtain } from '../server/obtain.js';
 import { describeExit, exitStatus } from './instance.js';
 import { NotReady, Runner, type RunRequest } from './start.js';
-import type { Supervisor } from './supervisor.js';
+import type { Fleet } from './fleet.js';
 
 /** What the one who hands over gives the other more than the other gives its program. */
 const slackMs = 5000;
@@ -28,15 +28,15 @@ export async function runWithSocket(asked: RunRequest): Promise<number> {
     const hold = await obtain(request, acceptor);
     const claim = new Claim(publicAddress(request), hold, () => hold.surrender());
     claim.on('displaced', (what) => asked.report(displaced(what, claim)));
-    const { supervisor } = acceptor;
-    if (supervisor === undefined) throw new Error('A claim was made, and nothing accepts on it.');
+    const { fleet } = acceptor;
+    if (fleet === undefined) throw new Error('A claim was made, and nothing accepts on it.');
     acceptor.hold = hold;
     const retire = (): void => {
       asked.report(`${claim.address} was handed over; stopping the program.`);
-      supervisor.retire();
+      fleet.retire();
     };
     serveHandovers(request, hold, acceptor, retire, asked.policy.readyWithinMs + slackMs);
-    const exit = await supervisor.ended;
+    const exit = await fleet.ended;
     await claim.release();
     return exitStatus(exit);
   } catch (error) {
@@ -53,7 +53,7 @@ class ProgramAcceptor implements Acceptor {
   readonly #asked: RunRequest;
   readonly #runner: Runner;
   #fd = -1;
-  supervisor: Supervisor | undefined;
+  fleet: Fleet | undefined;
   hold: Hold | undefined;
 
   constructor(asked: RunRequest, runner: Runner) {
@@ -61,17 +61,22 @@ class ProgramAcceptor implements Acceptor {
     this.#runner = runner;
   }
 
-  async start(fd: number, shared: boolean): Promise<void> {
+  async start(fd: number, shared = false): Promise<void> {
     this.#fd = fd;
-    const supervisor = this.#runner.supervise(fd, true, { before: (alone) => alone && this.#makeBlocking(fd) });
-    this.supervisor = supervisor;
-    const instance = supervisor.start(!shared);
+    let holderAccepts = shared;
+    const fleet = this.#runner.supervise(fd, true, { beforeFirst: () => holderAccepts || this.#makeBlocking(fd) });
+    this.fleet = fleet;
+    fleet.start();
     if (!shared) return;
     const { readyWithinMs } = this.#asked.policy;
-    const outcome = await instance.settled(readyWithinMs);
-    if (outcome === 'ready') return;
-    supervisor.retire();
-    await supervisor.ended;
+    const failure = await fleet.firstFailure();
+    if (failure === undefined) {
+      holderAccepts = false;
+      return;
+    }
+    fleet.retire();
+    await fleet.ended;
+    const { instance, outcome } = failure;
     const what = outcome === 'late' ? `did not say READY=1 within ${readyWithinMs / 1000} s` : describeExit(outcome);
     throw new NotReady(`${instance.name} ${what}, so ${this.#asked.address} was not taken over.`, outcome);
   }
@@ -85,7 +90,7 @@ class ProgramAcceptor implements Acceptor {
   }
 
   takeBack(): void {
-    this.supervisor?.retire();
+    this.fleet?.retire();
     kernel.close(this.#fd);
   }
 

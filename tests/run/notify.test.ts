@@ -16,18 +16,26 @@ import { kill, program, Running } from './running.js';
 
 const node = process.execPath;
 
-/** The socket of a supervisor above. */
-function supervisor(t: TestContext): { readonly name: string; next(from: number): Promise<Notification> } {
+/** The socket of a supervisor above. `next` gives what is no status. */
+function supervisor(t: TestContext): { readonly name: string; next(from: number): Promise<string>; readonly statuses: string[] } {
   const path = `${temporaryDirectory(t)}/notify`;
   const fd = openNotifySocket(path);
   assert.ok(typeof fd === 'number');
   t.after(() => kernel.close(fd));
+  const statuses: string[] = [];
   return {
     name: path,
+    statuses,
     async next(from) {
-      let received: ReturnType<typeof receiveNotification> = 'EAGAIN';
-      await until(() => typeof (received = receiveNotification(fd, [from])) !== 'string');
-      return received as unknown as Notification;
+      let text: string | undefined;
+      await until(() => {
+        const received = receiveNotification(fd, [from]);
+        text = typeof received === 'string' ? undefined : received.text;
+        if (text?.startsWith('STATUS=') !== true) return text !== undefined;
+        statuses.push(text);
+        return false;
+      });
+      return text ?? '';
     },
   };
 }
@@ -40,13 +48,47 @@ test(
     const path = `${temporaryDirectory(t)}/app.sock`;
     const env = { ...process.env, NOTIFY_SOCKET: above.name };
     const running = new Running(t, [path, '--', node, program('server.mjs'), path], { env });
-    assert.deepEqual(await above.next(running.pid), { text: 'READY=1', pid: running.pid });
+    assert.equal(await above.next(running.pid), 'READY=1');
     await askLine(path);
     running.signal('SIGTERM');
-    assert.deepEqual(await above.next(running.pid), { text: 'STOPPING=1', pid: running.pid });
+    assert.equal(await above.next(running.pid), 'STOPPING=1');
     assert.equal(await running.exited, 0);
   },
 );
+
+test(
+  'SIGHUP with two instances under a supervisor → RELOADING=1 with the time, READY=1 when both are replaced, and a status',
+  onLinux,
+  async (t) => {
+    const above = supervisor(t);
+    const path = `${temporaryDirectory(t)}/app.sock`;
+    const env = { ...process.env, NOTIFY_SOCKET: above.name };
+    const running = new Running(t, ['--instances=2', path, '--', node, program('server.mjs'), path], { env });
+    assert.equal(await above.next(running.pid), 'READY=1');
+    assert.match(above.statuses.at(-1) ?? '', /^STATUS=2 of 2 ready; pid \d+, \d+$/);
+    const before = process.hrtime.bigint() / 1000n;
+    running.signal('SIGHUP');
+    const [, time = ''] = /^RELOADING=1\nMONOTONIC_USEC=(\d+)$/.exec(await above.next(running.pid)) ?? [];
+    assert.ok(BigInt(time) >= before && BigInt(time) <= process.hrtime.bigint() / 1000n);
+    assert.equal(await above.next(running.pid), 'READY=1');
+    assert.equal(running.lines.filter((line) => line.includes(' serves; stopping process ')).length, 2);
+    assert.equal(await running.stop(), 0);
+  },
+);
+
+test('the supervisor asks for a watchdog → WATCHDOG=1 again and again; not where it asks another process', onLinux, async (t) => {
+  const above = supervisor(t);
+  const directory = temporaryDirectory(t);
+  const command = ['--', 'sh', '-c', 'echo serving $$; exec sleep 1000'];
+  const env = { ...process.env, NOTIFY_SOCKET: above.name, WATCHDOG_USEC: '20000' };
+  const running = new Running(t, [`${directory}/a`, ...command], { env });
+  for (let time = 0; time < 3; time++) assert.equal(await above.next(running.pid), 'WATCHDOG=1');
+  running.signal('SIGKILL');
+  const other = new Running(t, [`${directory}/b`, ...command], { env: { ...env, WATCHDOG_PID: '1' } });
+  await other.serving();
+  other.signal('SIGTERM');
+  assert.equal(await above.next(other.pid), 'STOPPING=1');
+});
 
 test(
   'another process says READY=1 → it does not count, only the word of the program itself does',
@@ -74,7 +116,7 @@ while True: signal.pause()`;
     for (let i = 0; i < 5; i++) assert.equal(sendNotification(name, 'READY=1'), 0);
     process.kill(second, 'SIGUSR1');
     await running.line(new RegExp(`^reuseaddr: Process ${second} serves; stopping process`));
-    assert.deepEqual((await above.next(running.pid)).text, 'READY=1');
+    assert.equal(await above.next(running.pid), 'READY=1');
     assert.equal(await running.stop(), 143);
   },
 );
@@ -165,10 +207,8 @@ test(
     const floods = [1, 2].map(() => spawn(node, [program('flood.mjs'), name], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] }));
     t.after(() => floods.forEach((child) => child.kill('SIGKILL')));
     await Promise.all(floods.map((child) => once(child, 'message')));
-    for (let time = 0; time < 3; time++) {
-      running.signal('SIGHUP');
-      await running.line(/^reuseaddr: Process \d+ serves; stopping process \d+\.$/);
-    }
+    running.signal('SIGHUP');
+    await running.line(/^reuseaddr: Process \d+ serves; stopping process \d+\.$/);
     await askLine(path);
     assert.equal(await running.stop(), 0);
   },

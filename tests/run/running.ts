@@ -89,8 +89,8 @@ export class Running {
   }
 }
 
-/** What runs, and has said nothing yet. */
-function childrenOf(pid: number): readonly number[] {
+/** The processes that it has started, and not waited for. */
+export function childrenOf(pid: number): readonly number[] {
   if (!exists(pid)) return [];
   const children = fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
   return children === '' ? [] : children.split(' ').map(Number);

@@ -8,7 +8,6 @@ import { readArguments } from '#dist/cli/arguments.js';
 import { UsageError } from '#dist/cli/command.js';
 import { command } from '#dist/cli/run.js';
 import { temporaryDirectory } from '../support/directory.js';
-import { needs } from '../support/commands.js';
 import { onLinux } from '../support/privileges.js';
 import { queuedConnections } from '../support/reach.js';
 import { commandLine, program as fixture, Running } from './running.js';
@@ -159,20 +158,6 @@ test(
         assert.equal(await running.exited, status);
       }),
     );
-  },
-);
-
-test(
-  'Ctrl-C on a terminal → the program gets one SIGINT, not another one from us',
-  { skip: onLinux.skip || needs('python3').skip },
-  (t) => {
-    const count = `let count = 0;
-    process.on('SIGINT', () => console.log('got SIGINT', ++count));
-    process.on('SIGTERM', () => { console.log('count=' + count); process.exit(); });
-    setInterval(() => {}, 1000); console.log('serving');`;
-    const line = [process.execPath, commandLine, 'run', `${temporaryDirectory(t)}/a`, '--', process.execPath, '-e', count];
-    const { stdout, stderr } = spawnSync('python3', [fixture('ctrl_c.py'), ...line], { encoding: 'utf8' });
-    assert.equal(stdout.trim(), 'count=1', stderr);
   },
 );
 

@@ -1,0 +1,119 @@
+import { Copy, type Hooks, type Policy } from './copy.js';
+import type { Exit, Instance } from './instance.js';
+
+export interface FleetPolicy extends Policy {
+  /** How many copies of the program run. */
+  readonly instances: number;
+}
+
+export interface FleetHooks extends Hooks {
+  /** The program is being stopped for good. */
+  stopping(): void;
+  /** The roll-out begins, or has ended. */
+  reloading(): void;
+  reloaded(): void;
+}
+
+/**
+ * All copies of the program. Each keeps itself running; the fleet replaces them one after the other, and stops them together.
+ */
+export class Fleet {
+  /** How the program ended, once all copies have for good: as the first that failed did, or else with 0. */
+  readonly ended: Promise<Exit>;
+  readonly copies: readonly Copy[];
+  readonly #policy: FleetPolicy;
+  readonly #hooks: FleetHooks;
+  #rollingOut = false;
+  /** SIGHUP came once more while new instances were starting: they may have read what has changed since. */
+  #again = false;
+  #stopping = false;
+  /** The address is another process's now: however the program ends, all is well. */
+  #retired = false;
+
+  constructor(policy: FleetPolicy, hooks: FleetHooks) {
+    this.#policy = policy;
+    this.#hooks = hooks;
+    this.copies = Array.from({ length: policy.instances }, (_none, index) => new Copy(index, policy, hooks));
+    this.ended = this.#allEnded();
+  }
+
+  async #allEnded(): Promise<Exit> {
+    const exits = await Promise.all(this.copies.map(({ ended }) => ended));
+    if (this.#retired) return { code: 0, signal: null };
+    return exits.find(({ code }) => code !== 0) ?? { code: 0, signal: null };
+  }
+
+  start(): void {
+    for (const copy of this.copies) copy.start();
+  }
+
+  /** Waits until all instances are ready: gives the first that ended or took too long, if one did. */
+  async firstFailure(): Promise<{ readonly instance: Instance; readonly outcome: 'late' | Exit } | undefined> {
+    const instances = this.copies.flatMap(({ current }) => current ?? []);
+    const settled = instances.map(async (instance) => ({
+      instance,
+      outcome: await instance.settled(this.#policy.readyWithinMs),
+    }));
+    return await new Promise((resolve) => {
+      for (const each of settled)
+        void each.then(({ instance, outcome }) => outcome !== 'ready' && resolve({ instance, outcome }));
+      void Promise.all(settled).then(() => resolve(undefined));
+    });
+  }
+
+  /** Replaces every copy, one after the other: SIGHUP. A new instance that does not become ready stops the roll-out. */
+  async rollOut(): Promise<void> {
+    if (this.#stopping) return;
+    this.#again = this.#rollingOut;
+    if (this.#rollingOut) return;
+    this.#rollingOut = true;
+    this.#hooks.reloading();
+    await this.#replaceAll();
+    this.#rollingOut = false;
+    this.#hooks.reloaded();
+    if (this.#again) await this.rollOut();
+  }
+
+  async #replaceAll(): Promise<void> {
+    const { length } = this.copies;
+    for (const [index, copy] of this.copies.entries()) {
+      const replaced = await copy.replace();
+      if (replaced === undefined) {
+        if (length > 1 && !this.#stopping) {
+          this.#hooks.report(`The roll-out has stopped: ${index} of ${length} instances were replaced.`);
+        }
+        return;
+      }
+      // So there is one process more than before at most, however long the old ones take.
+      if (index + 1 < length) await replaced.oldLeft;
+    }
+  }
+
+  /** From now on the program is not started again. It has the signal by which it ends, or is about to be passed it. */
+  stop(signal: NodeJS.Signals): void {
+    this.#stopForGood();
+    for (const copy of this.copies) copy.stop(() => undefined, { code: null, signal });
+  }
+
+  /** The program has got a signal by which it may end, and is not started again if it does. Undefined: it is supervised as before. */
+  expectEnd(signal: NodeJS.Signals | undefined): void {
+    for (const copy of this.copies) copy.expectEnd(signal);
+  }
+
+  /** Stops the program, with the grace time: the address is another process's now. */
+  retire(): void {
+    this.#retired = true;
+    this.#stopForGood();
+    for (const copy of this.copies) copy.stop((instance) => void instance.stop(this.#policy.graceMs), { code: 0, signal: null });
+  }
+
+  #stopForGood(): void {
+    if (!this.#stopping) this.#hooks.stopping();
+    this.#stopping = true;
+  }
+
+  /** Passes a signal on to the program. */
+  signal(signal: NodeJS.Signals): void {
+    for (const copy of this.copies) copy.signal(signal);
+  }
+}

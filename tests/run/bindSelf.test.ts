@@ -1,0 +1,43 @@
+/** `--bind-self`: the next instance never takes the path from a process that still serves on it. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+import { temporaryDirectory } from '../support/directory.js';
+import { needs } from '../support/commands.js';
+import { onLinux } from '../support/privileges.js';
+import { askLine } from './ask.js';
+import { commandLine, kill, program, Running } from './running.js';
+
+const withPython = { skip: onLinux.skip || needs('python3').skip };
+
+for (const lock of ['keeps', 'closes']) {
+  test(
+    `the program leaves a server behind that ${lock} the lock → no other is started until that has ended`,
+    withPython,
+    async (t) => {
+      const path = `${temporaryDirectory(t)}/app.sock`;
+      const command = ['python3', program('daemon.py'), path, lock];
+      const running = new Running(t, ['--bind-self', '--restart=always', path, '--', ...command]);
+      let server = await running.serving();
+      for (let time = 0; time < 2; time++) {
+        const [, holder] = await running.line(
+          /^reuseaddr: .* is still in use by process (\d+) \(.*\)\. The next instance is started when that has ended\.$/,
+        );
+        assert.equal(Number(holder), server);
+        // SIGHUP is no reason either.
+        running.signal('SIGHUP');
+        assert.equal(await askLine(path), server);
+        assert.equal(running.pids.length, time + 1);
+        kill(server, 'SIGKILL');
+        server = await running.serving();
+        assert.equal(await askLine(path), server);
+      }
+      // While it waits, SIGTERM ends it, and the server goes on with its claim.
+      await running.line(/ is still in use by process /);
+      assert.equal(await running.stop(), 143);
+      assert.equal(await askLine(path), server);
+      assert.equal(spawnSync(process.execPath, [commandLine, 'run', path, '--', 'true']).status, 3);
+      kill(server, 'SIGKILL');
+    },
+  );
+}

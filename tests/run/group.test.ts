@@ -1,0 +1,176 @@
+/** A signal that reaches the whole process group or control group is not passed on once more; one for run alone is. */
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import { test } from 'node:test';
+import { temporaryDirectory } from '../support/directory.js';
+import { needs } from '../support/commands.js';
+import { onLinux } from '../support/privileges.js';
+import { until } from '../support/waits.js';
+import { childrenOf, commandLine, kill, program as fixture, Running } from './running.js';
+
+const node = process.execPath;
+
+/** Counts its signals, and says the count and ends at SIGUSR1, which comes after the others and means nothing to run. */
+const counting = `const counts = { SIGTERM: 0, SIGINT: 0, SIGQUIT: 0, SIGUSR2: 0 };
+for (const signal of Object.keys(counts)) process.on(signal, () => console.log('got', signal, ++counts[signal]));
+process.on('SIGUSR1', () => { console.log('counts', JSON.stringify(counts)); process.exit(); });
+setInterval(() => {}, 1000); console.log('supervisor', process.ppid); console.log('serving', process.pid);`;
+
+const signals = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGUSR2'] as const;
+
+/** Those in a group get the signal one after the other, run first or last. */
+const senders = [
+  { name: 'to run alone', send: ({ pid }: Running, signal: NodeJS.Signals) => process.kill(pid, signal) },
+  { name: 'to the process group', send: ({ pid }: Running, signal: NodeJS.Signals) => process.kill(-pid, signal) },
+  {
+    name: 'to each process of a control group, run first',
+    send: ({ pid }: Running, signal: NodeJS.Signals) => [pid, ...childrenOf(pid)].forEach((each) => kill(each, signal)),
+  },
+  {
+    name: 'to each process of a control group, run last',
+    send: ({ pid }: Running, signal: NodeJS.Signals) => [...childrenOf(pid), pid].forEach((each) => kill(each, signal)),
+  },
+  {
+    name: 'to run, and then to the process group, as timeout(1) does',
+    send: ({ pid }: Running, signal: NodeJS.Signals) => [pid, -pid].forEach((each) => process.kill(each, signal)),
+  },
+];
+
+for (const { name, send } of senders) {
+  test(`a signal is sent ${name} → the program gets it once`, onLinux, async (t) => {
+    const directory = temporaryDirectory(t);
+    await Promise.all(
+      signals.map(async (signal) => {
+        const args = ['--restart=always', `${directory}/${signal}`, '--', node, '-e', counting];
+        const running = new Running(t, args, { detached: true });
+        await running.serving();
+        // The program, and the witness.
+        await until(() => childrenOf(running.pid).length === 2);
+        send(running, signal);
+        await running.line(new RegExp(`^got ${signal} 1$`));
+        // It is passed on after the other, whatever run has to find out about that.
+        running.signal('SIGUSR1');
+        const [, counts = ''] = await running.line(/^counts (.*)$/);
+        assert.equal((JSON.parse(counts) as Record<string, number>)[signal], 1, `${signal} ${counts}`);
+        if (signal !== 'SIGUSR2') assert.equal(await running.exited, 0);
+      }),
+    );
+  });
+}
+
+test(
+  'the witness is killed by a signal to it alone → it is no sign: the next signal for run is passed on',
+  onLinux,
+  async (t) => {
+    const path = `${temporaryDirectory(t)}/a`;
+    const running = new Running(t, [path, '--', node, '-e', counting]);
+    const program = await running.serving();
+    await until(() => childrenOf(running.pid).length === 2);
+    const [witness = 0] = childrenOf(running.pid).filter((pid) => pid !== program);
+    kill(witness, 'SIGINT');
+    await until(() => childrenOf(running.pid).length === 2 && !childrenOf(running.pid).includes(witness));
+    running.signal('SIGTERM');
+    await running.line(/^got SIGTERM 1$/);
+    running.signal('SIGUSR1');
+    assert.equal(await running.exited, 0);
+  },
+);
+
+const onTerminal = { skip: onLinux.skip || needs('python3').skip };
+
+function runOnTerminal(steps: readonly (readonly string[])[], ...args: readonly string[]): { status: number; said: string } {
+  const command = [JSON.stringify(steps), node, commandLine, 'run', ...args];
+  const { stdout, stderr } = spawnSync('python3', [fixture('terminal.py'), ...command], {
+    encoding: 'utf8',
+    env: { ...process.env, NO_COLOR: '1' },
+  });
+  assert.equal(stderr, '');
+  return JSON.parse(stdout) as { status: number; said: string };
+}
+
+const ctrlC = '\u0003';
+const ignoring = counting.replace('setInterval', "process.on('SIGHUP', () => process.exit(4)); setInterval");
+
+test('Ctrl-C on a terminal → the program gets one SIGINT, and run ends with it', onTerminal, (t) => {
+  const path = `${temporaryDirectory(t)}/a`;
+  const steps = [
+    ['until', 'serving'],
+    ['type', ctrlC],
+    ['until', 'got SIGINT 1'],
+    ['kill', 'SIGUSR1'],
+    ['until', 'counts .*"SIGINT":1,'],
+  ];
+  assert.equal(runOnTerminal(steps, '--restart=always', path, '--', node, '-e', counting).status, 0);
+});
+
+test('the program ignores Ctrl-C and is killed later → it is started again, as --restart=always says', onTerminal, (t) => {
+  const path = `${temporaryDirectory(t)}/a`;
+  const steps = [
+    ['until', 'serving (\\d+)'],
+    ['type', ctrlC],
+    ['until', 'got SIGINT 1'],
+    ['kill', 'SIGKILL'],
+    ['until', 'was killed by SIGKILL; starting it again'],
+    ['until', 'serving (\\d+)'],
+    ['command', ''],
+    ['kill', 'SIGTERM'],
+    ['until', 'got SIGTERM 1'],
+    ['kill', 'SIGUSR1'],
+  ];
+  assert.equal(runOnTerminal(steps, '--restart=always', path, '--', node, '-e', counting).status, 0);
+});
+
+test(
+  'the program ignores Ctrl-C and ends long after it → it is said that it goes on, and it is started again',
+  onTerminal,
+  (t) => {
+    const path = `${temporaryDirectory(t)}/a`;
+    const steps = [
+      ['until', 'serving (\\d+)'],
+      ['type', ctrlC],
+      ['until', 'The program goes on 0.1 s after SIGINT, and is supervised as before'],
+      ['kill', 'SIGHUP'],
+      ['until', 'ended with status 4; starting it again'],
+      ['until', 'serving (\\d+)'],
+      ['command', ''],
+      ['kill', 'SIGTERM'],
+      ['until', 'got SIGTERM 1'],
+      ['kill', 'SIGUSR1'],
+    ];
+    assert.equal(runOnTerminal(steps, '--restart=always', '--grace=0.1', path, '--', node, '-e', ignoring).status, 0);
+  },
+);
+
+const withNpm = { skip: onLinux.skip || needs('npm').skip };
+test(
+  'npm is terminated, whose script started run → run ends as by SIGTERM; with --no-follow-parent it stays',
+  withNpm,
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    fs.writeFileSync(`${directory}/app.mjs`, counting);
+    const line = (option: string, name: string): string =>
+      `${node} ${commandLine} run --restart=always ${option} ${directory}/${name} -- ${node} ${directory}/app.mjs`;
+    const start = `${line('--no-follow-parent', 'stays')} & ${line('', 'follows')}`;
+    fs.writeFileSync(`${directory}/package.json`, JSON.stringify({ scripts: { start } }));
+    const npm = spawn('npm', ['start', '--silent'], { cwd: directory, stdio: ['ignore', 'pipe', 'pipe'] });
+    let said = '';
+    for (const stream of [npm.stdout, npm.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (said += text));
+    const pids = (): readonly number[] => [...said.matchAll(/^serving (\d+)$/gm)].map(([, pid]) => Number(pid));
+    const status = (name: string) => spawnSync(node, [commandLine, 'run', `${directory}/${name}`, '--', 'true']).status;
+    t.after(() => {
+      npm.kill('SIGKILL');
+      const runs = [...said.matchAll(/^supervisor (\d+)$/gm)].map(([, pid]) => Number(pid));
+      for (const pid of runs.flatMap((supervisor) => [supervisor, ...childrenOf(supervisor)])) kill(pid, 'SIGKILL');
+      npm.stdout.destroy();
+      npm.stderr.destroy();
+    });
+    await until(() => pids().length === 2);
+    npm.kill('SIGTERM');
+    await until(() => /^reuseaddr: Process \d+, which started this, has ended; ending as by SIGTERM\. /m.test(said));
+    await until(() => said.includes('got SIGTERM 1'));
+    for (const pid of pids()) kill(pid, 'SIGUSR1');
+    await until(() => status('follows') === 0);
+    assert.equal(status('stays'), 3);
+  },
+);

@@ -1,0 +1,199 @@
+/** `reuseaddr run --instances`: several copies of a program on one socket. */
+import assert from 'node:assert/strict';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { test } from 'node:test';
+import { cpuQuota, usableProcessors } from '#dist/run/processors.js';
+import { temporaryDirectory } from '../support/directory.js';
+import { onLinux } from '../support/privileges.js';
+import { until } from '../support/waits.js';
+import { askLine } from './ask.js';
+import { exists, gone, kill, load, program, Running } from './running.js';
+
+const node = process.execPath;
+
+/** The pids of the next instances that say that they serve. */
+async function serve(running: Running, count: number): Promise<readonly number[]> {
+  const pids: number[] = [];
+  while (pids.length < count) pids.push(await running.serving());
+  return pids;
+}
+
+test(
+  'G7: 10 SIGHUPs with 3 instances under the load of 4 clients → none is refused, none reset, and 3 serve',
+  onLinux,
+  async (t) => {
+    const path = `${temporaryDirectory(t)}/app.sock`;
+    const running = new Running(t, ['--instances=3', path, '--', node, program('server.mjs'), path]);
+    const pids = new Set(await serve(running, 3));
+    const unload = await load(t, path, 4);
+    for (let time = 0; time < 10; time++) {
+      running.signal('SIGHUP');
+      for (let index = 0; index < 3; index++) {
+        const [, pid, old] = await running.line(/^reuseaddr: Process (\d+) serves; stopping process (\d+)\.$/);
+        assert.ok(pids.delete(Number(old)));
+        pids.add(Number(pid));
+      }
+    }
+    const { answered, refused, reset, wrong, codes } = await unload();
+    t.diagnostic(`${answered} answered, ${refused} refused, ${reset} reset, ${wrong} wrong ${JSON.stringify(codes)}`);
+    assert.deepEqual({ refused, reset, wrong }, { refused: 0, reset: 0, wrong: 0 });
+    assert.deepEqual([...pids].filter(exists).length, 3);
+    assert.equal(await running.stop(), 0);
+    assert.deepEqual([...pids].filter(exists), []);
+    assert.deepEqual(readdirSync(dirname(path)), ['app.sock.lock']);
+  },
+);
+
+test(
+  'G7: every instance in turn is killed under the load of 4 clients → no connect fails, and each is started again',
+  onLinux,
+  async (t) => {
+    const path = `${temporaryDirectory(t)}/app.sock`;
+    const running = new Running(t, ['--instances=3', '--restart-delay=0.05', path, '--', node, program('server.mjs'), path]);
+    let pids = await serve(running, 3);
+    const unload = await load(t, path, 4);
+    for (let time = 0; time < 2; time++) {
+      for (const pid of pids) {
+        kill(pid, 'SIGKILL');
+        await running.line(new RegExp(`^reuseaddr: Process ${pid} was killed by SIGKILL; starting it again`));
+      }
+      await until(() => running.pids.length === 3 * (time + 2));
+      pids = running.pids.slice(-3);
+    }
+    const { refused, wrong, reset, answered } = await unload();
+    t.diagnostic(`${answered} answered, ${refused} refused, ${wrong} wrong, ${reset} in flight lost`);
+    assert.deepEqual({ refused, wrong }, { refused: 0, wrong: 0 });
+    assert.ok(reset <= 24, 'at most one for each client and kill');
+    assert.equal(await running.stop(), 0);
+  },
+);
+
+/** Prints its index, and says READY=1 by `listen` unless there is a file `never` by then. */
+const indexed = (directory: string, path: string): readonly string[] => {
+  const script = `echo index $NODE_APP_INSTANCE $REUSEADDR_INSTANCE; if test -e ${directory}/never; then exec sleep 1000; fi; exec "$@"`;
+  return ['sh', '-c', script, 'sh', node, program('server.mjs'), path];
+};
+
+test(
+  'each instance has its index in the environment, and keeps it when it is replaced; without --instances there is none',
+  onLinux,
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    const path = `${directory}/app.sock`;
+    const indexes = async (running: Running): Promise<readonly string[]> => {
+      const found: string[] = [];
+      while (found.length < 3) found.push((await running.line(/^index (.*)$/))[1] ?? '');
+      return found;
+    };
+    const running = new Running(t, ['--instances=3', path, '--', ...indexed(directory, path)]);
+    assert.deepEqual([...(await indexes(running))].sort(), ['0 0', '1 1', '2 2']);
+    running.signal('SIGHUP');
+    assert.deepEqual(await indexes(running), ['0 0', '1 1', '2 2']);
+    await running.stop();
+    const env = { ...process.env };
+    delete env['NODE_APP_INSTANCE'];
+    const single = new Running(t, [path, '--', ...indexed(directory, path)], { env });
+    assert.equal((await single.line(/^index ?(.*)$/))[1], '');
+    await single.stop();
+  },
+);
+
+test('an instance does not become ready → the roll-out stops there, says so, and the others stay', onLinux, async (t) => {
+  const directory = temporaryDirectory(t);
+  const path = `${directory}/app.sock`;
+  // The second of the new ones ends.
+  const script = `if test -e ${directory}/second; then exit 5; fi; if test -e ${directory}/first; then touch ${directory}/second; fi; exec "$@"`;
+  const command = ['sh', '-c', script, 'sh', node, program('server.mjs'), path];
+  const running = new Running(t, ['--instances=3', path, '--', ...command]);
+  const first = await serve(running, 3);
+  writeFileSync(`${directory}/first`, '');
+  running.signal('SIGHUP');
+  const [, replacement, replaced] = await running.line(/^reuseaddr: Process (\d+) serves; stopping process (\d+)\.$/);
+  running.pids.push(Number(replacement));
+  const [, , stays] = await running.line(
+    /^reuseaddr: Process (\d+) ended with status 5 before it was ready; process (\d+) stays\.$/,
+  );
+  await running.line(/^reuseaddr: The roll-out has stopped: 1 of 3 instances were replaced\.$/);
+  await gone(Number(replaced));
+  assert.ok(first.includes(Number(stays)));
+  assert.equal(first.filter(exists).length, 2);
+  // The next one goes through.
+  rmSync(`${directory}/first`);
+  rmSync(`${directory}/second`);
+  running.signal('SIGHUP');
+  for (let index = 0; index < 3; index++) await running.line(/^reuseaddr: Process \d+ serves; stopping process \d+\.$/);
+  assert.equal(await running.stop(), 0);
+});
+
+test('one instance ends again and again → the others are left alone, and it alone waits longer each time', onLinux, async (t) => {
+  const directory = temporaryDirectory(t);
+  const path = `${directory}/app.sock`;
+  const script = 'if test $NODE_APP_INSTANCE = 1; then exit 3; fi; exec "$@"';
+  const command = ['sh', '-c', script, 'sh', node, program('server.mjs'), path];
+  const running = new Running(t, ['--instances=2', path, '--', ...command]);
+  const pid = await running.serving();
+  await running.line(/ended with status 3; starting it again in [\d.]+ s\.$/);
+  assert.equal(await askLine(path), pid);
+  assert.deepEqual(running.pids, [pid]);
+  // By SIGTERM a program ends with 0, and the other has no process.
+  assert.ok([0, 143].includes((await running.stop()) as number));
+});
+
+test(
+  'restarts are off and the instances end → run ends with the last one, with the status of one that failed',
+  onLinux,
+  async (t) => {
+    const path = `${temporaryDirectory(t)}/app.sock`;
+    const running = new Running(t, ['--instances=3', '--restart=never', path, '--', 'sh', '-c', 'exit $NODE_APP_INSTANCE']);
+    assert.equal(await running.exited, 1);
+  },
+);
+
+test(
+  'three instances take over from two, and an unready one does not → none refused, and the old run leaves or stays',
+  onLinux,
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    const path = `${directory}/app.sock`;
+    const holder = new Running(t, ['--instances=2', '--handover', path, '--', node, program('server.mjs'), path]);
+    const old = await serve(holder, 2);
+    const unload = await load(t, path, 2);
+    const script = 'if test $NODE_APP_INSTANCE = 2; then exit 5; fi; exec "$@"';
+    const failing = ['sh', '-c', script, 'sh', node, program('server.mjs'), path];
+    const refusedRun = new Running(t, ['--instances=3', '--takeover', path, '--', ...failing]);
+    await refusedRun.line(/^reuseaddr: Process \d+ ended with status 5, so .* was not taken over\.$/);
+    assert.equal(await refusedRun.exited, 5);
+    assert.equal(old.filter(exists).length, 2);
+    const next = new Running(t, ['--instances=3', '--takeover', path, '--', node, program('server.mjs'), path]);
+    assert.equal(await holder.exited, 0);
+    const pids = await serve(next, 3);
+    assert.deepEqual(old.filter(exists), []);
+    const { refused, reset, wrong } = await unload();
+    assert.deepEqual({ refused, reset, wrong }, { refused: 0, reset: 0, wrong: 0 });
+    assert.ok(pids.includes(await askLine(path)));
+    assert.equal(await next.stop(), 0);
+  },
+);
+
+test('--instances=max → the processors of the affinity mask, and of the CPU quota of every control group above', onLinux, () => {
+  const files: Readonly<Record<string, string>> = {
+    '/sys/fs/cgroup/a/b/cpu.max': 'max 100000\n',
+    '/sys/fs/cgroup/a/cpu.max': '250000 100000\n',
+    '/sys/fs/cgroup/cpu/d/cpu.cfs_quota_us': '50000\n',
+    '/sys/fs/cgroup/cpu/d/cpu.cfs_period_us': '100000\n',
+    '/sys/fs/cgroup/cpu/e/cpu.cfs_quota_us': '-1\n',
+    '/sys/fs/cgroup/cpu/e/cpu.cfs_period_us': '100000\n',
+  };
+  const read = (path: string): string => files[path] ?? '';
+  assert.equal(cpuQuota('0::/a/b\n', read), 2.5);
+  assert.equal(cpuQuota('0::/\n', read), Infinity);
+  assert.equal(
+    cpuQuota('0::/\n', (path) => (path === '/sys/fs/cgroup/cpu.max' ? '100000 100000' : '')),
+    1,
+  );
+  assert.equal(cpuQuota('5:memory:/x\n4:cpu,cpuacct:/d\n0::/\n', read), 0.5);
+  assert.equal(cpuQuota('4:cpu,cpuacct:/e\n', read), Infinity);
+  assert.equal(cpuQuota('', read), Infinity);
+  assert.ok(usableProcessors() >= 1);
+});
