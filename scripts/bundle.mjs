@@ -116,7 +116,9 @@ async function split(entries, edit) {
     if (/^import\b.*['"]node:/m.test(text)) throw new Error(`${path} imports a module of Node in a way that is not replaced.`);
     const options = { format: 'cjs', platform: 'node', target: 'node20', supported: { 'dynamic-import': false } };
     const made = await transform(text, { ...options, define: ofModules });
+    const entry = basename(path, '.cjs');
     const prelude = preludes.filter(([name]) => made.code.includes(name)).map(([, line]) => line);
+    if (entry in entries && entry !== 'inner') prelude.unshift(refusal(entry));
     const [hashbang] = /^(#!.*\n)?/.exec(made.code);
     return [
       basename(path),
@@ -130,6 +132,17 @@ async function split(entries, edit) {
 /** What a module has by nature, and CommonJS by these lines. */
 const ofModules = { 'import.meta.url': 'ownUrl', 'import.meta.resolve': 'ownResolve' };
 const toUrl = "process.getBuiltinModule('node:url').pathToFileURL";
+
+/** What an entry point does on a Node that lacks `process.getBuiltinModule`, in words that every Node reads. */
+function refusal(entry) {
+  const why = "'reuseaddr needs Node.js 20.19, or 22.3 or later, and this is ' + process.version + '.'";
+  const refuse =
+    entry === 'cli'
+      ? `process.stderr.write(${why} + '\\n'); process.exit(1);`
+      : `throw Object.assign(new Error(${why}), { code: 'ERR_REUSEADDR_RUNTIME' });`;
+  return `if (typeof process.getBuiltinModule !== 'function') { ${refuse} }\n`;
+}
+
 const preludes = [
   ['ownUrl', `const ownUrl = ${toUrl}(__filename).href;\n`],
   ['ownResolve', `const ownResolve = (name) => ${toUrl}(require.resolve(name)).href;\n`],

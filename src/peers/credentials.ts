@@ -74,7 +74,7 @@ export function credentialsOf(fd: number): Credentials | `E${string}` {
 
 function isConnection(value: unknown): boolean {
   try {
-    return typeof value === 'object' && typeof (value as Partial<Socket> | null)?.on === 'function';
+    return typeof value === 'object' && value !== null && 'on' in value && typeof value.on === 'function';
   } catch {
     return true; // The `socket` of a destroyed http2 session throws at every touch.
   }

@@ -3,10 +3,12 @@ import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { connect } from 'reuseaddr';
+import { connect, listen, SocketAddressError } from 'reuseaddr';
 import { examplesOf, root } from '../readme/examples.js';
 import { installPackages } from '../runtimes/install.js';
 import { temporaryDirectory } from '../support/directory.js';
@@ -57,6 +59,30 @@ describe('docs/frameworks.md', () => {
       assert.equal(await ask(path), `hello from ${second.pid}`);
     });
   }
+
+  test('an application in place of its server → refused, with how to write it; nothing is made, and no process ends', async (t) => {
+    const directory = temporaryDirectory(t);
+    const { resolve } = createRequire(join(home, 'package.json'));
+    const load = async (name: string): Promise<Record<string, unknown>> =>
+      (await import(pathToFileURL(resolve(name)).href)) as Record<string, unknown>;
+    const [express, koa, fastify, hono, io] = await Promise.all(['express', 'koa', 'fastify', 'hono', 'socket.io'].map(load));
+    const call = (made: unknown): unknown => (made as () => unknown)();
+    const construct = (made: unknown, ...args: readonly unknown[]): unknown =>
+      Reflect.construct(made as () => unknown, args) as unknown;
+    const applications: readonly (readonly [application: unknown, advice: string])[] = [
+      [call(express?.['default']), 'listen(createServer(app), …)'],
+      [construct(koa?.['default']), 'createServer(app.callback())'],
+      [call(fastify?.['default']), 'listen(app.server, …)'],
+      [construct(hono?.['Hono']), 'createAdaptorServer(app)'],
+      [construct(io?.['Server'], createServer()), 'listen(io.httpServer, …)'],
+    ];
+    for (const [application, advice] of applications) {
+      const error: unknown = await listen(application as Server, join(directory, 'app.sock')).catch((thrown: unknown) => thrown);
+      assert.ok(error instanceof SocketAddressError && error.code === 'ERR_INVALID_ARG_TYPE', String(error));
+      assert.ok(error.message.includes(advice), error.message);
+    }
+    assert.deepEqual(fs.readdirSync(directory), []);
+  });
 
   test('ws: at a handover an open connection is closed with 1012, and the client finds the new process', async (t) => {
     const path = join(temporaryDirectory(t), 'socket');
