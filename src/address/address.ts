@@ -4,7 +4,7 @@ export type Address = Pathname | AbstractName | Pipe;
 /** A socket file, `/run/app.sock`. */
 export interface Pathname {
   readonly kind: 'pathname';
-  /** May be relative: `request/address.ts` makes it absolute, `claim/locate.ts` takes the real path of its directory. */
+  /** May be relative: `request/address.ts` makes it absolute, `claim/place.ts` pins its directory. */
   readonly path: string;
   /** The lock file, where the caller chose one. */
   readonly lockPath?: string;
@@ -28,8 +28,17 @@ export interface BadAddress {
   readonly bad: 'empty' | 'nul' | 'trailing-slash' | 'abstract-too-long' | 'abstract-unsupported' | 'lock-path';
 }
 
+/** What this system can do. The explorer's browser, which has no `process`, plays a Linux. */
+const platform = (globalThis as { process?: { platform?: string } }).process?.platform ?? 'linux';
+
 /** sun_path holds 108 bytes on Linux and 104 on macOS and the BSDs; the last one is for the NUL (unix(7), unix(4)). */
-export const pathBytesMax = { linux: 107, other: 103 } as const;
+export const pathBytesMax = platform === 'linux' ? 107 : 103;
+
+/** `/proc/self/fd/1234567/`: what a long path costs in sun_path instead of its directory. Only Linux has that. */
+const descriptorPathBytesMax = 22;
+
+/** How long the last part of a path may be where the whole path does not fit sun_path. */
+export const longNameBytesMax = platform === 'linux' ? pathBytesMax - descriptorPathBytesMax : 0;
 
 /** An abstract name has the bytes of sun_path after the first one. */
 export const abstractBytesMax = 107;
@@ -37,10 +46,10 @@ export const abstractBytesMax = 107;
 /**
  * Reads an address. `@app` and (Node's own spelling) `\0app` are abstract names; write `./@app` for a file of that name.
  */
-export function parseAddress(text: string, platform: string, lockPath?: string): Address | BadAddress {
+export function parseAddress(text: string, lockPath?: string, system: string = platform): Address | BadAddress {
   if (text === '') return { bad: 'empty' };
-  if (platform === 'win32' && /^[\\/]{2}[.?][\\/]pipe[\\/]/i.test(text)) return { kind: 'pipe', path: text };
-  if (text.startsWith('@') || text.startsWith('\0')) return parseAbstract(text.slice(1), platform, lockPath);
+  if (system === 'win32' && /^[\\/]{2}[.?][\\/]pipe[\\/]/i.test(text)) return { kind: 'pipe', path: text };
+  if (text.startsWith('@') || text.startsWith('\0')) return parseAbstract(text.slice(1), system, lockPath);
   if (text.includes('\0')) return { bad: 'nul' };
   if (isDirectoryName(text)) return { bad: 'trailing-slash' };
   if (lockPath === undefined) return { kind: 'pathname', path: text };
@@ -48,8 +57,8 @@ export function parseAddress(text: string, platform: string, lockPath?: string):
   return { kind: 'pathname', path: text, lockPath };
 }
 
-function parseAbstract(name: string, platform: string, lockPath: string | undefined): AbstractName | BadAddress {
-  if (platform !== 'linux') return { bad: 'abstract-unsupported' };
+function parseAbstract(name: string, system: string, lockPath: string | undefined): AbstractName | BadAddress {
+  if (system !== 'linux') return { bad: 'abstract-unsupported' };
   if (name === '') return { bad: 'empty' };
   if (!fits(name, abstractBytesMax)) return { bad: 'abstract-too-long' };
   if (lockPath !== undefined) return { bad: 'lock-path' };

@@ -1,6 +1,6 @@
 import { failed, sys, type Operation } from '../kernel/kernel.js';
 import { bindUnderLock, type Identity, type Terms } from './bind.js';
-import type { Place } from './locate.js';
+import type { Place } from './place.js';
 import { lock } from './lock.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
 

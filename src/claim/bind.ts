@@ -1,8 +1,9 @@
+import { namesOf } from '../address/names.js';
 import { AT_FDCWD, failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
 import { attemptsMax, restsMs } from './lock.js';
-import type { Place } from './locate.js';
+import { isInPlace, throughOf, type Place } from './place.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
-import { isDead, isInode, putBack, take, type Taken } from './take.js';
+import { isBound, isDead, isInode, putBack, take, type Taken } from './take.js';
 
 /** What the caller asks of the socket. */
 export interface Terms {
@@ -46,12 +47,13 @@ export function* bindUnderLock(place: Place, terms: Terms): Operation<Bound | Re
  * Step 5. A crash inside `take` leaves a file aside. A dead socket is removed there; anything else gets its name back, unless
  * somebody has that name: then it stays aside, and step 7 says so if it needs the place.
  */
-export function* recoverAside({ path, asidePath }: Place): Operation<Refusal | undefined> {
-  const aside = yield* sys.fstatat(AT_FDCWD, asidePath);
-  if (aside === 'ENOENT') return undefined;
-  if (failed(aside)) return refuse('system', aside, 'lstat', asidePath);
-  const verdict = yield* isDead(asidePath, aside);
-  const done = verdict === 'proved' ? yield* sys.unlinkat(AT_FDCWD, asidePath) : yield* putBack(asidePath, path);
+export function* recoverAside(place: Place): Operation<Refusal | undefined> {
+  const { directory, aside, asidePath } = place;
+  const there = yield* sys.fstatat(directory.fd, aside.name);
+  if (there === 'ENOENT') return undefined;
+  if (failed(there)) return refuse('system', there, 'lstat', asidePath);
+  const verdict = yield* isDead(aside, there);
+  const done = verdict === 'proved' ? yield* sys.unlinkat(directory.fd, aside.name) : yield* putBack(place);
   if (done === 0 || done === 'ENOENT' || done === 'EEXIST') return undefined;
   return refuse('system', done, verdict === 'proved' ? 'unlink' : 'rename', asidePath);
 }
@@ -66,7 +68,8 @@ function* bindAndListen(place: Place, terms: Terms, fd: number): Operation<Ident
   const refused = yield* bindOrClear(place, fd);
   if (refused !== undefined) return refused;
   const file = yield* identify(place, fd);
-  if (file === 'displaced' || isRefusal(file)) return file;
+  if (file === 'displaced') return (yield* recall(place, fd)) ?? file;
+  if (isRefusal(file)) return file;
 
   const granted = yield* grant(place, terms, file);
   if (granted === 'displaced') return granted;
@@ -82,9 +85,14 @@ function* bindOrClear(place: Place, fd: number): Operation<Refusal | undefined> 
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
     const bound = yield* bindName(place, fd);
     if (bound === 0) return undefined;
-    if (bound !== 'EADDRINUSE') return refuse('system', bound, 'bind', place.path);
+    if (bound !== 'EADDRINUSE') return (yield* findMoved(place)) ?? refuse('system', bound, 'bind', place.path);
     const taken = yield* take(place, isDead);
-    if (taken.outcome === 'removed' || taken.outcome === 'gone') continue;
+    if (taken.outcome === 'removed') continue;
+    if (taken.outcome === 'gone') {
+      const moved = yield* findMoved(place);
+      if (moved !== undefined) return moved;
+      continue;
+    }
     // A killed process may close its lock a moment before its socket (Linux 6 begins with the highest descriptor): not all that
     // is live is a stray.
     const restMs = restsMs[rests++];
@@ -94,15 +102,38 @@ function* bindOrClear(place: Place, fd: number): Operation<Refusal | undefined> 
   return refuse('unstable', 'EADDRINUSE', 'bind', place.path);
 }
 
-/** A path that doesn't fit sun_path is bound through a descriptor of its directory (proc(5), /proc/self/fd). */
+/**
+ * The one call that names the directory by its path: ss(8), lsof(8) and systemd-tmpfiles(8) look at the name that a socket was bound
+ * to. `identify` says whether it was the pinned directory. A path that doesn't fit sun_path is bound through the descriptor.
+ */
 function* bindName(place: Place, fd: number): Operation<0 | Errno> {
-  if (!place.long) return yield* sys.bind(fd, place.path);
-  const directory = yield* sys.openat(AT_FDCWD, place.directory, 'O_PATH|O_DIRECTORY|O_CLOEXEC', 0);
-  if (failed(directory)) return directory;
-  const name = place.path.slice(place.path.lastIndexOf('/') + 1);
-  const bound = yield* sys.bind(fd, `/proc/self/fd/${directory}/${name}`);
-  yield* sys.close(directory);
-  return bound;
+  return yield* sys.bind(fd, place.long ? throughOf(place) : place.path);
+}
+
+/**
+ * Our file is not at its name. Where another directory has taken the place of the pinned one before our bind(2), it is there, and it is
+ * taken away again: that file alone, which our open socket pins. Then this attempt is over.
+ */
+function* recall(place: Place, fd: number): Operation<Refusal | undefined> {
+  const moved = yield* findMoved(place);
+  if (moved === undefined) return undefined;
+  const { path } = place.directory;
+  const bound = yield* sys.sock_diag(fd);
+  const there = yield* sys.openat(AT_FDCWD, path, 'O_PATH|O_DIRECTORY|O_CLOEXEC', 0);
+  if (!failed(there)) {
+    const directory = { fd: there, path, through: path };
+    // Not the name aside: that is for the process that has the lock of that directory, and we have it not.
+    const elsewhere = { ...place, directory, aside: { directory, name: namesOf(place.name).recalled } };
+    if (!failed(bound)) yield* take(elsewhere, isBound(bound));
+    yield* sys.close(there);
+  }
+  return moved;
+}
+
+/** The path of a long address is never used. */
+function* findMoved({ directory, long }: Place): Operation<Refusal | undefined> {
+  if (long || (yield* isInPlace(directory))) return undefined;
+  return refuse('directory-moved', 'ESTALE', 'bind', directory.path);
 }
 
 export function explainTaken({ path, asidePath }: Place, taken: Exclude<Taken, { outcome: 'removed' | 'gone' }>): Refusal {
@@ -120,8 +151,8 @@ export function explainTaken({ path, asidePath }: Place, taken: Exclude<Taken, {
  * theirs. The kernel knows (sock_diag). Where its numbers are of another kind than those of stat(2) (btrfs, some overlays), or it
  * doesn't answer, lstat(2) must do.
  */
-function* identify({ path }: Place, fd: number): Operation<FileStatus | 'displaced' | Refusal> {
-  const named = yield* sys.fstatat(AT_FDCWD, path);
+function* identify({ directory, name, path }: Place, fd: number): Operation<FileStatus | 'displaced' | Refusal> {
+  const named = yield* sys.fstatat(directory.fd, name);
   if (named === 'ENOENT') return 'displaced';
   if (failed(named)) return refuse('system', named, 'lstat', path);
   if (named.type !== 'socket') return 'displaced';
@@ -140,11 +171,11 @@ export function* grant(place: Place, terms: Terms, file: FileStatus): Operation<
   const chown = (terms.uid ?? file.uid) !== file.uid || (terms.gid ?? file.gid) !== file.gid;
   if (mode === file.mode && !chown) return undefined;
 
-  const opened = yield* sys.openat(AT_FDCWD, place.path, 'O_PATH|O_NOFOLLOW|O_CLOEXEC', 0);
+  const opened = yield* sys.openat(place.directory.fd, place.name, 'O_PATH|O_NOFOLLOW|O_CLOEXEC', 0);
   if (opened === 'ENOENT') return 'displaced';
   if (failed(opened) && opened !== 'ENOSYS') return refuse('system', opened, 'open', place.path);
-  const [directory, name] = failed(opened) ? ([AT_FDCWD, place.path] as const) : ([opened, ''] as const);
-  const status = failed(opened) ? yield* sys.fstatat(AT_FDCWD, place.path) : yield* sys.fstat(opened);
+  const [directory, name] = failed(opened) ? ([place.directory.fd, place.name] as const) : ([opened, ''] as const);
+  const status = failed(opened) ? yield* sys.fstatat(directory, name) : yield* sys.fstat(opened);
   const ours = !failed(status) && status.ino === file.ino && status.dev === file.dev;
   let done: Refusal | 'displaced' | undefined = ours ? undefined : 'displaced';
   if (ours && chown) {

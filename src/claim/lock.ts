@@ -1,5 +1,5 @@
-import { AT_FDCWD, failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
-import type { Place } from './locate.js';
+import { failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
+import type { Named, Place } from './place.js';
 import { probe } from './probe.js';
 import { isRecord, recordBytesMax } from './record.js';
 import { refuse, type Refusal } from './refusal.js';
@@ -16,11 +16,12 @@ export const lockMode = 0o1600;
 /**
  * Steps 1 to 4: opens the lock file and locks it. Gives the descriptor that holds the lock.
  *
- * With `wait`, a lock that somebody has is waited for in flock(2).
+ * With `wait`, a lock that somebody has is waited for in flock(2). `starts`: the address is to be listened on, so what is there already
+ * may forbid it.
  */
-export function* lock(place: Place, wait: boolean): Operation<number | Refusal> {
+export function* lock(place: Place, wait: boolean, starts = true): Operation<number | Refusal> {
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
-    const fd = yield* openLockFile(place);
+    const fd = yield* openLockFile(place, starts);
     if (typeof fd !== 'number') return fd;
     const outcome = yield* lockDescriptor(place, fd, wait);
     if (outcome === 'locked') return fd;
@@ -43,7 +44,7 @@ function* lockDescriptor(place: Place, fd: number, wait: boolean): Operation<'lo
 
   // Step 4. Compare the inodes after flock(2): somebody may have unlinked the file between our open(2) and our flock(2), and we
   // would hold a lock that nobody else can see. Our descriptor pins the inode, so its number can't have been given to another.
-  const named = yield* sys.fstatat(AT_FDCWD, lockPath);
+  const named = yield* sys.fstatat(place.lock.directory.fd, place.lock.name);
   if (named === 'ENOENT') return 'replaced';
   if (failed(named)) return refuse('system', named, 'lstat', lockPath);
   if (named.ino !== opened.ino || named.dev !== opened.dev) return 'replaced';
@@ -51,24 +52,46 @@ function* lockDescriptor(place: Place, fd: number, wait: boolean): Operation<'lo
 }
 
 /** Step 1. O_NOFOLLOW: a symlink is refused. O_NONBLOCK: a FIFO doesn't block us. O_RDWR: flock(2) over NFS needs it. */
-function* openLockFile({ lockPath }: Place): Operation<number | Refusal> {
+function* openLockFile(place: Place, starts: boolean): Operation<number | Refusal> {
+  const { lock: file, lockPath } = place;
+  let rests = 0;
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
     // Without O_CREAT first: where fs.protected_regular is set, O_CREAT on another user's file in a sticky directory fails.
-    const fd = yield* sys.openat(AT_FDCWD, lockPath, 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
+    const fd = yield* sys.openat(file.directory.fd, file.name, 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
     if (!failed(fd)) return fd;
-    if (fd === 'EACCES' && (yield* mendLockMode(lockPath))) continue;
-    if (fd !== 'ENOENT') return yield* explainOpen(lockPath, fd);
-    const created = yield* sys.openat(AT_FDCWD, lockPath, 'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', lockMode);
+    if (fd === 'EACCES' && (yield* mendLockMode(file))) continue;
+    if (fd !== 'ENOENT') return yield* explainOpen(place, fd);
+    const refusal = starts ? yield* look(place) : undefined;
+    const restMs = refusal?.refused === 'stray' ? restsMs[rests++] : undefined;
+    if (refusal !== undefined && restMs === undefined) return refusal;
+    if (restMs !== undefined) {
+      // A holder may have made the file, and listened, since we asked; and one that was killed may be closing its socket.
+      yield* sys.nanosleep(restMs);
+      continue;
+    }
+    const flags = 'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC';
+    const created = yield* sys.openat(file.directory.fd, file.name, flags, lockMode);
     if (!failed(created)) return created;
-    if (created === 'ENOENT') return refuse('no-directory', created, 'open', directoryOf(lockPath));
+    if (created === 'ENOENT') return refuse('no-directory', created, 'open', file.directory.path);
     if (created !== 'EEXIST') return refuse('system', created, 'open', lockPath);
   }
   return refuse('lock-unstable', 'EAGAIN', 'open', lockPath);
 }
 
+/**
+ * Before a lock file is made: whether this start is refused anyway, so that it leaves nothing behind. `take` decides again, under the
+ * lock.
+ */
+function* look(place: Place): Operation<Refusal | undefined> {
+  const there = yield* sys.fstatat(place.directory.fd, place.name);
+  if (failed(there)) return undefined;
+  if (there.type !== 'socket') return refuse('not-a-socket', 'ENOTSOCK', 'bind', place.path);
+  return (yield* probe(place)) === 'live' ? refuse('stray', 'EADDRINUSE', 'bind', place.path) : undefined;
+}
+
 /** Says what is at the lock path, when it can't be opened. */
-function* explainOpen(lockPath: string, errno: Errno): Operation<Refusal> {
-  const there = yield* sys.fstatat(AT_FDCWD, lockPath);
+function* explainOpen({ lock: file, lockPath }: Place, errno: Errno): Operation<Refusal> {
+  const there = yield* sys.fstatat(file.directory.fd, file.name);
   if (!failed(there) && there.type === 'symlink') return refuse('lock-is-symlink', errno, 'open', lockPath);
   if (!failed(there) && there.type !== 'file') return refuse('lock-not-a-file', errno, 'open', lockPath);
   const denied = !failed(there) && (errno === 'EACCES' || errno === 'EPERM');
@@ -97,19 +120,15 @@ function* examine(place: Place, fd: number, status: FileStatus): Operation<'fit'
  * The owner of a lock file may remove it while it is locked, also in a sticky directory, so it must be somebody who could have
  * done worse anyway: ourselves, root, the owner of the directory, or whoever a directory that only its owner writes to let in.
  */
-function* isTrusted({ lockPath }: Place, status: FileStatus): Operation<boolean> {
+function* isTrusted({ lock: file }: Place, status: FileStatus): Operation<boolean> {
   if (status.uid === 0 || status.uid === (yield* sys.geteuid())) return true;
-  const directory = yield* sys.fstatat(AT_FDCWD, directoryOf(lockPath));
+  const directory = yield* sys.fstat(file.directory.fd);
   return !failed(directory) && (directory.uid === status.uid || (directory.mode & 0o022) === 0);
 }
 
-function directoryOf(path: string): string {
-  return path.slice(0, path.lastIndexOf('/')) || '/';
-}
-
 /** A crash between open(2) and fchmod(2) under a umask that denies the owner leaves a lock file that its owner can't open. */
-function* mendLockMode(lockPath: string): Operation<boolean> {
-  const file = yield* sys.openat(AT_FDCWD, lockPath, 'O_PATH|O_NOFOLLOW|O_CLOEXEC', 0);
+function* mendLockMode({ directory, name }: Named): Operation<boolean> {
+  const file = yield* sys.openat(directory.fd, name, 'O_PATH|O_NOFOLLOW|O_CLOEXEC', 0);
   if (failed(file)) return false;
   const status = yield* sys.fstat(file);
   const ours = !failed(status) && status.type === 'file' && status.nlink === 1 && status.uid === (yield* sys.geteuid());
@@ -131,7 +150,7 @@ function* flock(place: Place, fd: number, wait: boolean): Operation<'locked' | '
 
     // A cleaner (systemd-tmpfiles) locks a file for a moment while it looks at its age, and a holder that just died may still be
     // closing its descriptors: with nothing live at the path, it is worth another try.
-    const liveness = yield* probe(place.path);
+    const liveness = yield* probe(place);
     // Then it is not known whether the address is held, and a little later it would not be known either.
     if (exhausted.has(liveness)) return refuse('system', liveness as Errno, 'probe', place.path);
     const restMs = restsMs[rest];

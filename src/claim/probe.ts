@@ -1,5 +1,6 @@
 import { fits, pathBytesMax } from '../address/address.js';
-import { AT_FDCWD, failed, sys, type Errno, type Operation } from '../kernel/kernel.js';
+import { failed, sys, type Errno, type Operation } from '../kernel/kernel.js';
+import { throughOf, type Named } from './place.js';
 
 /** Whether a process is bound to a socket file, or the errno that kept us from knowing. */
 export type Liveness = 'live' | 'dead' | 'gone' | Errno;
@@ -10,8 +11,8 @@ export type Liveness = 'live' | 'dead' | 'gone' | Errno;
  *
  * It follows symlinks, and a regular file looks dead: look at the type first.
  */
-export function* probe(path: string): Operation<Liveness> {
-  const answer = yield* throughSocketFile(path, (name) => sys.probe(name));
+export function* probe(file: Named): Operation<Liveness> {
+  const answer = yield* throughSocketFile(file, (name) => sys.probe(name));
   switch (answer) {
     case 0: // A datagram socket.
     case 'EPROTOTYPE': // A stream socket, listening or only bound.
@@ -26,16 +27,17 @@ export function* probe(path: string): Operation<Liveness> {
   }
 }
 
-/** Makes one call with a name for the socket file that fits sun_path: a long path goes through a descriptor of the file itself. */
+/** Makes one call with a name for the socket file that fits sun_path: a long name goes through a descriptor of the file itself. */
 export function* throughSocketFile<Result>(
-  path: string,
+  file: Named,
   call: (name: string) => Operation<Result | Errno>,
 ): Operation<Result | Errno> {
-  if (fits(path, pathBytesMax.other)) return yield* call(path);
-  const file = yield* sys.openat(AT_FDCWD, path, 'O_PATH|O_NOFOLLOW|O_CLOEXEC', 0);
-  if (file === 'ENOSYS') return yield* call(path);
-  if (failed(file)) return file;
-  const result = yield* call(`/proc/self/fd/${file}`);
-  yield* sys.close(file);
+  const through = throughOf(file);
+  if (fits(through, pathBytesMax)) return yield* call(through);
+  const opened = yield* sys.openat(file.directory.fd, file.name, 'O_PATH|O_NOFOLLOW|O_CLOEXEC', 0);
+  if (opened === 'ENOSYS') return yield* call(through);
+  if (failed(opened)) return opened;
+  const result = yield* call(`/proc/self/fd/${opened}`);
+  yield* sys.close(opened);
   return result;
 }

@@ -28,6 +28,8 @@ export type Refused =
   // The path itself.
   | 'no-directory'
   | 'too-long'
+  // Its directory is another one now: what was pinned has been moved away, or replaced.
+  | 'directory-moved'
   | 'unstable'
   // A wait was called off.
   | 'cancelled'

@@ -1,10 +1,12 @@
 import type { FileStatus, Operation, SystemCall } from '../kernel/kernel.js';
 import { writeRecord } from './acquire.js';
 import { bindUnderLock, type Terms } from './bind.js';
-import type { Place } from './locate.js';
+import type { Named, Place } from './place.js';
 
 /** Of no directory: nothing looks there. */
-const place: Place = { path: 'p', lockPath: 'p.lock', asidePath: '.p.aside', directory: '.', long: false };
+const directory = { fd: -1, path: '/nowhere', through: '/nowhere' };
+const [socketName, lock, aside] = ['p', 'p.lock', '.p.aside'].map((name) => ({ directory, name })) as [Named, Named, Named];
+const place: Place = { ...socketName, lock, aside, path: 'p', lockPath: 'p.lock', asidePath: '.p.aside', long: false };
 
 const socket: FileStatus = { type: 'socket', dev: 1n, ino: 1n, mode: 0o600, uid: 0, gid: 0, nlink: 1, size: 0 };
 
@@ -33,7 +35,7 @@ function play(operation: Operation<unknown>, asked: SystemCall['name'][]): void 
 
 function answer({ name, args }: SystemCall, before: readonly SystemCall['name'][]): unknown {
   if (name === 'bind') return before.includes('unlinkat') ? 0 : 'EADDRINUSE';
-  if (name === 'fstatat') return args[1] === place.asidePath && !before.includes('renameat2') ? 'ENOENT' : socket;
+  if (name === 'fstatat') return args[1] === aside.name && !before.includes('renameat2') ? 'ENOENT' : socket;
   if (name === 'probe') return 'ECONNREFUSED';
   if (name === 'fstat') return socket;
   if (name === 'sock_diag') return { dev: socket.dev, ino: socket.ino };

@@ -1,6 +1,6 @@
 import { sys, type Operation } from '../kernel/kernel.js';
 import type { PathnameClaim } from './acquire.js';
-import type { Place } from './locate.js';
+import type { Place } from './place.js';
 import { isInode, take, type Taken } from './take.js';
 
 /**

@@ -1,7 +1,7 @@
 import { sys, type Operation } from '../kernel/kernel.js';
 import { writeRecord } from './acquire.js';
 import { explainTaken, recoverAside } from './bind.js';
-import type { Place } from './locate.js';
+import type { Place } from './place.js';
 import { lock, restsMs } from './lock.js';
 import { isRefusal, type Refusal } from './refusal.js';
 import { isDead, take } from './take.js';

@@ -1,5 +1,5 @@
-import { AT_FDCWD, failed, sys, type Errno, type Operation } from '../kernel/kernel.js';
-import type { Place } from './locate.js';
+import { failed, sys, type Errno, type Operation } from '../kernel/kernel.js';
+import type { Place } from './place.js';
 import { lock } from './lock.js';
 import { isRefusal, type Refusal } from './refusal.js';
 
@@ -10,19 +10,19 @@ import { isRefusal, type Refusal } from './refusal.js';
  * Returns the refusal if the lock is not free, and the result of unlink(2) otherwise.
  */
 export function* unlinkUnclaimed(place: Place): Operation<0 | Errno | Refusal> {
-  const existed = (yield* sys.fstatat(AT_FDCWD, place.lockPath)) !== 'ENOENT';
-  const lockFd = yield* lock(place, false);
+  const existed = (yield* sys.fstatat(place.lock.directory.fd, place.lock.name)) !== 'ENOENT';
+  const lockFd = yield* lock(place, false, false);
   if (isRefusal(lockFd)) return lockFd;
-  const removed = yield* sys.unlinkat(AT_FDCWD, place.path);
+  const removed = yield* sys.unlinkat(place.directory.fd, place.name);
   // The last step under the lock. Every process that locks the file compares inodes afterwards, and starts over with a new one.
-  if (!existed) yield* sys.unlinkat(AT_FDCWD, place.lockPath);
+  if (!existed) yield* sys.unlinkat(place.lock.directory.fd, place.lock.name);
   yield* sys.close(lockFd);
   return removed;
 }
 
 /** Returns the refusal that a start would meet now if the claim is held. Creates nothing and changes nothing. */
 export function* findClaim(place: Place): Operation<Refusal | undefined> {
-  if (failed(yield* sys.fstatat(AT_FDCWD, place.lockPath))) return undefined;
+  if (failed(yield* sys.fstatat(place.lock.directory.fd, place.lock.name))) return undefined;
   const lockFd = yield* lock(place, false);
   if (isRefusal(lockFd)) return lockFd;
   yield* sys.close(lockFd);

@@ -1,4 +1,8 @@
 import { show } from '../errors/show.js';
+import { pinDirectory } from '../claim/place.js';
+import { isRefusal } from '../claim/refusal.js';
+import { run } from '../kernel/kernel.js';
+import { kernel } from '../kernel/posix.js';
 import { guardedPlace } from '../inspect/guard.js';
 import { socketFiles } from '../inspect/walk.js';
 import { UsageError, type Command } from './command.js';
@@ -38,8 +42,10 @@ lock file that it makes to the owner of the socket; any other user cleans only w
     const clean = options['dry-run'] === true ? looksStale : removeStale;
     const { files, unlisted } = socketFiles(operands);
     const results = files.flatMap(({ directory, name, named }): Result[] => {
-      const place = guardedPlace(directory, name);
+      const pinned = run(kernel, pinDirectory(directory));
+      const place = isRefusal(pinned) ? undefined : guardedPlace(pinned, name);
       const cleaned = place === undefined ? undefined : clean(place);
+      if (!isRefusal(pinned)) kernel.close(pinned.fd);
       // Of a live one below a directory there is nothing to say; of one that was named there is.
       if (place === undefined || cleaned === undefined || cleaned.outcome === 'gone' || (cleaned.outcome === 'kept' && !named))
         return [];

@@ -1,11 +1,11 @@
 import { lock } from '../claim/lock.js';
-import type { Place } from '../claim/locate.js';
+import type { Place } from '../claim/place.js';
 import { isRefusal } from '../claim/refusal.js';
 import { releaseLock } from '../claim/release.js';
 import { isDead, take, type Taken, type Unproved } from '../claim/take.js';
 import { explain } from '../errors/explain.js';
 import { joined, partsOf } from '../errors/message.js';
-import { AT_FDCWD, failed, run, type FileStatus } from '../kernel/kernel.js';
+import { failed, run, type FileStatus } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { frontEndOf } from './frontEnd.js';
 
@@ -17,10 +17,10 @@ export type Cleaned =
 
 /** Whether a socket file is stale, as far as it can be seen without the lock. */
 export function looksStale(place: Place): Cleaned {
-  const status = kernel.fstatat(AT_FDCWD, place.path);
+  const status = kernel.fstatat(place.directory.fd, place.name);
   if (status === 'ENOENT') return { outcome: 'gone' };
   if (failed(status)) return refused('system', `lstat failed with ${status}`);
-  const verdict = run(kernel, isDead(place.path, status));
+  const verdict = run(kernel, isDead(place, status));
   return verdict === 'proved' ? { outcome: 'removed' } : unproved(verdict);
 }
 
@@ -32,16 +32,19 @@ export function removeStale(place: Place): Cleaned {
   // First without the lock: to lock what is live could make a starter fail, and would leave a lock file at every live socket.
   const first = looksStale(place);
   if (first.outcome !== 'removed') return first;
-  const socket = kernel.fstatat(AT_FDCWD, place.path);
+  const socket = kernel.fstatat(place.directory.fd, place.name);
   if (failed(socket)) return { outcome: 'gone' };
 
-  const isNew = kernel.fstatat(AT_FDCWD, place.lockPath) === 'ENOENT';
+  const isNew = kernel.fstatat(place.lock.directory.fd, place.lock.name) === 'ENOENT';
   const user = kernel.geteuid();
   if (isNew && user !== 0 && socket.uid !== user) {
     // Our lock file would keep its owner from ever starting there again.
     return refused('not-yours', `it belongs to user ${socket.uid}: run this as that user, or as root`);
   }
   const lockFd = run(kernel, lock(place, false));
+  // Something has taken the name since, and no lock file was made.
+  if (isRefusal(lockFd) && lockFd.refused === 'stray') return { outcome: 'kept', reason: 'live' };
+  if (isRefusal(lockFd) && lockFd.refused === 'not-a-socket') return { outcome: 'kept', reason: 'not-a-socket' };
   if (isRefusal(lockFd)) {
     const { reason, explanation } = explain(place.path, lockFd, undefined, 'clean');
     const { happened, todo } = partsOf(explanation, frontEndOf({}));

@@ -1,4 +1,5 @@
 import { fits, pathBytesMax } from '../address/address.js';
+import { unpinned } from '../claim/place.js';
 import { probe, throughSocketFile } from '../claim/probe.js';
 import type { FailedConnect, Unreachable } from '../errors/explain.js';
 import { AT_FDCWD, failed, run, sys, type Errno, type Operation } from '../kernel/kernel.js';
@@ -27,10 +28,10 @@ function* connectOnce(destination: string): Operation<number | FailedConnect> {
 
 /** A path that doesn't fit sun_path goes through a descriptor of the socket file, which no symlink may lead to. */
 function* connectToFile(path: string): Operation<number | Errno> {
-  if (fits(path, pathBytesMax.other)) return yield* sys.connect(path);
+  if (fits(path, pathBytesMax)) return yield* sys.connect(path);
   const real = yield* sys.realpath(path);
   if (failed(real)) return real;
-  return yield* throughSocketFile(real.path, (name) => sys.connect(name));
+  return yield* throughSocketFile(unpinned(real.path), (name) => sys.connect(name));
 }
 
 /** The kernel forgets an abstract name with its socket: what refuses is nobody, or is bound and doesn't listen. */
@@ -50,7 +51,7 @@ function* explainPathname(path: string, errno: Errno): Operation<Unreachable> {
   const there = yield* sys.fstatat(AT_FDCWD, real.path);
   if (failed(there)) return 'absent';
   if (there.type !== 'socket') return 'not-a-socket';
-  return (yield* probe(real.path)) === 'live' ? 'starting' : 'stale';
+  return (yield* probe(unpinned(real.path))) === 'live' ? 'starting' : 'stale';
 }
 
 function explainErrno(errno: Errno): Unreachable {

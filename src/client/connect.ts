@@ -4,7 +4,7 @@ import { explainConnect, type FailedConnect } from '../errors/explain.js';
 import { findListener } from '../holder/find.js';
 import { nowMs, pause } from '../kernel/clock.js';
 import { Descriptor } from '../kernel/descriptor.js';
-import { readAddress } from '../request/address.js';
+import { readDestination } from '../request/address.js';
 import { badOption, refuseNoOptions, readSignal, refuseUnknown } from '../request/wrong.js';
 import { attempt, isTemporary } from './attempt.js';
 import { pauseMs } from './pause.js';
@@ -69,7 +69,7 @@ export async function connect(address: string, options: ConnectOptions = {}): Pr
 async function connectInTime(address: string, options: ConnectOptions): Promise<Socket> {
   refuseNoOptions(address, options, 'connect to');
   const { timeout = timeoutMsDefault, allowHalfOpen = false } = options;
-  const parsed = readAddress(address, undefined, 'connect to');
+  const parsed = readDestination(address, undefined, 'connect to');
   refuseUnknown(address, options, ['timeout', 'signal', 'allowHalfOpen'], 'connect to');
   if (typeof timeout !== 'number' || !(timeout >= 0))
     throw badOption(address, 'timeout', 'must be a number of milliseconds, 0 or more', undefined, 'connect to');

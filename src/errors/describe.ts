@@ -1,3 +1,4 @@
+import { unpinned } from '../claim/place.js';
 import { probe } from '../claim/probe.js';
 import type { Holder } from '../holder/holder.js';
 import { userName } from '../holder/users.js';
@@ -61,5 +62,5 @@ export function describeFile(path: string): string {
   const target = kernel.realpath(path);
   if (failed(target)) return 'a symbolic link that leads nowhere, not a socket';
   const leads = `a symbolic link to ${show(target.path)}`;
-  return run(kernel, probe(target.path)) === 'live' ? `${leads}, where a server listens` : `${leads}, not a socket`;
+  return run(kernel, probe(unpinned(target.path))) === 'live' ? `${leads}, where a server listens` : `${leads}, not a socket`;
 }

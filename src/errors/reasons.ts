@@ -141,6 +141,12 @@ export const reasons = {
     todo: ({ longer }, { code, listens }) =>
       code === 'ENOTDIR' ? ['correct the path'] : listens ? ['create it first'] : [longer && 'start the server', longer],
   },
+  'directory-moved': {
+    codes: ['ESTALE'],
+    verdict: true,
+    happened: ({ path }) => `${path} was moved away or replaced while the address in it was claimed`,
+    todo: ({ wait }) => ['try again', wait],
+  },
   'too-long': {
     codes: ['ENAMETOOLONG'],
     verdict: true,

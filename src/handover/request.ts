@@ -1,16 +1,14 @@
+import { abstractHandover } from '../address/names.js';
 import { grant, type Identity, type Terms } from '../claim/bind.js';
-import type { Place } from '../claim/locate.js';
+import type { Named, Place, Target } from '../claim/place.js';
 import { throughSocketFile } from '../claim/probe.js';
 import { refuse, type Refusal, type Unhanded } from '../claim/refusal.js';
-import { AT_FDCWD, failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
+import { failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
 import { closeAll, format, receive } from './message.js';
 import { errorRestMs, type Offered } from './offer.js';
 
 /** Why a handover did not come about. Nothing is left open. */
 export type NotReceived = Unhanded | Errno;
-
-/** Where the claim of an address is to be had. */
-export type Target = { readonly place: Place; readonly handover: Place } | { readonly abstract: string };
 
 /**
  * The newcomer's side of a hand-over: asks the holder for its claim, and starts to accept before the holder stops.
@@ -27,10 +25,7 @@ export function* request(target: Target, terms: Terms, timeoutMs: number): Opera
 }
 
 function* connectTo(target: Target): Operation<number | NotReceived> {
-  const connection =
-    'abstract' in target
-      ? yield* sys.connect(`\0${target.abstract}.handover`)
-      : yield* throughSocketFile<number>(target.handover.path, (name) => sys.connect(name));
+  const connection = yield* connectToHandover(target);
   switch (connection) {
     case 'ENOENT':
     case 'ECONNREFUSED':
@@ -43,6 +38,13 @@ function* connectTo(target: Target): Operation<number | NotReceived> {
     default:
       return connection;
   }
+}
+
+function* connectToHandover(target: Target): Operation<number | Errno> {
+  if ('abstract' in target) return yield* sys.connect(`\0${abstractHandover(target.abstract)}`);
+  const { handover } = target.place;
+  // With a name that is too long for an address, no process serves any.
+  return handover === undefined ? 'ENOENT' : yield* throughSocketFile(handover, (name) => sys.connect(name));
 }
 
 function* negotiate(
@@ -78,14 +80,14 @@ function* isTrusted(connection: number, target: Target): Operation<boolean> {
   const uid = yield* sys.geteuid();
   if (peer.uid === 0 || peer.uid === uid) return true;
   if (uid !== 0 || 'abstract' in target) return false;
-  const lock = yield* sys.fstatat(AT_FDCWD, target.place.lockPath);
+  const lock = yield* sys.fstatat(target.place.lock.directory.fd, target.place.lock.name);
   return !failed(lock) && lock.uid === peer.uid;
 }
 
 /** Whether what we were given is the claim, with the mode and owner that we were asked for. */
 function* examine(offered: Offered, target: Target, terms: Terms): Operation<'bad-offer' | Refusal | undefined> {
   if ('abstract' in target) return undefined;
-  const file = yield* sharedFile(offered, target.place, target.handover);
+  const file = yield* sharedFile(offered, target.place);
   if (file === undefined) return 'bad-offer';
   const granted = yield* grant(target.place, terms, file);
   return granted === 'displaced' ? refuse('unstable', 'EADDRINUSE', 'open', target.place.path) : granted;
@@ -100,21 +102,22 @@ function share(target: Target, { dev, ino }: Identity, fds: readonly number[]): 
 }
 
 /** The socket file, if this is the lock of the address, and these are the sockets that are bound to its files now. */
-function* sharedFile(offered: Offered, place: Place, handover: Place): Operation<FileStatus | undefined> {
+function* sharedFile(offered: Offered, place: Place): Operation<FileStatus | undefined> {
   const { lockFd, listenFd, handoverFd, identity } = offered;
   // Succeeds only on the open file description that has the lock, and changes nothing there.
   if (lockFd === undefined || (yield* sys.flock(lockFd, 'LOCK_EX|LOCK_NB')) !== 0) return undefined;
   const lock = yield* sys.fstat(lockFd);
-  const named = yield* sys.fstatat(AT_FDCWD, place.lockPath);
+  const named = yield* sys.fstatat(place.lock.directory.fd, place.lock.name);
   if (failed(lock) || failed(named) || lock.dev !== named.dev || lock.ino !== named.ino) return undefined;
-  const file = yield* boundFile(listenFd, place.path);
+  const file = yield* boundFile(listenFd, place);
   if (file === undefined || file.dev !== identity.dev || file.ino !== identity.ino) return undefined;
-  return (yield* boundFile(handoverFd, handover.path)) === undefined ? undefined : file;
+  if (place.handover === undefined || (yield* boundFile(handoverFd, place.handover)) === undefined) return undefined;
+  return file;
 }
 
 /** The file at a path, if this socket is bound to it as far as the kernel can tell. See `identify` in claim/bind.ts. */
-function* boundFile(fd: number, path: string): Operation<FileStatus | undefined> {
-  const named = yield* sys.fstatat(AT_FDCWD, path);
+function* boundFile(fd: number, { directory, name }: Named): Operation<FileStatus | undefined> {
+  const named = yield* sys.fstatat(directory.fd, name);
   if (failed(named) || named.type !== 'socket') return undefined;
   const bound = yield* sys.sock_diag(fd);
   if (!failed(bound) && bound.dev === named.dev && bound.ino !== BigInt.asUintN(32, named.ino)) return undefined;

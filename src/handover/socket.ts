@@ -1,9 +1,10 @@
+import { abstractHandover } from '../address/names.js';
 import { acquireAbstract } from '../claim/acquire.js';
 import { bindUnderLock, type Identity } from '../claim/bind.js';
-import { placeOf, type Place } from '../claim/locate.js';
+import type { Place } from '../claim/place.js';
 import { isRefusal, refuse, type Refusal } from '../claim/refusal.js';
 import { removeSocketFile } from '../claim/release.js';
-import { AT_FDCWD, failed, run, type Operation } from '../kernel/kernel.js';
+import { failed, run, type Operation } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Offered } from './offer.js';
 import { HandoverService, type Hooks } from './serve.js';
@@ -20,11 +21,6 @@ export interface Owned {
 const noFile: Identity = { dev: 0n, ino: 0n };
 
 const terms = { mode: 0o600, backlog: 128, record: '' };
-
-/** The place of the socket on which the holder of a pathname serves hand-overs: `<path>.handover`, under the same lock. */
-export function handoverPlace({ path, directory, lockPath }: Place, platform: string): Place | Refusal {
-  return placeOf(directory, `${path.slice(path.lastIndexOf('/') + 1)}.handover`, lockPath, platform);
-}
 
 /** The hand-over socket of a claim: its descriptor, and its file. */
 export class HandoverSocket {
@@ -47,9 +43,9 @@ export class HandoverSocket {
 
   /** The one that came with a claim that was handed over to us. */
   static received({ handoverFd }: Offered, { place }: Owned): HandoverSocket {
-    const at = place && handoverPlace(place, process.platform);
-    const file = at === undefined || isRefusal(at) ? 'ENOENT' : kernel.fstatat(AT_FDCWD, at.path);
-    if (at === undefined || isRefusal(at) || failed(file)) return new HandoverSocket(handoverFd, undefined, noFile);
+    const at = place?.handover;
+    const file = at === undefined ? 'ENOENT' : kernel.fstatat(at.directory.fd, at.name);
+    if (at === undefined || failed(file)) return new HandoverSocket(handoverFd, undefined, noFile);
     return new HandoverSocket(handoverFd, at, file);
   }
 
@@ -93,11 +89,11 @@ function* bindSocket(owned: Owned, abstract: string | undefined): Operation<Boun
   if (owned.place === undefined) {
     // Whoever passed us an inherited socket has the claim.
     if (abstract === undefined) return refuse('system', 'ENOTSUP', 'bind');
-    const bound = yield* acquireAbstract(`${abstract}.handover`, terms);
+    const bound = yield* acquireAbstract(abstractHandover(abstract), terms);
     return isRefusal(bound) ? bound : { ...bound, identity: noFile };
   }
-  const place = handoverPlace(owned.place, process.platform);
-  if (isRefusal(place)) return place;
+  const place = owned.place.handover;
+  if (place === undefined) return refuse('too-long', 'ENAMETOOLONG', 'bind', `${owned.place.path}.handover`);
   const bound = yield* bindUnderLock(place, terms);
   return isRefusal(bound) ? bound : { ...bound, place };
 }

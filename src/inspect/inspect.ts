@@ -1,12 +1,13 @@
-import { locate, type Place } from '../claim/locate.js';
+import type { Pathname } from '../address/address.js';
+import { close, pathOf, resolve, type Named, type Place } from '../claim/place.js';
 import { probe, type Liveness } from '../claim/probe.js';
 import { isRecord, recordBytesMax } from '../claim/record.js';
-import { isRefusal } from '../claim/refusal.js';
+import { isRefusal, type Refusal } from '../claim/refusal.js';
 import { beginAtCaller } from '../errors/caller.js';
 import { explain } from '../errors/explain.js';
 import { findLocker } from '../holder/find.js';
 import { holderOfRecord, isForeign, type Holder } from '../holder/holder.js';
-import { AT_FDCWD, failed, run, sys, type FileStatus, type Operation } from '../kernel/kernel.js';
+import { failed, run, sys, type FileStatus, type Operation } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { UnixSocket } from '../kernel/sockets.js';
 import { readAddress } from '../request/address.js';
@@ -97,11 +98,18 @@ function inspectNow(text: string, options: InspectOptions): Inspection {
   refuseUnknown(text, options, ['lockPath'], 'inspect');
   const { lockPath } = options;
   const address = readAddress(text, lockPath, 'inspect');
-  if (address.kind === 'pipe') return { address: text, state: 'free' };
   if (address.kind === 'abstract') return inspectAbstract(address.name, new Snapshot());
-  const place = run(kernel, locate(address, process.platform));
-  if (isRefusal(place)) throw explain(text, place, undefined, 'inspect');
-  return run(kernel, inspectPlace(place, new Snapshot()));
+  const found = run(kernel, inspectPathname(address));
+  if (isRefusal(found)) throw explain(text, found, undefined, 'inspect');
+  return found;
+}
+
+function* inspectPathname(address: Pathname): Operation<Inspection | Refusal> {
+  const target = yield* resolve(address);
+  if (isRefusal(target) || 'abstract' in target) return target as Refusal;
+  const found = yield* inspectPlace(target.place, new Snapshot());
+  yield* close(target);
+  return found;
 }
 
 /** Without the fields of which nothing is known. */
@@ -120,14 +128,16 @@ export function inspectAbstract(name: string, snapshot: Snapshot): Inspection {
 
 /** What there is to see at a place, one look at each thing. */
 export function* inspectPlace(place: Place, snapshot: Snapshot): Operation<Inspection> {
-  const socket = yield* sys.fstatat(AT_FDCWD, place.path);
-  const lock = yield* look(place.lockPath, snapshot);
+  const socket = yield* sys.fstatat(place.directory.fd, place.name);
+  const lock = yield* look(place.lock, snapshot);
   const base = { address: place.path, lockPath: place.lockPath };
   if (failed(socket) && socket !== 'ENOENT') return { ...base, state: 'blocked', reason: 'denied' };
   if (lock.unusable !== undefined) return { ...base, ...fields(socket), state: 'blocked', reason: lock.unusable };
   if (failed(socket)) {
     const displaced =
-      lock.held && snapshot.named(place.path)?.state === 'listening' && (yield* sys.fstatat(AT_FDCWD, place.path)) === 'ENOENT';
+      lock.held &&
+      snapshot.named(place.path)?.state === 'listening' &&
+      (yield* sys.fstatat(place.directory.fd, place.name)) === 'ENOENT';
     return defined({
       ...base,
       state: lock.held ? 'starting' : 'free',
@@ -138,10 +148,10 @@ export function* inspectPlace(place: Place, snapshot: Snapshot): Operation<Inspe
   const found = { ...base, ...fields(socket) };
   if (socket.type !== 'socket') return { ...found, state: 'blocked', reason: 'not-a-socket' };
 
-  const liveness = yield* probe(place.path);
+  const liveness = yield* probe(place);
   const bound = snapshot.boundTo(place.path, socket);
   const state = judge(liveness, lock.held, bound);
-  const reason = state === 'blocked' ? 'denied' : snapshot.isShared(place.directory) ? 'shared-directory' : undefined;
+  const reason = state === 'blocked' ? 'denied' : snapshot.isShared(place.directory.path) ? 'shared-directory' : undefined;
   return defined({ ...found, state, holder: holderOf(state, lock.holder, bound, snapshot), reason, ...told(bound) });
 }
 
@@ -179,21 +189,21 @@ interface LockLook {
 }
 
 /** Looks at the lock file. One that may not be read is only looked at from outside. */
-function* look(lockPath: string, snapshot: Snapshot): Operation<LockLook> {
-  const status = yield* sys.fstatat(AT_FDCWD, lockPath);
+function* look(lock: Named, snapshot: Snapshot): Operation<LockLook> {
+  const status = yield* sys.fstatat(lock.directory.fd, lock.name);
   if (failed(status)) return { held: false };
   if (status.type !== 'file') return { held: false, unusable: 'lock-not-a-file' };
-  const text = yield* readRecord(lockPath);
+  const text = yield* readRecord(lock);
   if (text !== undefined && !isRecord(text)) return { held: false, unusable: 'lock-foreign-content' };
   const holder = holderOfRecord(text);
   const locked = snapshot.isLocked(status);
   // A record that somebody wrote in another PID namespace: its lock is not shown to us, but a release would have emptied it.
   const held = locked === true || (holder !== undefined && (locked === undefined || isForeign(text ?? '')));
-  return { held, holder: held ? (holder ?? findLocker(lockPath)) : undefined };
+  return { held, holder: held ? (holder ?? findLocker(pathOf(lock))) : undefined };
 }
 
-function* readRecord(lockPath: string): Operation<string | undefined> {
-  const fd = yield* sys.openat(AT_FDCWD, lockPath, 'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
+function* readRecord({ directory, name }: Named): Operation<string | undefined> {
+  const fd = yield* sys.openat(directory.fd, name, 'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
   if (failed(fd)) return undefined;
   const content = yield* sys.pread(fd, recordBytesMax);
   yield* sys.close(fd);

@@ -1,4 +1,5 @@
-import type { Place } from '../claim/locate.js';
+import { pinDirectory, type Place } from '../claim/place.js';
+import { isRefusal } from '../claim/refusal.js';
 import { workingDirectory } from '../holder/find.js';
 import type { Holder } from '../holder/holder.js';
 import { AT_FDCWD, failed, run, type Errno } from '../kernel/kernel.js';
@@ -87,8 +88,12 @@ function lookAtPath(path: string, snapshot: Snapshot): ListedSocket | undefined 
 }
 
 function lookAtFile(directory: string, name: string, snapshot: Snapshot): ListedSocket | undefined {
-  const place = guardedPlace(directory, name);
-  return place && (lookAtListener(place, snapshot) ?? run(kernel, inspectPlace(place, snapshot)));
+  const pinned = run(kernel, pinDirectory(directory));
+  if (isRefusal(pinned)) return undefined;
+  const place = guardedPlace(pinned, name);
+  const found = place && (lookAtListener(place, snapshot) ?? run(kernel, inspectPlace(place, snapshot)));
+  kernel.close(pinned.fd);
+  return found;
 }
 
 /**
@@ -96,16 +101,16 @@ function lookAtFile(directory: string, name: string, snapshot: Snapshot): Listed
  * and `inspectPlace`, which gives the same, reads the lock file and asks again whether the socket lives: three times the work.
  */
 function lookAtListener(place: Place, snapshot: Snapshot): ListedSocket | undefined {
-  const file = kernel.fstatat(AT_FDCWD, place.path);
+  const file = kernel.fstatat(place.directory.fd, place.name);
   const bound = failed(file) || file.type !== 'socket' ? undefined : snapshot.boundTo(place.path, file);
   if (failed(file) || bound?.state !== 'listening' || bound.file !== fileKey(file)) return undefined;
-  const lock = kernel.fstatat(AT_FDCWD, place.lockPath);
+  const lock = kernel.fstatat(place.lock.directory.fd, place.lock.name);
   const state =
     lock === 'ENOENT' ? 'stray' : !failed(lock) && lock.type === 'file' && snapshot.isLocked(lock) ? 'listening' : undefined;
   const holder = state && snapshot.holderOf(bound);
   if (state === undefined || holder === undefined) return undefined;
   const { path, directory, lockPath } = place;
-  const reason = snapshot.isShared(directory) ? ('shared-directory' as const) : undefined;
+  const reason = snapshot.isShared(directory.path) ? ('shared-directory' as const) : undefined;
   return { address: path, lockPath, ...fields(file), state, holder, ...(reason && { reason }), ...told(bound) };
 }
 

@@ -22,6 +22,19 @@ export function readLocks(): LockedFiles | undefined {
   return new Set([...table.matchAll(/^\d+: (?:-> )?FLOCK +\S+ +\S+ +\S+ (\S+)/gm)].map(([, file = '']) => file));
 }
 
+/** The processes that wait for a flock(2) on this file. None: no process does, or this system doesn't tell. */
+export function lockWaiters(file: Pick<FileStatus, 'dev' | 'ino'>): readonly number[] {
+  let table: string;
+  try {
+    table = readFileSync('/proc/locks', 'latin1');
+  } catch {
+    return [];
+  }
+  const key = lockKey(file);
+  const waiting = [...table.matchAll(/^\d+: -> FLOCK +\S+ +\S+ +(\d+) (\S+)/gm)];
+  return waiting.filter(([, , each]) => each === key).map(([, pid]) => Number(pid));
+}
+
 /** How /proc/locks spells a file. */
 export function lockKey({ dev, ino }: Pick<FileStatus, 'dev' | 'ino'>): string {
   return `${hex(major(dev))}:${hex(minor(dev))}:${ino}`;

@@ -19,7 +19,7 @@ export function readPath(
   options: Partial<PreloadOptions> & Pick<ListenOptions, 'signal'>,
 ): Request | undefined {
   const text = /^[/\0]/.test(path) ? path : `./${path}`;
-  const address = parseAddress(text, process.platform);
+  const address = parseAddress(text);
   if ('bad' in address || address.kind === 'pipe') return undefined;
   const usable = typeof backlog === 'number' && Number.isInteger(backlog) && backlog > 0 && backlog < 0x8000_0000;
   const request = readRequest(text, { ...options, backlog: usable ? backlog : backlogDefault });

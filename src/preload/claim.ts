@@ -2,6 +2,7 @@ import { acquireNow } from '../server/acquire.js';
 import { serveHandovers } from '../server/claim.js';
 import { sayReady } from '../server/inherit.js';
 import { obtain } from '../server/obtain.js';
+import { attempt } from '../server/target.js';
 import type { Request } from '../request/options.js';
 import { ClaimedHandle, type PreloadedServer } from './acceptor.js';
 import type { CreateServerHandle, ListeningHandle } from './node.js';
@@ -21,7 +22,7 @@ export function claimNow(request: Request, server: PreloadedServer): void {
 
 /** The same in the ways that take a while: wait for the address, ask for it, serve those who ask. */
 export async function claimLater(request: Request, server: PreloadedServer): Promise<void> {
-  const hold = await obtain(request, server);
+  const hold = await attempt(request, (target) => obtain(request, target, server));
   server.hold = hold;
   if (!hold.released) serveHandovers(request, hold, server, () => undefined);
   if (hold.inherited) sayReady();

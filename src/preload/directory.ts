@@ -1,7 +1,5 @@
 import fs from 'node:fs';
 import { dirname, join } from 'node:path';
-import { handoverPlace } from '../handover/socket.js';
-import { isRefusal } from '../claim/refusal.js';
 import { failed } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { isAddress, unixSockets } from '../kernel/sockets.js';
@@ -33,8 +31,8 @@ function servedBelow(root: string): readonly Kept[] {
 }
 
 function namesOf({ place }: Kept): readonly string[] {
-  const handover = handoverPlace(place, process.platform);
-  return [place.path, place.lockPath, place.asidePath, ...(isRefusal(handover) ? [] : [handover.path])];
+  const { path, lockPath, asidePath, handover } = place;
+  return [path, lockPath, asidePath, ...(handover === undefined ? [] : [handover.path])];
 }
 
 function removeAround(directory: string, kept: ReadonlySet<string>): void {

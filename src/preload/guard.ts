@@ -1,14 +1,14 @@
 import { constants } from 'node:os';
 import { basename, dirname } from 'node:path';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
-import type { Place } from '../claim/locate.js';
+import { pinDirectory, type Place } from '../claim/place.js';
 import { findClaim, unlinkUnclaimed } from '../claim/unlink.js';
 import { describe } from '../errors/describe.js';
 import { show } from '../errors/show.js';
 import { holderOfRecord, type Holder } from '../holder/holder.js';
 import { guardedPlace } from '../inspect/guard.js';
 import { lockKey, readLocks } from '../inspect/locks.js';
-import { AT_FDCWD, failed, run } from '../kernel/kernel.js';
+import { AT_FDCWD, failed, run, type Operation } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 
 /** A socket file that stays, because a live process holds its claim. */
@@ -23,8 +23,7 @@ export interface Kept {
  * Returns whether the program may take it for removed. False: node:fs decides, as in plain Node, and makes the error if there is one.
  */
 export function removeSocket(path: string): boolean {
-  const place = placeOf(path);
-  const outcome = place && run(kernel, unlinkUnclaimed(place));
+  const { place, outcome } = at(path, unlinkUnclaimed);
   if (place === undefined || outcome === undefined || !isRefusal(outcome)) return outcome === 0;
   const kept = keeping(place, outcome);
   if (kept !== undefined) warn(kept);
@@ -48,8 +47,7 @@ export function refuseRename(from: string, to: string): NodeJS.ErrnoException | 
 
 /** Returns the claim on a socket file, if a live process holds one. */
 export function findKept(path: string): Kept | undefined {
-  const place = placeOf(path);
-  const refusal = place && run(kernel, findClaim(place));
+  const { place, outcome: refusal } = at(path, findClaim);
   return place && refusal && keeping(place, refusal);
 }
 
@@ -67,9 +65,17 @@ function isLocked(path: string): boolean {
   return !failed(file) && readLocks()?.has(lockKey(file)) === true;
 }
 
-function placeOf(path: string): Place | undefined {
-  const directory = kernel.realpath(dirname(path));
-  return failed(directory) ? undefined : guardedPlace(directory.path, basename(path));
+/** Does something in the directory of a path, which is pinned meanwhile. The place that it gives is for messages. */
+function at<Outcome>(
+  path: string,
+  operation: (place: Place) => Operation<Outcome>,
+): { readonly place?: Place | undefined; readonly outcome?: Outcome | undefined } {
+  const directory = run(kernel, pinDirectory(dirname(path)));
+  if (isRefusal(directory)) return {};
+  const place = guardedPlace(directory, basename(path));
+  const outcome = place && run(kernel, operation(place));
+  kernel.close(directory.fd);
+  return { place, outcome };
 }
 
 let warned = false;

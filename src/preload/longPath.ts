@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 import { fits, pathBytesMax } from '../address/address.js';
+import { unpinned } from '../claim/place.js';
 import { throughSocketFile } from '../claim/probe.js';
 import { failed, run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
@@ -29,7 +30,7 @@ export function connectLongPaths(create: CreateServerHandle): void {
   handle.close();
   const { connect } = prototype;
   prototype.connect = function (request, path) {
-    if (fits(path, pathBytesMax.linux) || path.startsWith('\0')) return connect.call(this, request, path);
+    if (fits(path, pathBytesMax) || path.startsWith('\0')) return connect.call(this, request, path);
     return connectThroughFile(path, (name) => connect.call(this, request, name));
   };
 }
@@ -41,7 +42,7 @@ function connectThroughFile(path: string, connect: (name: string) => number): nu
     ? connect(path)
     : run(
         kernel,
-        throughSocketFile(real.path, (name) => called(connect, name)),
+        throughSocketFile(unpinned(real.path), (name) => called(connect, name)),
       );
   if (typeof result === 'number') {
     // Nothing is there. Node 20 and 22 cut the path off, and a plain server of theirs may listen so; 24 and later refuse it.

@@ -1,4 +1,4 @@
-import { parseAddress, type Address, type BadAddress } from '../address/address.js';
+import { parseAddress, type AbstractName, type Address, type BadAddress, type Pathname } from '../address/address.js';
 import type { SocketAddressError } from '../errors/error.js';
 import { explainWrong, type Wrong } from '../errors/explain.js';
 import { kindOf } from '../errors/kind.js';
@@ -7,13 +7,21 @@ import { show } from '../errors/show.js';
 import { badOption } from './wrong.js';
 
 /** Reads an address. Throws what is wrong with it, before anything is touched. */
-export function readAddress(text: string, lockPath?: string, task?: Task): Address {
+export function readAddress(text: string, lockPath?: string, task?: Task): Pathname | AbstractName {
+  const address = readDestination(text, lockPath, task);
+  if (address.kind !== 'pipe') return address;
+  const wrong = 'Windows keeps no stale pipes, so a pipe needs no claim';
+  throw explainWrong(text, 'unsupported', 'ENOTSUP', { wrong, right: 'use server.listen() for it' }, task);
+}
+
+/** Reads an address that a client connects to, which may be a Windows pipe. */
+export function readDestination(text: string, lockPath?: string, task?: Task): Address {
   if (typeof text !== 'string') throw notText(text, task);
   const mistaken = mistake(text);
   if (mistaken !== undefined) throw explainWrong(text, 'bad-address', 'EINVAL', mistaken, task);
   if (lockPath !== undefined && typeof lockPath !== 'string')
     throw badOption(text, 'lockPath', `must be a path, and this is ${kindOf(lockPath)}`, undefined, task);
-  const address = parseAddress(text, process.platform, lockPath);
+  const address = parseAddress(text, lockPath);
   if ('bad' in address) throw badAddress(text, address.bad, task);
   if (address.kind !== 'pathname') return address;
   const path = absolute(address.path);

@@ -1,4 +1,4 @@
-import type { Address } from '../address/address.js';
+import type { AbstractName, Pathname } from '../address/address.js';
 import type { Terms } from '../claim/bind.js';
 import { explainWrong } from '../errors/explain.js';
 import { kindOf } from '../errors/kind.js';
@@ -91,7 +91,7 @@ const optionNames = Object.keys({
 /** A request that was read and found good: nothing has been touched yet. */
 export interface Request {
   readonly text: string;
-  readonly address: Address;
+  readonly address: Pathname | AbstractName;
   readonly terms: Terms;
   /** The mode that was asked for, where one was. */
   readonly mode: number | undefined;
@@ -141,7 +141,7 @@ export function readRequest(text: string, options: ListenOptions): Request {
   };
 }
 
-function judgeDefault(address: Address): Judge | undefined {
+function judgeDefault(address: Pathname | AbstractName): Judge | undefined {
   return address.kind === 'abstract' ? sameUserOrRoot : undefined;
 }
 

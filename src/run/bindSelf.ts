@@ -1,20 +1,23 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { writeRecord } from '../claim/acquire.js';
-import { locate, type Place } from '../claim/locate.js';
+import type { Place, Target } from '../claim/place.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
 import { clearStale, reserve } from '../claim/reserve.js';
 import { releaseLock } from '../claim/release.js';
 import { isDead, take } from '../claim/take.js';
+import type { SocketAddressError } from '../errors/error.js';
 import { explainWrong } from '../errors/explain.js';
 import { describe } from '../errors/describe.js';
-import { handoverPlace } from '../handover/socket.js';
+import { show } from '../errors/show.js';
 import { recordOfProgram } from '../holder/self.js';
 import { run, runAsync } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { waitingKernel } from '../kernel/wait.js';
 import { readRequest, type Request } from '../request/options.js';
 import { isInUse, pauses, refused } from '../server/acquire.js';
-import { exitStatus } from './instance.js';
+import { letGo, resolveRequest } from '../server/target.js';
+import { exitStatus, type Exit } from './instance.js';
+import { watchOwnLock } from './ownLock.js';
 import { Runner, type RunRequest } from './start.js';
 
 /**
@@ -30,31 +33,58 @@ export async function runBindingItself(asked: RunRequest): Promise<number> {
   try {
     const lockFd = await obtainLock(request, place);
     // What a holder that served hand-overs left when it crashed.
-    const handover = handoverPlace(place, process.platform);
-    if (!isRefusal(handover)) run(kernel, take(handover, isDead));
+    if (place.handover !== undefined) run(kernel, take(place.handover, isDead));
+    let program: number | undefined;
     const fleet = runner.supervise(lockFd, false, {
       makeRoom: async (signal) => await untilFree(request, place, signal, asked.report),
-      after: ({ pid }) =>
-        pid !== undefined && run(kernel, writeRecord(lockFd, recordOfProgram(pid, [asked.command, ...asked.args]))),
+      after: ({ pid }) => {
+        program = pid;
+        if (pid !== undefined) run(kernel, writeRecord(lockFd, recordOfProgram(pid, [asked.command, ...asked.args])));
+      },
     });
     fleet.start();
+    const conflict = new AbortController();
+    const unwatch = watchOwnLock(
+      lockFd,
+      () => program,
+      () => {
+        conflict.abort();
+        fleet.retire();
+      },
+    );
     const exit = await fleet.ended;
+    unwatch();
+    if (!conflict.signal.aborted) hint(asked, place, exit);
     // A child of the program may serve on, with the lock that it has inherited. Then the record is its, too.
     if (isRefusal(run(kernel, clearStale(place)))) kernel.close(lockFd);
     else run(kernel, releaseLock({ lockFd }));
+    if (conflict.signal.aborted) throw ownLock(request, place);
     return exitStatus(exit);
   } finally {
     runner.close();
+    letGo(place);
   }
+}
+
+/** A program that makes a lock file of this name with O_EXCL, or reads its own record in it, fails because ours is there. */
+function hint({ command, listen, report }: RunRequest, place: Place, { code }: Exit): void {
+  if (code === 0 || code === null || listen.lockPath !== undefined) return;
+  if (kernel.fstatat(place.directory.fd, place.name) !== 'ENOENT') return;
+  const without = `${show(command)} ended with status ${code} and without a socket at ${show(place.path)}.`;
+  report(`${without} If it uses ${show(place.lockPath)} itself, give run another lock file with --lock-path.`);
+}
+
+/** The program was stopped: it would have waited for our lock until its end. */
+function ownLock({ text }: Request, { lockPath }: Place): SocketAddressError {
+  const wrong = `the program locks ${show(lockPath)} itself, which run holds for it, and would wait for it indefinitely`;
+  return explainWrong(text, 'bad-option', 'EINVAL', { wrong, right: 'give run another lock file with --lock-path' });
 }
 
 function placeOf(request: Request): Place {
   const { address, text } = request;
   if (address.kind !== 'pathname')
     throw explainWrong(text, 'bad-option', 'EINVAL', { wrong: '--bind-self is for a path; an abstract name needs no lock' });
-  const place = run(kernel, locate(address, process.platform));
-  if (isRefusal(place)) throw refused(request, place);
-  return place;
+  return (resolveRequest(request) as Extract<Target, { place: Place }>).place;
 }
 
 /**
@@ -66,7 +96,7 @@ async function untilFree(request: Request, place: Place, signal: AbortSignal, re
   for (const pauseMs of pauses()) {
     const refusal = run(kernel, clearStale(place));
     if (!isRefusal(refusal)) return;
-    const { holder, message } = refused(request, refusal);
+    const { holder, message } = refused(request, { place }, refusal);
     const known = holder === undefined ? message : `${request.text} is still in use by ${describe(holder)}.`;
     if (known !== reported) report(`${known} The next instance is started when that has ended.`);
     reported = known;
@@ -81,7 +111,7 @@ async function obtainLock(request: Request, place: Place): Promise<number> {
   const lockFd = run(kernel, reserve(place, terms.record, false));
   if (!isRefusal(lockFd)) return lockFd;
   const waited = waitMs !== undefined && isInUse(lockFd) ? await waitForLock(request, place, waitMs, lockFd) : lockFd;
-  if (isRefusal(waited)) throw refused(request, waited);
+  if (isRefusal(waited)) throw refused(request, { place }, waited);
   return waited;
 }
 

@@ -6,6 +6,7 @@ import { Claim, publicAddress, serveHandovers } from '../server/claim.js';
 import type { Hold } from '../server/hold.js';
 import { passedByRun } from '../server/inherit.js';
 import { obtain } from '../server/obtain.js';
+import { attempt } from '../server/target.js';
 import { describeExit, exitStatus } from './instance.js';
 import { NotReady, Runner, type RunRequest } from './start.js';
 import type { Fleet } from './fleet.js';
@@ -25,8 +26,11 @@ export async function runWithSocket(asked: RunRequest): Promise<number> {
   const runner = new Runner(asked);
   const acceptor = new ProgramAcceptor(asked, runner);
   try {
-    const hold = await obtain(request, acceptor);
-    const claim = new Claim(publicAddress(request), hold, () => hold.surrender());
+    const { hold, address } = await attempt(request, async (target) => ({
+      hold: await obtain(request, target, acceptor),
+      address: publicAddress(request, target),
+    }));
+    const claim = new Claim(address, hold, () => hold.surrender());
     claim.on('displaced', (what) => asked.report(displaced(what, claim)));
     const { fleet } = acceptor;
     if (fleet === undefined) throw new Error('A claim was made, and nothing accepts on it.');

@@ -13,7 +13,7 @@ export function holdFor(request: Request, held: Held): Hold | Refusal {
   if (!request.handover) return hold;
   const { address } = request;
   try {
-    const socket = HandoverSocket.bind(held, address.kind === 'abstract' ? address.name : undefined);
+    const socket = HandoverSocket.bind(hold.held, address.kind === 'abstract' ? address.name : undefined);
     if (!isRefusal(socket)) {
       hold.handover = socket;
       return hold;

@@ -1,11 +1,12 @@
 import net, { type Server } from 'node:net';
+import type { Target } from '../claim/place.js';
 import { removeSocketFile } from '../claim/release.js';
 import { explainWrong } from '../errors/explain.js';
-import { AT_FDCWD, run } from '../kernel/kernel.js';
+import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
-import { Claim } from './claim.js';
+import { Claim, publicAddress } from './claim.js';
 import type { Hold } from './hold.js';
 import { obtain } from './obtain.js';
 import type { Pending } from './pending.js';
@@ -43,9 +44,9 @@ const nobody: Acceptor = { start() {}, takeBack() {}, drain() {} };
  * Weaker than elsewhere: who connects between the two sees a reset; a stray may bind between them, and then this fails; at `close`
  * the runtime unlinks by name, though under the lock; and at exit the file stays, for the next start.
  */
-export async function listenByName(server: Server, request: Request, address: string, pending: Pending): Promise<Claim> {
+export async function listenByName(server: Server, request: Request, target: Target, pending: Pending): Promise<Claim> {
   refuseWhatNeedsDescriptor(request);
-  const hold = await obtain(request, nobody);
+  const hold = await obtain(request, target, nobody);
   pending.end();
   try {
     pending.throwIfCalledOff();
@@ -60,7 +61,7 @@ export async function listenByName(server: Server, request: Request, address: st
     return server;
   };
   if (!server.listening) hold.surrender(); // By a listener of 'listening', before we came to hear of it.
-  return new Claim(address, hold, () => {
+  return new Claim(publicAddress(request, target), hold, () => {
     if (!hold.released && server.listening) server.close();
   });
 }
@@ -81,7 +82,7 @@ async function makeRoomAndListen(server: Server, hold: Hold, { text, terms }: Re
   }
   await listening;
   if (terms.uid !== undefined || terms.gid !== undefined) {
-    kernel.fchownat(AT_FDCWD, held.place.path, terms.uid ?? unchanged, terms.gid ?? unchanged);
+    kernel.fchownat(held.place.directory.fd, held.place.name, terms.uid ?? unchanged, terms.gid ?? unchanged);
   }
 }
 

@@ -1,10 +1,6 @@
 import { EventEmitter } from 'node:events';
-import { dirname } from 'node:path';
-import { locate } from '../claim/locate.js';
-import { isRefusal } from '../claim/refusal.js';
+import type { Target } from '../claim/place.js';
 import { beginAtCaller } from '../errors/caller.js';
-import { run } from '../kernel/kernel.js';
-import { kernel } from '../kernel/posix.js';
 import type { Credentials } from '../peers/credentials.js';
 
 import { readRequest, type ListenOptions, type Request } from '../request/options.js';
@@ -13,6 +9,7 @@ import type { Acceptor } from './acceptor.js';
 import { giveBack } from './begin.js';
 import type { Hold } from './hold.js';
 import { obtain } from './obtain.js';
+import { attempt } from './target.js';
 import { publish, say } from './trace.js';
 import { displacement, watchDirectory, type Displacement } from './watch.js';
 
@@ -119,7 +116,7 @@ export class Claim extends EventEmitter<ClaimEvents> {
   #watch(): void {
     const { place } = this.#hold;
     if (place === undefined || this.#unwatch !== undefined || this.#hold.released) return;
-    const directories = new Set([place.directory, dirname(place.lockPath)]);
+    const directories = new Set([place.directory.path, place.lock.directory.path]);
     const watches = [...directories].map((directory) => watchDirectory(directory, () => this.#look()));
     this.#unwatch = () => {
       for (const unwatch of watches) unwatch();
@@ -212,9 +209,13 @@ async function claimAddress(address: string, options: ListenOptions): Promise<Cl
   const request = readRequest(address, options);
   if (request.rebind) throw badOption(address, 'onDisplaced', "'rebind' needs a server", 'use listen()');
   if (options.allow !== undefined) throw badOption(address, 'allow', 'needs a server', 'use listen()');
+  return await attempt(request, (target) => claimTarget(request, target));
+}
+
+async function claimTarget(request: Request, target: Target): Promise<Claim> {
   const descriptor = new DescriptorAcceptor();
-  const claimable = publicAddress(request);
-  const hold = await obtain(request, descriptor);
+  const claimable = publicAddress(request, target);
+  const hold = await obtain(request, target, descriptor);
   const claimed = new Claim(claimable, hold, () => hold.surrender());
   descriptor.leave = () => {
     try {
@@ -256,9 +257,7 @@ export function serveHandovers(
 }
 
 /** What clients can use after a chdir(2) as well. */
-export function publicAddress({ text, address }: Request): string {
-  if (address.kind === 'abstract') return `@${address.name}`;
-  if (address.kind === 'pipe' || text.startsWith('/')) return text;
-  const place = run(kernel, locate(address, process.platform));
-  return isRefusal(place) ? text : place.path;
+export function publicAddress({ text }: Request, target: Target): string {
+  if ('abstract' in target) return `@${target.abstract}`;
+  return text.startsWith('/') ? text : target.place.path;
 }

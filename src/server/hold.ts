@@ -1,12 +1,13 @@
 import { writeRecord, type PathnameClaim } from '../claim/acquire.js';
 import type { Bound } from '../claim/bind.js';
-import type { Place } from '../claim/locate.js';
+import type { Place } from '../claim/place.js';
 import { releaseLock, removeSocketFile } from '../claim/release.js';
 import { isDead, take } from '../claim/take.js';
 import type { HandoverSocket } from '../handover/socket.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
+import { keep, letGo } from './target.js';
 import { publish, say } from './trace.js';
 
 /** A claim on a pathname, and where. */
@@ -36,7 +37,7 @@ export class Hold {
 
   /** @param address as it was asked for, for those that follow the claims of this process */
   constructor(held: Held, address: string) {
-    this.#held = held;
+    this.#held = held.place === undefined ? held : { ...held, place: keep(held.place) };
     this.#address = address;
     say(address, () => (this.inherited ? 'is an inherited socket' : 'is claimed'));
     this.#socket = Descriptor.at(held.listenFd);
@@ -78,8 +79,9 @@ export class Hold {
       () => (shared = this.#removeFiles()),
       closeSocket,
       () => this.#unlock(shared),
-      // Last, because the end of its connection tells the newcomer that we have closed our share.
+      // The last that the newcomer sees: the end of its connection tells it that we have closed our share.
       () => this.#handover?.close(),
+      () => this.#letGo(),
     );
     say(this.#address, () => 'is released');
     publish('reuseaddr.release', () => ({ address: this.#address }));
@@ -141,6 +143,7 @@ export class Hold {
     this.#released = true;
     holds.delete(this);
     closeSocket();
+    this.#letGo();
     say(this.#address, () => 'was handed over to another process');
     publish('reuseaddr.handover', () => ({ address: this.#address }));
   }
@@ -148,6 +151,10 @@ export class Hold {
   /** Says in the lock file who we are, after a hand-over. */
   writeRecord(record: string): void {
     if (this.#held.place !== undefined) run(kernel, writeRecord(this.#held.lockFd, record));
+  }
+
+  #letGo(): void {
+    if (this.#held.place !== undefined) letGo(this.#held.place);
   }
 
   #isOpen(): boolean {

@@ -1,11 +1,10 @@
-import { locate, type Place } from '../claim/locate.js';
-import { isRefusal, refuse, type Refusal } from '../claim/refusal.js';
+import type { Place, Target } from '../claim/place.js';
+import { refuse, type Refusal } from '../claim/refusal.js';
 import { show } from '../errors/show.js';
 import { adopt, describeSocket, fcntl, ownPidfdInode, seePassed } from '../kernel/descriptors.js';
-import { AT_FDCWD, failed, run } from '../kernel/kernel.js';
+import { failed } from '../kernel/kernel.js';
 import { sendNotification } from '../kernel/notify.js';
 import { kernel } from '../kernel/posix.js';
-import type { Request } from '../request/options.js';
 
 /** sd_listen_fds(3): SD_LISTEN_FDS_START. */
 const firstFd = 3;
@@ -54,24 +53,22 @@ export function passedByRun(): boolean {
  *
  * @see sd_listen_fds(3)
  */
-export function inheritedSocket({ address, mode }: Request): number | Refusal | undefined {
+export function inheritedSocket(target: Target, mode: number | undefined): number | Refusal | undefined {
   sockets ??= readEnvironment(process.env);
-  if (sockets.length === 0 || address.kind === 'pipe') return undefined;
-  const place = address.kind === 'pathname' ? run(kernel, locate(address, process.platform)) : undefined;
-  if (isRefusal(place)) return undefined;
   const index = sockets.findIndex((socket) =>
-    address.kind === 'pathname' ? place !== undefined && isAt(socket, place) : socket.name === `\0${address.name}`,
+    'abstract' in target ? socket.name === `\0${target.abstract}` : isAt(socket, target.place),
   );
   if (index < 0) return undefined;
   const [{ fd } = { fd: -1 }] = sockets.splice(index, 1);
+  const place = 'abstract' in target ? undefined : target.place;
   if (failed(adopt(fd))) return refuse('other-thread', 'EADDRINUSE', 'listen', place?.path);
-  if (place !== undefined && mode !== undefined) warnOfMode(place.path, mode);
+  if (place !== undefined && mode !== undefined) warnOfMode(place, mode);
   return fd;
 }
 
 /** The permissions of a socket are those that whoever bound it gave it: it may serve others besides us. */
-function warnOfMode(path: string, asked: number): void {
-  const file = kernel.fstatat(AT_FDCWD, path);
+function warnOfMode({ directory, name, path }: Place, asked: number): void {
+  const file = kernel.fstatat(directory.fd, name);
   if (failed(file) || (file.mode & 0o777) === asked) return;
   const [has, wanted] = [file.mode & 0o777, asked].map((mode) => `0${mode.toString(8)}`);
   process.emitWarning(
@@ -115,7 +112,7 @@ function isOwnPidfd(number: string): boolean {
 
 /** By the file that it is bound to, since a long path was bound under another name; by its name where the kernel can't tell. */
 function isAt({ fd, name }: InheritedSocket, place: Place): boolean {
-  const named = kernel.fstatat(AT_FDCWD, place.path);
+  const named = kernel.fstatat(place.directory.fd, place.name);
   if (failed(named) || named.type !== 'socket') return false;
   const bound = kernel.sock_diag(fd);
   if (failed(bound) || bound.dev !== named.dev) return name === place.path;

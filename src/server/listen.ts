@@ -1,4 +1,5 @@
 import type { Server } from 'node:net';
+import type { Target } from '../claim/place.js';
 import { beginAtCaller } from '../errors/caller.js';
 import { readRequest, type ListenOptions, type Request } from '../request/options.js';
 import { refuseOther } from '../request/server.js';
@@ -9,6 +10,7 @@ import { sayReady } from './inherit.js';
 import { obtain } from './obtain.js';
 import { Pending } from './pending.js';
 import { rebind } from './rebind.js';
+import { attempt } from './target.js';
 
 /**
  * Makes a server listen on a Unix socket, under an exclusive claim that a crash never leaves behind.
@@ -56,23 +58,23 @@ export async function listen(server: Server, address: string, options: ListenOpt
 async function listenOnClaim(server: Server, address: string, options: ListenOptions): Promise<Claim> {
   refuseOther(address, server);
   const request = readRequest(address, options);
-  const listening = publicAddress(request);
   refuseUnguarded(request);
   const adopted = acceptsDescriptor(server);
   const pending = new Pending(server, address, request.waitMs !== undefined || request.takeoverMs !== undefined);
   try {
     const cancellable = { ...request, signal: pending.signal(request.signal) };
-    return adopted
-      ? await adopt(server, cancellable, listening, pending)
-      : await listenByName(server, cancellable, listening, pending);
+    return await attempt(request, (target) =>
+      adopted ? adopt(server, cancellable, target, pending) : listenByName(server, cancellable, target, pending),
+    );
   } finally {
     pending.end();
   }
 }
 
-async function adopt(server: Server, request: Request, listening: string, pending: Pending): Promise<Claim> {
+async function adopt(server: Server, request: Request, target: Target, pending: Pending): Promise<Claim> {
+  const listening = publicAddress(request, target);
   const acceptor = new ServerAcceptor(server, listening, request, pending);
-  const hold = await obtain(request, acceptor);
+  const hold = await obtain(request, target, acceptor);
   acceptor.onClose = (closeHandle) => hold.surrender(closeHandle);
   if (acceptor.closed) hold.surrender(); // By a listener of 'listening', before we came to hear of it.
   const release = (): void => {

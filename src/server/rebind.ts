@@ -1,4 +1,5 @@
 import { bindUnderLock } from '../claim/bind.js';
+import { isInPlace } from '../claim/place.js';
 import { isRefusal } from '../claim/refusal.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
@@ -15,6 +16,8 @@ import type { Hold } from './hold.js';
 export function rebind({ terms }: Request, hold: Hold, acceptor: Acceptor): void {
   // A newcomer that has a share of the old socket would be left with that. A listener of `displaced` may have released.
   if (hold.released || hold.place === undefined || hold.handover?.offering === true) return;
+  // Where the path leads to another directory now, our lock says nothing, and no file of ours is to appear there.
+  if (!run(kernel, isInPlace(hold.place.directory))) return;
   const bound = run(kernel, bindUnderLock(hold.place, terms));
   if (isRefusal(bound)) return;
   acceptor.takeBack();

@@ -1,16 +1,16 @@
-import { locate } from '../claim/locate.js';
+import type { Target } from '../claim/place.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
 import type { Offered } from '../handover/offer.js';
-import { request as requestHandover, type NotReceived, type Target } from '../handover/request.js';
-import { handoverPlace, HandoverSocket } from '../handover/socket.js';
+import { request as requestHandover, type NotReceived } from '../handover/request.js';
+import { HandoverSocket } from '../handover/socket.js';
 import { nowMs, pause } from '../kernel/clock.js';
 import { Descriptor } from '../kernel/descriptor.js';
-import { run, runAsync, type AsyncKernel } from '../kernel/kernel.js';
+import { runAsync, type AsyncKernel } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { waitingKernel } from '../kernel/wait.js';
 import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
-import { acquireRequest, isInUse, pauses } from './acquire.js';
+import { acquireTarget, isInUse, pauses } from './acquire.js';
 import { giveBack, holdFor, start } from './begin.js';
 import { Hold, type Held } from './hold.js';
 
@@ -25,12 +25,11 @@ const unservedMs = 50;
  */
 export async function takeOver(
   request: Request,
+  target: Target,
   acceptor: Acceptor,
   takeoverMs: number,
   first: Refusal,
 ): Promise<Hold | Refusal> {
-  const target = targetOf(request);
-  if (isRefusal(target)) return target;
   const sinceMs = nowMs();
   const untilMs = sinceMs + takeoverMs;
   let refusal = first;
@@ -45,22 +44,13 @@ export async function takeOver(
     await pause(pauseMs, request.signal);
     if (request.signal?.aborted === true) return refusal;
 
-    const held = await runAsync(waitingKernel(), acquireRequest(request));
+    const held = await runAsync(waitingKernel(), acquireTarget(target, request));
     const hold = isRefusal(held) ? held : holdFor(request, held);
     if (!isRefusal(hold)) return await start(hold, acceptor);
     if (!isInUse(hold)) return hold;
     refusal = hold;
   }
   return refusal;
-}
-
-function targetOf({ address }: Request): Target | Refusal {
-  if (address.kind === 'abstract') return { abstract: address.name };
-  if (address.kind === 'pipe') throw new Error('A Windows pipe is not claimed.');
-  const place = run(kernel, locate(address, process.platform));
-  if (isRefusal(place)) return place;
-  const handover = handoverPlace(place, process.platform);
-  return isRefusal(handover) ? handover : { place, handover };
 }
 
 /** Asks once. What the acceptor fails with is thrown. */
@@ -135,7 +125,7 @@ function holdOffered(request: Request, target: Target, acceptor: Acceptor, offer
     'abstract' in target || lockFd === undefined ? { listenFd } : { listenFd, lockFd, identity, place: target.place };
   const hold = new Hold(held, request.text);
   try {
-    hold.handover = HandoverSocket.received(offered, held);
+    hold.handover = HandoverSocket.received(offered, hold.held);
     hold.writeRecord(request.terms.record);
     return hold;
   } catch (error) {

@@ -21,45 +21,46 @@ test('pathnames → as they were given, on every platform', () => {
       '..a',
       'a..',
     ]) {
-      assert.deepEqual(parseAddress(path, platform), { kind: 'pathname', path });
+      assert.deepEqual(parseAddress(path, undefined, platform), { kind: 'pathname', path });
     }
   }
 });
 
 test('what can only be a directory, or nothing → said so', () => {
   for (const platform of platforms) {
-    assert.deepEqual(parseAddress('', platform), { bad: 'empty' });
+    assert.deepEqual(parseAddress('', undefined, platform), { bad: 'empty' });
     for (const path of ['/', 'a/', '.', '..', './', '../', 'a/.', 'a/..', '/..', '//']) {
-      assert.deepEqual(parseAddress(path, platform), { bad: 'trailing-slash' }, path);
+      assert.deepEqual(parseAddress(path, undefined, platform), { bad: 'trailing-slash' }, path);
     }
-    for (const path of ['a\0', 'a\0b', '/\0', './\0a']) assert.deepEqual(parseAddress(path, platform), { bad: 'nul' }, path);
+    for (const path of ['a\0', 'a\0b', '/\0', './\0a'])
+      assert.deepEqual(parseAddress(path, undefined, platform), { bad: 'nul' }, path);
   }
 });
 
 test('abstract names, with @ or a NUL before them → the same name; elsewhere than on Linux they are unsupported', () => {
   for (const sign of ['@', '\0']) {
     for (const name of ['app', 'a/b', 'a/', '.', '@', '\0', 'a\0b', 'é', 'x'.repeat(107), 'é'.repeat(53)]) {
-      assert.deepEqual(parseAddress(sign + name, 'linux'), { kind: 'abstract', name });
-      assert.deepEqual(parseAddress(sign + name, 'darwin'), { bad: 'abstract-unsupported' });
-      assert.deepEqual(parseAddress(sign + name, 'win32'), { bad: 'abstract-unsupported' });
+      assert.deepEqual(parseAddress(sign + name, undefined, 'linux'), { kind: 'abstract', name });
+      assert.deepEqual(parseAddress(sign + name, undefined, 'darwin'), { bad: 'abstract-unsupported' });
+      assert.deepEqual(parseAddress(sign + name, undefined, 'win32'), { bad: 'abstract-unsupported' });
     }
     for (const name of ['x'.repeat(108), 'é'.repeat(54), '💬'.repeat(27)]) {
-      assert.deepEqual(parseAddress(sign + name, 'linux'), { bad: 'abstract-too-long' });
+      assert.deepEqual(parseAddress(sign + name, undefined, 'linux'), { bad: 'abstract-too-long' });
     }
-    assert.deepEqual(parseAddress(sign, 'linux'), { bad: 'empty' });
-    assert.deepEqual(parseAddress(`${sign}app`, 'linux', '/lock'), { bad: 'lock-path' });
+    assert.deepEqual(parseAddress(sign, undefined, 'linux'), { bad: 'empty' });
+    assert.deepEqual(parseAddress(`${sign}app`, '/lock', 'linux'), { bad: 'lock-path' });
   }
 });
 
 test('a Windows pipe → a pipe on Windows, and a strange file name elsewhere', () => {
   for (const path of [String.raw`\\.\pipe\app`, String.raw`\\?\pipe\app`, '//./pipe/app', String.raw`\\.\PIPE\app`]) {
-    assert.deepEqual(parseAddress(path, 'win32'), { kind: 'pipe', path });
-    assert.deepEqual(parseAddress(path, 'linux'), { kind: 'pathname', path });
+    assert.deepEqual(parseAddress(path, undefined, 'win32'), { kind: 'pipe', path });
+    assert.deepEqual(parseAddress(path, undefined, 'linux'), { kind: 'pathname', path });
   }
 });
 
 test('a lock path → kept; one that cannot be a file → said so', () => {
-  assert.deepEqual(parseAddress('a', 'linux', 'b'), { kind: 'pathname', path: 'a', lockPath: 'b' });
+  assert.deepEqual(parseAddress('a', 'b', 'linux'), { kind: 'pathname', path: 'a', lockPath: 'b' });
   for (const lockPath of ['', 'a\0', 'a/', '.', '..', '/'])
-    assert.deepEqual(parseAddress('a', 'linux', lockPath), { bad: 'lock-path' });
+    assert.deepEqual(parseAddress('a', lockPath, 'linux'), { bad: 'lock-path' });
 });

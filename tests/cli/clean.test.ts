@@ -5,6 +5,8 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { claim } from 'reuseaddr';
 import { lock } from '#dist/claim/lock.js';
+import { pinDirectory, type Directory } from '#dist/claim/place.js';
+import { isRefusal } from '#dist/claim/refusal.js';
 import { run as perform } from '#dist/kernel/kernel.js';
 import { kernel } from '#dist/kernel/posix.js';
 import { guardedPlace } from '#dist/inspect/guard.js';
@@ -12,6 +14,12 @@ import { removeStale } from '#dist/cli/stale.js';
 import { inodeAt, snapshot, temporaryDirectory } from '../support/directory.js';
 import { asRoot, onLinux, stranger } from '../support/privileges.js';
 import { leaveStale, run, runOnTerminal } from './support.js';
+
+function pinned(directory: string): Directory {
+  const opened = perform(kernel, pinDirectory(directory));
+  assert.ok(!isRefusal(opened));
+  return opened;
+}
 
 test('stale, live, held and other files → only the stale sockets go, and their lock files stay', onLinux, async (t) => {
   const directory = temporaryDirectory(t);
@@ -71,7 +79,7 @@ test('a path that was named itself and is not stale → it is said why it stays'
 test('somebody has the lock and has not bound yet → the stale socket is left to them', onLinux, async (t) => {
   const directory = temporaryDirectory(t);
   leaveStale(`${directory}/app.sock`);
-  const place = guardedPlace(directory, 'app.sock');
+  const place = guardedPlace(pinned(directory), 'app.sock');
   assert.ok(place);
   const lockFd = perform(kernel, lock(place, false));
   assert.ok(typeof lockFd === 'number');
@@ -87,13 +95,13 @@ test('somebody binds the name between the first look and the lock → it stays',
   const directory = temporaryDirectory(t);
   const path = `${directory}/app.sock`;
   leaveStale(path);
-  const place = guardedPlace(directory, 'app.sock');
+  const place = guardedPlace(pinned(directory), 'app.sock');
   assert.ok(place);
   // The kernel asks about the lock file after the first look, and before the lock is taken.
   const { fstatat } = kernel;
   const servers: net.Server[] = [];
   t.mock.method(kernel, 'fstatat', (from: number, asked: string) => {
-    if (asked === place.lockPath && servers.length === 0) {
+    if (from === place.directory.fd && asked === place.lock.name && servers.length === 0) {
       fs.unlinkSync(path);
       servers.push(net.createServer().listen(path));
     }
@@ -110,7 +118,7 @@ test('a stale hand-over socket, and a name that a crash has set aside → under 
   fs.writeFileSync(`${directory}/app.sock.lock`, '');
   leaveStale(`${directory}/app.sock.handover`);
   leaveStale(`${directory}/.app.sock.reuseaddr-aside`);
-  const place = guardedPlace(directory, 'app.sock');
+  const place = guardedPlace(pinned(directory), 'app.sock');
   assert.ok(place);
   const lockFd = perform(kernel, lock(place, false));
   assert.ok(typeof lockFd === 'number');

@@ -2,20 +2,13 @@
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
 import { test } from 'node:test';
-import type { Place } from '#dist/claim/locate.js';
 import { hear, offer } from '#dist/handover/offer.js';
 import { request } from '#dist/handover/request.js';
 import { run, type Errno, type FileStatus, type Kernel, type Operation } from '#dist/kernel/kernel.js';
 import { anyText, check } from './property.js';
+import { placeByPath } from '../simulation/placeByPath.js';
 
-const place: Place = {
-  path: '/d/app.sock',
-  directory: '/d',
-  lockPath: '/d/app.sock.lock',
-  asidePath: '/d/.app.sock.reuseaddr-aside',
-  long: false,
-};
-const handover: Place = { ...place, path: '/d/app.sock.handover', asidePath: '/d/.app.sock.handover.reuseaddr-aside' };
+const place = placeByPath('/d', 'app.sock');
 const ours = 1000;
 const terms = { mode: 0o600, backlog: 1, record: '' };
 
@@ -243,7 +236,7 @@ function lastWord(said: readonly Sent[]): 'mine' | 'taken back' {
 for (const kind of ['pathname', 'abstract name'] as const) {
   test(`a newcomer asks 15,000 holders for ${kind === 'pathname' ? 'a' : 'an'} ${kind} → it takes only this claim, of the same user or root, and keeps no descriptor otherwise`, (t) => {
     let accepted = 0;
-    const target = kind === 'pathname' ? { place, handover } : { abstract: 'app' };
+    const target = kind === 'pathname' ? { place } : { abstract: 'app' };
     check(
       t,
       15_000,

@@ -102,7 +102,7 @@ test('15,000 addresses → each is a pathname, an abstract name or a pipe that t
   const kinds: Record<string, number> = {};
   const platform = fc.constantFrom('linux', 'linux', 'darwin', 'win32');
   check(t, 15_000, fc.tuple(address, platform, fc.option(address, { nil: undefined, freq: 4 })), ([text, system, lockPath]) => {
-    const parsed = parseAddress(text, system, lockPath);
+    const parsed = parseAddress(text, lockPath, system);
     const kind = 'bad' in parsed ? `bad: ${parsed.bad}` : parsed.kind;
     kinds[kind] = (kinds[kind] ?? 0) + 1;
     assert.doesNotMatch(show(text), unprintable);

@@ -6,7 +6,6 @@ import fs from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { claim, inspect, type SocketAddressError } from 'reuseaddr';
 import { acquire } from '#dist/claim/acquire.js';
-import { locate } from '#dist/claim/locate.js';
 import { isRefusal } from '#dist/claim/refusal.js';
 import { release } from '#dist/claim/release.js';
 import { run, type Kernel } from '#dist/kernel/kernel.js';
@@ -14,6 +13,7 @@ import { kernel } from '#dist/kernel/posix.js';
 import { snapshot, temporaryDirectory } from '../support/directory.js';
 import { asRoot, secondStranger, stranger } from '../support/privileges.js';
 import { Program } from '../support/program.js';
+import { placeAt } from '../support/place.js';
 import { asUser, type User } from '../peers/clients.js';
 
 const protectedRegular = '/proc/sys/fs/protected_regular';
@@ -203,8 +203,7 @@ const bigints = (_key: string, value: unknown): unknown => (typeof value === 'bi
 
 test('a lock file of any size → at most 4 KiB of it are ever read', (t) => {
   const directory = temporaryDirectory(t);
-  const place = run(kernel, locate({ kind: 'pathname', path: `${directory}/app.sock` }, process.platform));
-  assert.ok(!isRefusal(place));
+  const place = placeAt(`${directory}/app.sock`);
   fs.writeFileSync(place.lockPath, `{"reuseaddr":1,"command":"${'x'.repeat(1 << 20)}"}\n`);
   const held = run(kernel, acquire(place, { mode: 0o600, backlog: 1, record: `{"reuseaddr":1,${'y'.repeat(1 << 20)}` }));
   assert.ok(!isRefusal(held));

@@ -1,3 +1,4 @@
+import { pathOf, throughOf } from '#dist/claim/place.js';
 /** An attacker who swaps what is at the path, in a directory that it may write to: see fixtures/swapper.c. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -8,7 +9,6 @@ import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { claim } from 'reuseaddr';
 import { acquire } from '#dist/claim/acquire.js';
-import { locate } from '#dist/claim/locate.js';
 import { isRefusal } from '#dist/claim/refusal.js';
 import { release } from '#dist/claim/release.js';
 import { failed, perform, run, type SystemCall } from '#dist/kernel/kernel.js';
@@ -16,6 +16,7 @@ import { kernel } from '#dist/kernel/posix.js';
 import { compiled } from '../support/commands.js';
 import { snapshot, temporaryDirectory } from '../support/directory.js';
 import { asRoot, stranger } from '../support/privileges.js';
+import { placeAt } from '../support/place.js';
 import { asUser, nobody, type User } from '../peers/clients.js';
 
 const swaps = 100_000;
@@ -159,19 +160,18 @@ test(
 for (const moment of ['at its path', 'set aside'] as const) {
   test(`G3: a dead socket is removed by somebody else while it is being judged, ${moment} → the start succeeds`, (t) => {
     const directory = temporaryDirectory(t);
-    const place = run(kernel, locate({ kind: 'pathname', path: `${directory}/app.sock` }, process.platform));
-    assert.ok(!isRefusal(place));
+    const place = placeAt(`${directory}/app.sock`);
     const dead = kernel.socket();
     assert.ok(!failed(dead));
     kernel.bind(dead, place.path);
     kernel.close(dead);
-    const judged = moment === 'at its path' ? place.path : place.asidePath;
+    const judged = moment === 'at its path' ? place : place.aside;
     const start = acquire(place, { mode: 0o600, backlog: 1, record: '' });
     let removals = 0;
     let step = start.next();
     while (step.done !== true) {
       const call: SystemCall = step.value;
-      if (call.name === 'probe' && call.args[0] === judged && removals++ === 0) fs.unlinkSync(judged);
+      if (call.name === 'probe' && call.args[0] === throughOf(judged) && removals++ === 0) fs.unlinkSync(pathOf(judged));
       step = start.next(perform(kernel, call));
     }
     assert.equal(removals, 1);

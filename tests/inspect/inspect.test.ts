@@ -3,9 +3,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { claim, inspect, listen, type Inspection } from 'reuseaddr';
-import { locate } from '#dist/claim/locate.js';
 import { lock } from '#dist/claim/lock.js';
-import { isRefusal } from '#dist/claim/refusal.js';
 import { inspectPlace } from '#dist/inspect/inspect.js';
 import { Snapshot } from '#dist/inspect/snapshot.js';
 import { run, type Kernel } from '#dist/kernel/kernel.js';
@@ -14,10 +12,10 @@ import { abstractName } from '../support/abstract.js';
 import { inodeAt, leftOpen, snapshot, temporaryDirectory } from '../support/directory.js';
 import { asRoot, onLinux, stranger } from '../support/privileges.js';
 import { Program } from '../support/program.js';
+import { placeAt } from '../support/place.js';
 
 function placeOf(path: string) {
-  const place = run(kernel, locate({ kind: 'pathname', path }, process.platform));
-  assert.ok(!isRefusal(place));
+  const place = placeAt(path);
   return place;
 }
 

@@ -4,7 +4,7 @@ import net from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { inspect, listen } from 'reuseaddr';
 import { acquire } from '#dist/claim/acquire.js';
-import { locate, type Place } from '#dist/claim/locate.js';
+import { unpinned, type Place } from '#dist/claim/place.js';
 import { isRefusal } from '#dist/claim/refusal.js';
 import { release } from '#dist/claim/release.js';
 import { isDead } from '#dist/claim/take.js';
@@ -13,6 +13,7 @@ import { kernel } from '#dist/kernel/posix.js';
 import { temporaryDirectory } from '../support/directory.js';
 import { asRoot, secondStranger, stranger } from '../support/privileges.js';
 import { Program } from '../support/program.js';
+import { placeAt } from '../support/place.js';
 import { asUser, nobody, visit, type User } from './clients.js';
 
 const group = 70_123;
@@ -130,8 +131,7 @@ test(
         // On a free name, and on what a crash of a start that had come to its end has left.
         for (const beforehand of [0, Infinity]) {
           for (let calls = 1; ; calls++) {
-            const place = run(kernel, locate({ kind: 'pathname', path: `${directory}/${crashes}.sock` }, process.platform));
-            assert.ok(!isRefusal(place));
+            const place = placeAt(`${directory}/${crashes}.sock`);
             startCutOff(place, mode, beforehand);
             const ended = startCutOff(place, mode, calls) === 'ended';
             const next = run(kernel, acquire(place, { mode, backlog: 1, record: '' }));
@@ -200,7 +200,7 @@ for (const replacement of ['a file', 'another socket', 'a symlink to a file'] as
     const status = kernel.fstatat(AT_FDCWD, path);
     assert.ok(!failed(status));
     const changed: number[] = [];
-    const verdict = isDead(path, status);
+    const verdict = isDead(unpinned(path), status);
     let step = verdict.next();
     while (step.done !== true) {
       const call: SystemCall = step.value;

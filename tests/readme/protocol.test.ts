@@ -4,13 +4,14 @@ import fs from 'node:fs';
 import { createServer } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { acquire, type PathnameClaim } from '#dist/claim/acquire.js';
-import { locate, type Place } from '#dist/claim/locate.js';
+import type { Place } from '#dist/claim/place.js';
 import { isRefusal, type Refusal } from '#dist/claim/refusal.js';
 import { release } from '#dist/claim/release.js';
 import { perform, run, type SystemCall } from '#dist/kernel/kernel.js';
 import { kernel } from '#dist/kernel/posix.js';
 import { inodeAt, temporaryDirectory } from '../support/directory.js';
 import { onLinux } from '../support/privileges.js';
+import { placeAt } from '../support/place.js';
 
 const terms = { mode: 0o600, backlog: 16, record: '{"reuseaddr":1,"pid":1}\n' };
 
@@ -24,10 +25,10 @@ class Starter {
     this.#next = this.#operation.next();
   }
 
-  /** Goes on until the next call is this one, on this path. */
-  stopBefore(name: SystemCall['name'], path: string): void {
-    while (this.#next.done !== true && !(this.#next.value.name === name && this.#next.value.args[1] === path)) this.#step();
-    assert.ok(this.#next.done !== true, `it never came to ${name} ${path}`);
+  /** Goes on until the next call is this one, of this name. */
+  stopBefore(name: SystemCall['name'], file: string): void {
+    while (this.#next.done !== true && !(this.#next.value.name === name && this.#next.value.args[1] === file)) this.#step();
+    assert.ok(this.#next.done !== true, `it never came to ${name} ${file}`);
   }
 
   end(): PathnameClaim | Refusal {
@@ -43,18 +44,17 @@ class Starter {
 /** A stale socket at P, B past its lock and its proof, and A the holder: the lock file was unlinked between the two. */
 function removeLockBetweenTwoStarters(t: TestContext): { place: Place; b: Starter; claimA: PathnameClaim } {
   const directory = temporaryDirectory(t);
-  const place = run(kernel, locate({ kind: 'pathname', path: `${directory}/app.sock` }, process.platform));
-  assert.ok(!isRefusal(place));
+  const place = placeAt(`${directory}/app.sock`);
   const dead = kernel.socket();
   assert.ok(typeof dead === 'number');
   kernel.bind(dead, place.path);
   kernel.close(dead);
 
   const a = new Starter(place);
-  a.stopBefore('fstatat', place.asidePath); // Step 5: step 4 held.
+  a.stopBefore('fstatat', place.aside.name); // Step 5: step 4 held.
   fs.unlinkSync(place.lockPath);
   const b = new Starter(place);
-  b.stopBefore('renameat2', place.path); // In step 7: the first proof held.
+  b.stopBefore('renameat2', place.name); // In step 7: the first proof held.
   const claimA = a.end();
   assert.ok(!isRefusal(claimA), 'A holds the address');
   t.after(() => run(kernel, release(place, claimA)));
@@ -74,7 +74,7 @@ test(
   onLinux,
   async (t) => {
     const { place, b, claimA } = removeLockBetweenTwoStarters(t);
-    b.stopBefore('fstatat', place.asidePath); // Again, after the rename.
+    b.stopBefore('fstatat', place.aside.name); // Again, after the rename.
     const stranger = createServer();
     await new Promise<void>((resolve) => {
       stranger.listen(place.path, resolve);

@@ -1,4 +1,4 @@
-import type { Place } from '#dist/claim/locate.js';
+import type { Place } from '#dist/claim/place.js';
 import type { SystemCall } from '#dist/kernel/kernel.js';
 import type { Past, Standing } from './process.js';
 import { openAt, firstFd, has, socketAt, socketBoundTo, type World } from './world.js';

@@ -1,22 +1,17 @@
 import { AT_FDCWD } from '#dist/kernel/kernel.js';
 import { acquire } from '#dist/claim/acquire.js';
 import { bindUnderLock } from '#dist/claim/bind.js';
-import { placeOf } from '#dist/claim/locate.js';
 import { isRefusal } from '#dist/claim/refusal.js';
 import { release, removeSocketFile } from '#dist/claim/release.js';
 import { hear, offer, type Offered } from '#dist/handover/offer.js';
 import { request } from '#dist/handover/request.js';
-import { handoverPlace } from '#dist/handover/socket.js';
 import type { Operation, SystemCall } from '#dist/kernel/kernel.js';
+import { placeByPath } from './placeByPath.js';
 import type { ProcessState } from './handoverWorld.js';
 
-const located = placeOf('/run', 'app', undefined, 'linux');
-if (isRefusal(located)) throw new Error('the place is refused');
-export const place = located;
-const beside = handoverPlace(place, 'linux');
-if (isRefusal(beside)) throw new Error('the hand-over place is refused');
-const handover = beside;
-const target = { place, handover };
+export const place = placeByPath('/run', 'app');
+const handover = place.handover!;
+const target = { place };
 export const terms = { mode: 0o600, backlog: 8, record: '' };
 
 /** Changes what an operation calls: is given each call, and how to make it. */

@@ -46,6 +46,9 @@ export function copyHandoverWorld(world: HandoverWorld): HandoverWorld {
   return { ...world, names: { ...world.names }, inodes: [...world.inodes], open, processes };
 }
 
+/** The one directory, which stays where it is. */
+const directory: FileStatus = { dev: 1n, ino: 0n, type: 'directory', mode: 0o755, uid: 1000, gid: 1000, nlink: 2, size: 0 };
+
 /** Makes a call in a world that may be changed. `timeout`: the time that a poll may take is over. */
 export function handoverCall(world: HandoverWorld, who: number, name: string, args: readonly unknown[], choice: string): unknown {
   const process = world.processes[who]!;
@@ -86,9 +89,11 @@ export function handoverCall(world: HandoverWorld, who: number, name: string, ar
       return 0;
     case 'fstat': {
       const opened = at(args[0]);
+      if (args[0] === AT_FDCWD) return directory;
       return opened === undefined || opened.kind === 'connection' ? 'EBADF' : status(world, opened.ino);
     }
     case 'fstatat':
+      if (path === '') return directory;
       return ino === undefined ? 'ENOENT' : status(world, ino);
     case 'flock': {
       const opened = at(args[0]);

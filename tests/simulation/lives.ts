@@ -1,4 +1,4 @@
-import type { Place } from '#dist/claim/locate.js';
+import type { Place } from '#dist/claim/place.js';
 import { isRefusal } from '#dist/claim/refusal.js';
 import { sys, type Operation } from '#dist/kernel/kernel.js';
 import { isClaim } from './guarantees.js';

@@ -1,5 +1,5 @@
 import type { Operation, SystemCall } from '#dist/kernel/kernel.js';
-import type { Place } from '#dist/claim/locate.js';
+import type { Place } from '#dist/claim/place.js';
 import type { Guarantee, Moment } from './guarantees.js';
 import type { Setting } from './link.js';
 import { Histories, type Position } from './histories.js';

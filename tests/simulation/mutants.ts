@@ -23,7 +23,13 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'inodes are not compared after the lock',
-    edits: [{ file: 'lock', from: 'const named = yield* sys.fstatat(AT_FDCWD, lockPath);', to: 'const named = opened;' }],
+    edits: [
+      {
+        file: 'lock',
+        from: 'const named = yield* sys.fstatat(place.lock.directory.fd, place.lock.name);',
+        to: 'const named = opened;',
+      },
+    ],
     caughtBy: 'G2',
     processes: 2,
     with: 'L',
@@ -86,9 +92,9 @@ export const mutants: readonly Mutant[] = [
       {
         file: 'bind',
         from: 'const taken = yield* take(place, isDead);',
-        to: `const there = yield* sys.fstatat(AT_FDCWD, place.path);
-        const verdict = failed(there) ? 'gone' : yield* isDead(place.path, there);
-        const taken = verdict === 'proved' ? { outcome: 'removed', done: yield* sys.unlinkat(AT_FDCWD, place.path) } : verdict === 'gone' ? { outcome: 'gone' } : { outcome: 'kept', why: verdict };`,
+        to: `const there = yield* sys.fstatat(place.directory.fd, place.name);
+        const verdict = failed(there) ? 'gone' : yield* isDead(place, there);
+        const taken = verdict === 'proved' ? { outcome: 'removed', done: yield* sys.unlinkat(place.directory.fd, place.name) } : verdict === 'gone' ? { outcome: 'gone' } : { outcome: 'kept', why: verdict };`,
       },
     ],
     caughtBy: 'G4',
@@ -101,9 +107,9 @@ export const mutants: readonly Mutant[] = [
         file: 'release',
         from: 'return take(place, isInode(identity));',
         to: `return (function* () {
-        const there = yield* sys.fstatat(-100, place.path);
-        const ours = typeof there !== 'string' && (yield* isInode(identity)(place.path, there)) === 'proved';
-        return ours ? { outcome: 'removed', done: yield* sys.unlinkat(-100, place.path) } : { outcome: 'kept', why: 'another-inode' };
+        const there = yield* sys.fstatat(place.directory.fd, place.name);
+        const ours = typeof there !== 'string' && (yield* isInode(identity)(place, there)) === 'proved';
+        return ours ? { outcome: 'removed', done: yield* sys.unlinkat(place.directory.fd, place.name) } : { outcome: 'kept', why: 'another-inode' };
     })();`,
       },
     ],
@@ -115,7 +121,7 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: 'take',
-        from: 'const second = failed(aside) ? { errno: aside } : yield* proof(asidePath, aside);',
+        from: 'const second = failed(set) ? { errno: set } : yield* proof(aside, set);',
         to: `const second = 'proved';`,
       },
     ],
@@ -127,8 +133,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: 'take',
-        from: `sys.renameat2(AT_FDCWD, path, asidePath, 'RENAME_NOREPLACE')`,
-        to: `sys.renameat2(AT_FDCWD, path, asidePath, '')`,
+        from: `sys.renameat2(directory.fd, name, aside.name, 'RENAME_NOREPLACE')`,
+        to: `sys.renameat2(directory.fd, name, aside.name, '')`,
       },
     ],
     caughtBy: 'G4',
@@ -139,8 +145,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: 'take',
-        from: `sys.renameat2(AT_FDCWD, asidePath, path, 'RENAME_NOREPLACE')`,
-        to: `sys.renameat2(AT_FDCWD, asidePath, path, '')`,
+        from: `sys.renameat2(directory.fd, aside.name, name, 'RENAME_NOREPLACE')`,
+        to: `sys.renameat2(directory.fd, aside.name, name, '')`,
       },
     ],
     caughtBy: 'G4',
@@ -154,13 +160,13 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'what a crash left aside is unlinked unseen',
-    edits: [{ file: 'bind', from: `const verdict = yield* isDead(asidePath, aside);`, to: `const verdict = 'proved';` }],
+    edits: [{ file: 'bind', from: `const verdict = yield* isDead(aside, there);`, to: `const verdict = 'proved';` }],
     caughtBy: 'G4',
     with: 'T',
   },
   {
     name: 'what a crash left aside is not put back',
-    edits: [{ file: 'bind', from: 'yield* putBack(asidePath, path);', to: 'undefined;' }],
+    edits: [{ file: 'bind', from: 'yield* putBack(place);', to: 'undefined;' }],
     caughtBy: 'G3',
     with: 'T',
   },

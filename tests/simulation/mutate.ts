@@ -3,8 +3,10 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type * as acquiring from '#dist/claim/acquire.js';
+import type * as placing from '#dist/claim/place.js';
 import type * as releasing from '#dist/claim/release.js';
 import { terms } from './scenarios.js';
+import type { Code } from './exchange.js';
 import type { Scheme } from './lives.js';
 
 /** A change to the compiled protocol: the text `from` in `dist/claim/<file>.js`, which must be there exactly once. */
@@ -16,8 +18,14 @@ export interface Edit {
 
 const root = new URL('../../../', import.meta.url);
 
-/** Loads the production code with some lines changed. A line that isn't there any more is an error: no mutant dies unnoticed. */
+/** Loads the production code with some lines changed, as a scheme. */
 export async function mutate(edits: readonly Edit[]): Promise<Scheme> {
+  const { acquire, release } = await mutateCode(edits);
+  return { start: (place) => acquire(place, terms), release };
+}
+
+/** Loads the production code with some lines changed. A line that isn't there any more is an error: no mutant dies unnoticed. */
+export async function mutateCode(edits: readonly Edit[]): Promise<Code> {
   // Below the package, whose package.json says that these are ES modules; in a folder of its own, since test files run side by side.
   mkdirSync(new URL('build/mutants/', root), { recursive: true });
   const folder = mkdtempSync(fileURLToPath(new URL('build/mutants/', root)));
@@ -36,6 +44,7 @@ export async function mutate(edits: readonly Edit[]): Promise<Scheme> {
   const load = (file: string): Promise<unknown> => import(pathToFileURL(join(folder, `claim/${file}.js`)).href);
   const { acquire } = (await load('acquire')) as typeof acquiring;
   const { release } = (await load('release')) as typeof releasing;
+  const { placeIn, resolve } = (await load('place')) as typeof placing;
   rmSync(folder, { recursive: true });
-  return { start: (place) => acquire(place, terms), release };
+  return { acquire, release, placeIn, resolve };
 }

@@ -92,8 +92,8 @@ const pidFile: NaiveScheme = {
   name: 'pid file',
   usedBy: 'init scripts, and daemons of every kind',
   caughtBy: 'G2',
-  *start({ path, directory }) {
-    const pidPath = `${directory}/app.pid`;
+  *start({ path }) {
+    const pidPath = '/run/app.pid';
     const pid = yield* otherCall<number>('getpid');
     const draftPath = `${pidPath}.${pid}`;
     yield* sys.unlinkat(AT_FDCWD, draftPath);
@@ -113,10 +113,10 @@ const pidFile: NaiveScheme = {
     yield* sys.close(draft);
     return refuse('stray', 'EADDRINUSE', 'link');
   },
-  *release({ path, directory }, { listenFd, lockFd }) {
+  *release({ path }, { listenFd, lockFd }) {
     yield* sys.close(listenFd);
     yield* sys.unlinkat(AT_FDCWD, path);
-    yield* sys.unlinkat(AT_FDCWD, `${directory}/app.pid`);
+    yield* sys.unlinkat(AT_FDCWD, '/run/app.pid');
     yield* sys.close(lockFd);
   },
 };

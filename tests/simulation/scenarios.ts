@@ -1,8 +1,9 @@
 import { acquire } from '#dist/claim/acquire.js';
 import type { Terms } from '#dist/claim/bind.js';
-import type { Place } from '#dist/claim/locate.js';
+import type { Place } from '#dist/claim/place.js';
 import { release } from '#dist/claim/release.js';
 import type { SystemCall } from '#dist/kernel/kernel.js';
+import { placeByPath } from './placeByPath.js';
 import { allGuarantees, askedMode, type Moment } from './guarantees.js';
 import { life, type LifeOptions, type Scheme } from './lives.js';
 import type { Scenario } from './machine.js';
@@ -10,13 +11,9 @@ import { keyOf } from './numbers.js';
 import { otherPath, outsiders } from './outsiders.js';
 import { emptyWorld, hasLock, putFile, type World } from './world.js';
 
-export const place: Place = {
-  path: '/run/app.sock',
-  directory: '/run',
-  lockPath: '/run/app.sock.lock',
-  asidePath: '/run/.app.sock.reuseaddr-aside',
-  long: false,
-};
+export const directory = '/run';
+
+export const place: Place = placeByPath(directory, 'app.sock');
 
 /** No record: it is for people, no decision rests on it, and each state would come twice. */
 export const terms: Terms = { mode: askedMode, backlog: 1, record: '' };
@@ -48,7 +45,7 @@ export function scenario(name: string, cast: Cast, more: Partial<Scenario> = {})
   const first = life(scheme, place, cast);
   const own = Array.from({ length: cast.processes }, (_, i) => ({ letter: 'ABCD'[i]!, life: first }));
   const processes = [...own, ...outsiders(place, cast.with ?? '')];
-  const empty = emptyWorld(place.directory, processes.length);
+  const empty = emptyWorld(directory, processes.length);
   const world = (cast.before ?? staleSocket)(empty);
   return {
     name,

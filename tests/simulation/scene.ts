@@ -25,9 +25,9 @@ export interface ClientView {
 }
 
 /** The files of the directory by their names, and then those that have lost theirs. */
-export function files({ world, place }: Pick<Moment, 'world' | 'place'>): FileRow[] {
+export function files({ world }: Pick<Moment, 'world'>): FileRow[] {
   const named = Object.entries(world.names)
-    .filter(([name]) => name !== place.directory)
+    .filter(([name]) => name !== '/run')
     .map(([name, ino]) => ({ name, ...file(world, ino) }));
   const names = new Set(Object.values(world.names));
   const nameless = world.inodes.flatMap((inode, ino) => (inode && !names.has(ino) ? [file(world, ino)] : []));

@@ -16,11 +16,13 @@ export const waits: unique symbol = Symbol('waits');
 /** The call has done a first part; making it again does the rest. */
 export const halfway: unique symbol = Symbol('halfway');
 
-/** What the pid file scheme calls besides. */
+/** What the pid file scheme and the outsiders call besides. */
 export interface OtherCalls {
   /** kill(2) with signal 0. A process that has nothing open counts as gone. */
   kill(pid: number): 0 | Errno;
   getpid(): number;
+  /** symlink(2). */
+  symlink(target: string, path: string): 0 | Errno;
 }
 
 /** Hand-over and its calls are not simulated here. */
@@ -68,7 +70,7 @@ export function isLocal(world: World, process: number, name: string, args: reado
 const table: Table = {
   openat(caller, directory, name, flags, mode) {
     const { world } = caller;
-    const path = pathAt(caller, directory, name);
+    const path = flags.includes('O_DIRECTORY') ? pathOfDirectory(caller, directory, name) : pathAt(caller, directory, name);
     const creates = flags.includes('O_CREAT');
     if (creates && isDirectoryBusy(caller)) return waits;
     const named = lookup(caller, path);
@@ -91,17 +93,19 @@ const table: Table = {
     return 0;
   },
   fstat({ world, process }, fd) {
+    if (fd === AT_FDCWD) return status(world, 1);
     const opened = openAt(world, process, fd);
     return opened ? status(world, opened.ino) : 'EBADF';
   },
   fstatat(caller, directory, name) {
+    if (directory === AT_FDCWD && name === '') return status(caller.world, 1);
     const ino = lookup(caller, pathAt(caller, directory, name));
     return ino === undefined ? 'ENOENT' : status(caller.world, ino);
   },
   readlink({ world, process }, path) {
     const through = /^\/proc\/self\/fd\/(\d+)$/.exec(path);
     const opened = through ? openAt(world, process, Number(through[1])) : undefined;
-    return opened?.kind === 'file' ? { path: opened.path } : 'ENOENT';
+    return opened?.kind === 'file' ? { path: nameOfInode(world, opened.ino) ?? `${opened.path} (deleted)` } : 'ENOENT';
   },
   realpath(caller, path) {
     const plain = path.replace(/(.)\/$/, '$1');
@@ -162,6 +166,11 @@ const table: Table = {
     const ino = names[from];
     if (ino === undefined) return 'ENOENT';
     if (names[to] !== undefined && flags === 'RENAME_NOREPLACE') return 'EEXIST';
+    for (const [below, file] of Object.entries(names)) {
+      if (!below.startsWith(`${from}/`)) continue;
+      delete names[below];
+      names[`${to}${below.slice(from.length)}`] = file;
+    }
     if (names[to] === ino) return 0; // rename(2): two names of one inode both stay.
     delete names[from];
     names[to] = ino;
@@ -192,15 +201,17 @@ const table: Table = {
     if (socket?.kind !== 'socket') return 'EBADF';
     if (name.startsWith('\0')) return bindAbstract(world, socket, name);
     if (world.binding === process) {
-      socket.ino = world.names[name]!;
+      socket.ino = socket.binding!;
+      delete socket.binding;
       world.binding = -1;
       return 0;
     }
     if (isDirectoryBusy(caller)) return waits;
-    if (!hasDirectory(world, name)) return 'ENOENT';
-    if (world.names[name] !== undefined) return 'EADDRINUSE';
+    const path = pathAt(caller, AT_FDCWD, name);
+    if (!hasDirectory(world, path)) return 'ENOENT';
+    if (world.names[path] !== undefined) return 'EADDRINUSE';
     if (socket.ino !== 0 || socket.name !== '') return 'EINVAL';
-    world.names[name] = newInode(world, { type: 'socket', mode: socket.mode & ~umask, text: '' });
+    world.names[path] = socket.binding = newInode(world, { type: 'socket', mode: socket.mode & ~umask, text: '' });
     world.binding = process;
     return halfway;
   },
@@ -232,6 +243,11 @@ const table: Table = {
   getpid: ({ process }) => process,
   kill: ({ world }, pid) => (world.descriptors[pid]?.length ? 0 : 'ESRCH'),
   nanosleep: () => 0,
+  symlink({ world }, target, path) {
+    if (world.names[path] !== undefined) return 'EEXIST';
+    world.names[path] = newInode(world, { type: 'symlink', mode: 0o777, text: target });
+    return 0;
+  },
 };
 
 function bindAbstract(world: World, socket: OpenSocket, name: string): 0 | Errno {
@@ -251,9 +267,25 @@ function socketNamed(caller: Caller, name: string): OpenSocket | Errno {
 
 /** The path of a name in an open directory. */
 function pathAt({ world, process }: Caller, directory: number, name: string): string {
-  if (directory === AT_FDCWD) return name;
-  const opened = openAt(world, process, directory);
-  return opened?.kind === 'file' ? `${opened.path}/${name}` : '';
+  const through = /^\/proc\/self\/fd\/(\d+)\/(.+)$/.exec(name);
+  if (through) return pathAt({ world, process }, Number(through[1]), through[2]!);
+  if (directory !== AT_FDCWD) return `${nameOfInode(world, openAt(world, process, directory)?.ino) ?? '(deleted)'}/${name}`;
+  // A symlink in place of the directory is followed.
+  const slash = name.lastIndexOf('/');
+  const above = world.inodes[world.names[name.slice(0, slash)] ?? 0];
+  return above?.type === 'symlink' ? `${above.text}${name.slice(slash)}` : name;
+}
+
+/** The path of a directory, where a symlink leads to it. */
+function pathOfDirectory(caller: Caller, directory: number, name: string): string {
+  const { world } = caller;
+  const path = name === '.' ? nameOfInode(world, openAt(world, caller.process, directory)?.ino) : name.replace(/(.)\/$/, '$1');
+  const there = world.inodes[world.names[path ?? ''] ?? 0];
+  return there?.type === 'symlink' ? there.text : (path ?? '(deleted)');
+}
+
+function nameOfInode({ names }: World, ino: number | undefined): string | undefined {
+  return Object.entries(names).find(([, named]) => named === ino)?.[0];
 }
 
 /** The inode that a call of AT_EMPTY_PATH means, or one that a name has, without following it. */
@@ -265,7 +297,7 @@ function itself(caller: Caller, directory: number, name: string): number | undef
 /** The inode that a path names; a symlink itself, but what is behind `/proc/self/fd/…`. */
 function lookup({ world, process }: Caller, path: string): number | undefined {
   const through = /^\/proc\/self\/fd\/(\d+)$/.exec(path);
-  return through ? openAt(world, process, Number(through[1]))?.ino : world.names[path];
+  return through ? openAt(world, process, Number(through[1]))?.ino : world.names[pathAt({ world, process }, AT_FDCWD, path)];
 }
 
 function followed(caller: Caller, path: string): number | undefined {

@@ -39,6 +39,8 @@ export interface OpenSocket {
   kind: 'socket';
   /** The inode that it is bound to; 0 when it is bound to none. */
   ino: number;
+  /** The inode that bind(2) has made, halfway through. */
+  binding?: number;
   /** The abstract name that it is bound to; empty when it has none. */
   name: string;
   mode: number;
@@ -113,7 +115,10 @@ export function settle(world: World): World {
   world.open = open;
   world.names = Object.fromEntries(Object.entries(world.names).toSorted(([a], [b]) => (a < b ? -1 : 1)));
   // An inode lives as long as a name, an open file or a bound socket refers to it.
-  const pinned = new Set([...Object.values(world.names), ...open.map(({ ino }) => ino)]);
+  const pinned = new Set([
+    ...Object.values(world.names),
+    ...open.flatMap((each) => [each.ino, 'binding' in each ? each.binding : 0]),
+  ]);
   const inodes = world.inodes.map((inode, ino) => (pinned.has(ino) ? inode : null));
   world.inodes = inodes.slice(0, inodes.findLastIndex((inode) => inode !== null) + 1);
   return world;

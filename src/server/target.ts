@@ -1,0 +1,73 @@
+import { directoriesOf, resolve, type Directory, type Place, type Target } from '../claim/place.js';
+import { isRefusal } from '../claim/refusal.js';
+import { explain } from '../errors/explain.js';
+import { failed, run } from '../kernel/kernel.js';
+import { kernel } from '../kernel/posix.js';
+import type { Request } from '../request/options.js';
+
+/**
+ * Resolves the address of a request, for one attempt. The attempt closes the target in the end; a hold keeps what it needs of it.
+ *
+ * @throws {SocketAddressError} there is no such directory, or a name is too long
+ */
+export function resolveRequest({ text, address, handover }: Request): Target {
+  const target = run(kernel, resolve(address, handover));
+  if (isRefusal(target)) throw explain(text, target);
+  return target;
+}
+
+/** Makes one attempt: resolves the address, and closes what that opened. */
+export async function attempt<Outcome>(request: Request, make: (target: Target) => Promise<Outcome>): Promise<Outcome> {
+  const target = resolveRequest(request);
+  try {
+    return await make(target);
+  } finally {
+    closeTarget(target);
+  }
+}
+
+/** Ends the attempt that resolved it. */
+export function closeTarget(target: Target): void {
+  if (!('abstract' in target)) letGo(target.place);
+}
+
+/** The directories that this thread holds addresses in, by device and inode: one descriptor each, however many addresses. */
+const shared = new Map<string, Directory>();
+
+/** How many holds, and attempts that are not over, use a directory that some hold uses. Any other is its attempt's alone. */
+const users = new Map<Directory, number>();
+
+/** The place of an address that is held from now on, with the descriptors that all holds share. Its end is `letGo`. */
+export function keep(place: Place): Place {
+  const directory = keepDirectory(place.directory);
+  return rebase(place, directory, place.lock.directory === place.directory ? directory : keepDirectory(place.lock.directory));
+}
+
+/** A hold, or an attempt, uses the place no more. */
+export function letGo(place: Place): void {
+  for (const directory of directoriesOf(place)) {
+    const others = (users.get(directory) ?? 1) - 1;
+    users.set(directory, others);
+    if (others > 0) continue;
+    users.delete(directory);
+    for (const [key, each] of shared) if (each === directory) shared.delete(key);
+    kernel.close(directory.fd);
+  }
+}
+
+function keepDirectory(directory: Directory): Directory {
+  const status = kernel.fstat(directory.fd);
+  const key = failed(status) ? undefined : `${status.dev}:${status.ino}`;
+  const known = key === undefined ? undefined : shared.get(key);
+  const kept = known ?? directory;
+  if (key !== undefined) shared.set(key, kept);
+  users.set(kept, (users.get(kept) ?? 1) + 1);
+  return kept;
+}
+
+function rebase(place: Place, directory: Directory, lockDirectory: Directory): Place {
+  if (directory === place.directory && lockDirectory === place.lock.directory) return place;
+  const handover = place.handover && rebase(place.handover, directory, lockDirectory);
+  const lock = { ...place.lock, directory: lockDirectory };
+  return { ...place, directory, aside: { ...place.aside, directory }, lock, handover };
+}
