@@ -111,11 +111,21 @@ function tell(worker: Worker | undefined, address: string): void {
     worker.process.send({ cmd: command, drain: address } satisfies DrainMessage, () => undefined);
 }
 
-/** It is told of the end of its primary once it has come up, and ends then. Before, it would end with an error. */
-function leaveAlone(worker: Worker): void {
-  worker.once('online', () => {
-    worker.process.unref();
-    worker.process.channel?.unref();
+/**
+ * A worker that asks for an address which another generation has gets no answer. It must not keep the primary alive: at the end of
+ * that, Node ends the worker, too. Not before it has asked: it would write to a channel that is closed, and end with an error.
+ */
+function leaveAlone({ process: child }: Worker): void {
+  child.on('internalMessage' as 'message', (message: unknown) => {
+    const { act } = message as { readonly act?: string };
+    if (act === 'queryServer') {
+      child.unref();
+      child.channel?.unref();
+    } else if (act === 'listening') {
+      // There was a worker to share its address with. It is told to drain, and ends by itself.
+      child.ref();
+      child.channel?.ref();
+    }
   });
 }
 

@@ -3,6 +3,7 @@ import type { Bound } from '../claim/bind.js';
 import type { Place } from '../claim/place.js';
 import { releaseLock, removeSocketFile } from '../claim/release.js';
 import { isDead, take } from '../claim/take.js';
+import { removeAbandoned } from './abandoned.js';
 import type { HandoverSocket } from '../handover/socket.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { run } from '../kernel/kernel.js';
@@ -81,6 +82,8 @@ export class Hold {
       () => this.#unlock(shared),
       // The last that the newcomer sees: the end of its connection tells it that we have closed our share.
       () => this.#handover?.close(),
+      // It may have given up in this very moment, and then neither of us is the holder.
+      () => shared && this.place !== undefined && removeAbandoned(this.place),
       () => this.#letGo(),
     );
     say(this.#address, () => 'is released');

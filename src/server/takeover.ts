@@ -10,6 +10,7 @@ import { kernel } from '../kernel/posix.js';
 import { waitingKernel } from '../kernel/wait.js';
 import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
+import { removeAbandoned } from './abandoned.js';
 import { acquireTarget, isInUse, pauses } from './acquire.js';
 import { giveBack, holdFor, start } from './begin.js';
 import { Hold, type Held } from './hold.js';
@@ -64,12 +65,19 @@ async function ask(
   const accepting = new SharedAcceptor(acceptor, (error) => failures.push(error));
   try {
     const outcome = await runAsync(accepting.kernel(signal), requestHandover(target, terms, timeoutMs));
+    if (typeof outcome !== 'object' || isRefusal(outcome)) giveUp(target, outcome);
     if (failures.length > 0) throw failures[0];
     return outcome;
   } catch (error) {
     accepting.stop();
+    giveUp(target);
     throw error;
   }
+}
+
+/** The offer may have been on its way, or here, when the holder gave up, too: then we had the last share of the claim. */
+function giveUp(target: Target, outcome?: NotReceived | Refusal): void {
+  if ('place' in target && outcome !== 'unserved' && outcome !== 'denied') removeAbandoned(target.place);
 }
 
 /** The acceptor, while the holder accepts on the same socket. */

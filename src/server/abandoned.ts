@@ -1,0 +1,23 @@
+import { lock } from '../claim/lock.js';
+import type { Place } from '../claim/place.js';
+import { isRefusal } from '../claim/refusal.js';
+import { releaseLock } from '../claim/release.js';
+import { isDead, take } from '../claim/take.js';
+import { run, type Kernel } from '../kernel/kernel.js';
+import { kernel } from '../kernel/posix.js';
+
+/**
+ * Removes the files of a claim that two processes shared, and that both have given up at the same time. Each calls this after it
+ * has closed its share, so the last one to close finds the lock free, whichever it is. Where the other one is the holder, the lock
+ * is taken, and nothing happens.
+ */
+export function removeAbandoned(place: Place): void {
+  const lockFd = run(unresting(), lock(place, false));
+  if (isRefusal(lockFd)) return;
+  if (place.handover !== undefined) run(kernel, take(place.handover, isDead));
+  run(kernel, take(place, isDead));
+  run(kernel, releaseLock({ lockFd }));
+}
+
+/** A lock that is taken now is taken by one that will come here itself, or by the next holder. */
+const unresting = (): Kernel => ({ ...kernel, nanosleep: () => 0 });
