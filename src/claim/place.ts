@@ -91,6 +91,10 @@ function check(place: Place, handover: boolean): Refusal | undefined {
   const names = namesOf(place.name);
   const ours = [names.handover, names.handoverAside].map((name) => pathOf({ directory: place.directory, name }));
   if ([path, asidePath, ...ours].includes(lockPath)) return refuse('lock-is-address', 'EINVAL', 'open', lockPath);
+  // A long path needs the spelling through /proc, and that is known by now.
+  const longest = handover && place.handover !== undefined ? place.handover : place;
+  if (longest.long && place.directory.through === place.directory.path)
+    return refuse('no-proc', 'ENAMETOOLONG', 'bind', longest.path);
   if (handover && place.handover === undefined) return refuse('too-long', 'ENAMETOOLONG', 'bind', ours[0]);
   return undefined;
 }

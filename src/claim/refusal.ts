@@ -28,6 +28,8 @@ export type Refused =
   // The path itself.
   | 'no-directory'
   | 'too-long'
+  // It is bound through /proc, and there is none here.
+  | 'no-proc'
   // Its directory is another one now: what was pinned has been moved away, or replaced.
   | 'directory-moved'
   | 'unstable'

@@ -147,6 +147,12 @@ export const reasons = {
     happened: ({ path }) => `${path} was moved away or replaced while the address in it was claimed`,
     todo: ({ wait }) => ['try again', wait],
   },
+  'no-proc': {
+    codes: ['ENAMETOOLONG'],
+    verdict: true,
+    happened: ({ path }) => `${path} is over 107 bytes long; such a path is bound through /proc, which is not mounted here`,
+    todo: () => ['mount /proc', 'use a shorter path'],
+  },
   'too-long': {
     codes: ['ENAMETOOLONG'],
     verdict: true,

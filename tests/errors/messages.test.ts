@@ -151,6 +151,7 @@ const everyRefused: Readonly<Record<Refused, true>> = {
   'lock-unstable': true,
   'no-directory': true,
   'too-long': true,
+  'no-proc': true,
   'directory-moved': true,
   unstable: true,
   cancelled: true,
