@@ -12,6 +12,7 @@
  */
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { root } from './step.mjs';
 
 const dist = join(root, 'dist');
@@ -19,7 +20,7 @@ const folder = join(dist, 'bundle');
 
 /** Bundles `dist/`, which must have been compiled. What has not changed is left as it is: a program may be loading it. */
 export async function bundle() {
-  const files = new Map([...(await code()), ...types()].map(([name, text]) => [join(folder, name), text]));
+  const files = new Map([...(await code()), ...types(await reasonNames())].map(([name, text]) => [join(folder, name), text]));
   for (const [path, text] of files) {
     if (existsSync(path) && readFileSync(path, 'utf8') === text) continue;
     mkdirSync(dirname(path), { recursive: true });
@@ -168,13 +169,26 @@ function reachedFrom(...files) {
   return reached;
 }
 
+const reasonsFile = 'errors/reasons.d.ts';
+
+/** The reasons by name. In the source the type is made from their table, whose own type says nothing to users. */
+async function reasonNames() {
+  const { reasons } = await import(pathToFileURL(join(dist, 'errors/reasons.js')).href);
+  return Object.keys(reasons);
+}
+
+function reasonType(names) {
+  const summary = 'Why a call failed: finer than `code`, one meaning each. `docs/errors.md` lists them with what to do.';
+  return `/** ${summary} */\nexport type Reason = ${names.map((name) => `'${name}'`).join(' | ')};\n`;
+}
+
 /** The types that the public ones are made of, for CommonJS, and for `import` a module that exports them. */
-function types() {
+function types(reasons) {
   const found = new Map();
   const add = (file) => {
     const path = join('types', file.replace(/\.d\.ts$/, '.d.cts'));
     if (found.has(path)) return;
-    const text = readFileSync(join(dist, file), 'utf8');
+    const text = file === reasonsFile ? reasonType(reasons) : readFileSync(join(dist, file), 'utf8');
     found.set(path, text.replaceAll(relativeImport, '$1.cjs$2'));
     for (const [, name] of text.matchAll(relativeImport)) add(join(dirname(file), `${name.slice(1)}.d.ts`));
   };

@@ -2,7 +2,7 @@ import { dirname } from 'node:path';
 import type { Refusal } from '../claim/refusal.js';
 import { holderOfRecord, type Holder } from '../holder/holder.js';
 import type { Errno } from '../kernel/kernel.js';
-import { library } from './advice.js';
+import { library, type Advice } from './advice.js';
 import { describe, describeFile, describeOwner, describeUser, sinceWhen } from './describe.js';
 import { SocketAddressError } from './error.js';
 import type { Facts } from './facts.js';
@@ -60,6 +60,8 @@ export interface Wrong {
   readonly wrong?: string;
   /** How to write it: `write ./@app for a file of that name`. */
   readonly right?: string | undefined;
+  /** An option that helps instead, which each front end spells in its own words. */
+  readonly instead?: Advice;
 }
 
 /** The error for a mistake of the caller. */
@@ -99,7 +101,7 @@ function failure(
   holder?: Holder,
   tried?: string,
 ): SocketAddressError {
-  const { code, call, path, handover, wrong, right, option } = known;
+  const { code, call, path, handover, wrong, right, option, instead } = known;
   const standing = holder && standingOf(holder);
   const explanation: Explanation = {
     task,
@@ -122,6 +124,7 @@ function failure(
       wrong: wrong ?? '',
       right,
       option,
+      instead,
     },
   };
   const verdict: boolean = 'verdict' in reasons[reason];

@@ -1,5 +1,5 @@
 import type { Unhanded } from '../claim/refusal.js';
-import type { Words } from './advice.js';
+import type { Advice, Words } from './advice.js';
 
 /** What a sentence of the table may say: texts that are fit for a message. */
 export interface Facts {
@@ -30,6 +30,8 @@ export interface Facts {
   readonly wrong: string;
   readonly option: string | undefined;
   readonly right: string | undefined;
+  /** An option that helps instead. */
+  readonly instead?: Advice | undefined;
 }
 
 /** What a message says: clauses, from which a front end makes sentences. */

@@ -208,7 +208,7 @@ export const reasons = {
     codes: ['EINVAL'],
     verdict: true,
     happened: ({ option, wrong }) => (option === undefined ? wrong : `the option ${option} ${wrong}`),
-    todo: (_words, { right }) => [right],
+    todo: (words, { right, instead }) => [right, instead && words[instead]],
   },
   'unknown-user': {
     codes: ['EINVAL'],

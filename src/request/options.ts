@@ -164,7 +164,11 @@ function flag(text: string, name: string, value: boolean | undefined, orElse = '
 function refuseFileOptions(text: string, options: ListenOptions): void {
   for (const name of ['mode', 'owner', 'group'] as const) {
     if (options[name] === undefined) continue;
-    throw badOption(text, name, 'is for socket files, and this address is not one', 'restrict peers with { allow }');
+    throw explainWrong(text, 'bad-option', 'EINVAL', {
+      option: name,
+      wrong: 'is for socket files, and this address is not one',
+      instead: 'allow',
+    });
   }
 }
 
