@@ -185,11 +185,15 @@ function reasonType(names) {
 /** The types that the public ones are made of, for CommonJS, and for `import` a module that exports them. */
 function types(reasons) {
   const found = new Map();
+  // What these export is public, and read on hover. Of the rest only the types count.
+  const index = readFileSync(join(dist, 'index.d.ts'), 'utf8');
+  const shown = new Set([...index.matchAll(relativeImport)].map(([, name]) => `${name.slice(3)}.d.ts`));
   const add = (file) => {
     const path = join('types', file.replace(/\.d\.ts$/, '.d.cts'));
     if (found.has(path)) return;
     const text = file === reasonsFile ? reasonType(reasons) : readFileSync(join(dist, file), 'utf8');
-    found.set(path, text.replaceAll(relativeImport, '$1.cjs$2'));
+    const kept = shown.has(file) ? text : text.replaceAll(docstring, '');
+    found.set(path, kept.replaceAll(relativeImport, '$1.cjs$2'));
     for (const [, name] of text.matchAll(relativeImport)) add(join(dirname(file), `${name.slice(1)}.d.ts`));
   };
   add('index.d.ts');
@@ -200,6 +204,8 @@ function types(reasons) {
     ['register.d.mts', `import './types/register.cjs';\n`],
   ];
 }
+
+const docstring = /^ *\/\*\*[^]*?\*\/\n/gm;
 
 /** The name of a module, with the quotation mark before it. */
 const relativeImport = /(['"]\.{1,2}\/[^'"]+)\.js(['"])/g;
