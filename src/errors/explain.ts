@@ -1,5 +1,6 @@
 import { dirname } from 'node:path';
 import type { Refusal } from '../claim/refusal.js';
+import { isFellowWorker } from '../holder/cluster.js';
 import { holderOfRecord, type Holder } from '../holder/holder.js';
 import type { Errno } from '../kernel/kernel.js';
 import { library, type Advice } from './advice.js';
@@ -143,7 +144,8 @@ function failure(
 /** The pid of a process in another container may be ours here. */
 function standingOf({ pid, host, pidNamespace, stopped }: Holder): Facts['standing'] {
   if (host === undefined && pidNamespace === undefined && pid === process.pid) return 'ourselves';
-  return stopped === true ? 'stopped' : undefined;
+  if (stopped === true) return 'stopped';
+  return isFellowWorker(pid) ? 'worker' : undefined;
 }
 
 /** As realpath(3) was asked it is `/a/./sub/`. Not path.normalize: it takes the `..` of a symlink for the directory that the link is in. */

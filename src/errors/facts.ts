@@ -12,8 +12,8 @@ export interface Facts {
   readonly since: string;
   /** How to name the holder to kill(1). */
   readonly pid: number | undefined;
-  /** Set where the holder is stopped (SIGSTOP), or is this very process. */
-  readonly standing?: 'stopped' | 'ourselves' | undefined;
+  /** Set where the holder is stopped (SIGSTOP), is this very process, or is another worker of the same cluster. */
+  readonly standing?: 'stopped' | 'ourselves' | 'worker' | undefined;
   /** Whether the holder serves handovers; where one was asked for, why it did not come about. */
   readonly handover?: 'served' | Unhanded | `E${string}` | undefined;
   /** The file that it is about. */

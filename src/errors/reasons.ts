@@ -12,10 +12,12 @@ export const reasons = {
     verdict: true,
     happened: ({ holder, since, standing, handover }) => {
       const stopped = standing === 'stopped' ? ', and is stopped, so it serves no client' : '';
-      return `${holder} holds it${since}${stopped}${notHandedOver(handover)}`;
+      const worker = standing === 'worker' ? 'another worker of this cluster, ' : '';
+      return `${worker}${holder}${worker === '' ? '' : ','} holds it${since}${stopped}${notHandedOver(handover)}`;
     },
     todo: ({ wait, takeover, handover: serve }, { pid, standing, handover }) => {
       if (standing === 'ourselves') return ['close the server that listens there before you listen again'];
+      if (standing === 'worker') return [...shareAmongWorkers];
       if (standing === 'stopped') return [`continue it with kill -CONT ${pid}`, 'end it with kill -KILL', wait];
       if (handover === 'unserved') return [serve, 'stop it', wait];
       if (handover === 'late' || handover === 'again') return ['try again', 'stop it', wait];
@@ -254,6 +256,12 @@ export const reasons = {
 
 /** Why a call failed: finer than `code`, one meaning each. `docs/errors.md` lists them with what to do. */
 export type Reason = keyof typeof reasons;
+
+/** `listen` in each worker claims the address for one of them. */
+const shareAmongWorkers = [
+  'make the claim in the primary with claim(), and pass its fd to server.listen({ fd }) in every worker',
+  'load reuseaddr/register, under which server.listen(path) shares it',
+] as const;
 
 /** Why the holder did not hand over, as a further sentence. */
 const notHandedOverFor = {

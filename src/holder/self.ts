@@ -52,6 +52,12 @@ export function isStopped(pid: number): boolean {
   return stat !== undefined && /^[Tt] /.test(stat.slice(stat.lastIndexOf(')') + 2));
 }
 
+/** proc(5), stat, field 4. */
+export function parentOf(pid: number): number | undefined {
+  const stat = readStat(pid);
+  return stat === undefined ? undefined : Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+}
+
 /** More than a line of it can have: fifty numbers. */
 const statBytesMax = 2048;
 
