@@ -31,7 +31,7 @@ export function closeTarget(target: Target): void {
   if (!('abstract' in target)) letGo(target.place);
 }
 
-/** The directories that this thread holds addresses in, by device and inode: one descriptor each, however many addresses. */
+/** The directories that this thread holds addresses in, by their paths: one descriptor each, however many addresses. */
 const shared = new Map<string, Directory>();
 
 /** How many holds, and attempts that are not over, use a directory that some hold uses. Any other is its attempt's alone. */
@@ -50,19 +50,23 @@ export function letGo(place: Place): void {
     users.set(directory, others);
     if (others > 0) continue;
     users.delete(directory);
-    for (const [key, each] of shared) if (each === directory) shared.delete(key);
+    if (shared.get(directory.path) === directory) shared.delete(directory.path);
     kernel.close(directory.fd);
   }
 }
 
 function keepDirectory(directory: Directory): Directory {
-  const status = kernel.fstat(directory.fd);
-  const key = failed(status) ? undefined : `${status.dev}:${status.ino}`;
-  const known = key === undefined ? undefined : shared.get(key);
-  const kept = known ?? directory;
-  if (key !== undefined) shared.set(key, kept);
+  const known = shared.get(directory.path);
+  const kept = known !== undefined && isSame(known, directory) ? known : directory;
+  shared.set(directory.path, kept);
   users.set(kept, (users.get(kept) ?? 1) + 1);
   return kept;
+}
+
+/** Another directory may have had this path. */
+function isSame(one: Directory, other: Directory): boolean {
+  const [first, second] = [kernel.fstat(one.fd), kernel.fstat(other.fd)];
+  return !failed(first) && !failed(second) && first.dev === second.dev && first.ino === second.ino;
 }
 
 function rebase(place: Place, directory: Directory, lockDirectory: Directory): Place {
