@@ -42,9 +42,9 @@ function loadNamed(path: string): unknown {
 
 /** The directory of this code, if it runs in the file that scripts/bundle.mjs has put it in. */
 function installedDirectory(): string | undefined {
-  // Not any `module`: Node has a global one for code on its command line, which is in the working directory.
+  // Not any `module`: Node has a global one for code on its command line, which is in the working directory, and Bun keeps the bare name.
   const file = typeof module === 'object' ? module.filename : undefined;
-  return typeof file === 'string' && basename(file) === 'core.cjs' ? dirname(file) : undefined;
+  return typeof file === 'string' && isAbsolute(file) && basename(file) === 'core.cjs' ? dirname(file) : undefined;
 }
 
 function loadInstalled(directory: string): unknown {
