@@ -23,7 +23,8 @@ function parse(args: readonly string[], options: Options): ReturnType<typeof par
   } catch (error) {
     // Node's own message, without its second sentence, which is advice on how to write a program.
     const [what = ''] = (error as Error).message.split(/\. |\n/, 1);
-    throw new UsageError(what.replace(/\.$/, ''));
+    const unknownOption = /^Unknown option '(--[^']+)'/.exec(what)?.[1];
+    throw new UsageError(what.replace(/\.$/, ''), unknownOption);
   }
 }
 

@@ -6,6 +6,8 @@ export interface Option {
   readonly short?: string;
   /** What its value is called in the help. Without one it is a switch. */
   readonly value?: string;
+  /** The values that it can have, for completion. Without them: whatever fits. */
+  readonly values?: readonly string[];
   /** `--name` alone is right too, and means the value ''. A value must then be written `--name=value`. */
   readonly valueIsOptional?: true;
 }
@@ -39,4 +41,12 @@ export interface Command {
 }
 
 /** The command was called wrongly: usage goes to stderr, status 2. */
-export class UsageError extends Error {}
+export class UsageError extends Error {
+  /** The option that was given, where there is none of this name. */
+  readonly unknownOption: string | undefined;
+
+  constructor(message: string, unknownOption?: string) {
+    super(message);
+    this.unknownOption = unknownOption;
+  }
+}

@@ -21,7 +21,11 @@ listed. A socket that was bound by a relative path has no mode where its directo
   statuses: '0 done, 1 something could not be looked at, 2 wrong usage',
   options: {
     json: { summary: 'print a JSON array, one socket on each line' },
-    state: { value: 'STATE', summary: 'only sockets in this state; several with commas between' },
+    state: {
+      value: 'STATE',
+      values: Object.keys(stateStyles),
+      summary: 'only sockets in this state; several with commas between',
+    },
   },
   examples: [
     ['reuseaddr ls', 'every socket that a process has'],

@@ -49,7 +49,11 @@ async function call(name: string, args: readonly string[], terminal: Terminal): 
 
 async function explain(error: unknown, command: Command, terminal: Terminal): Promise<number> {
   if (error instanceof UsageError) {
-    return refuse(error.message, (await import('./help.js')).usageOf(command), ` ${command.name}`, terminal);
+    const { unknownOption } = error;
+    const options = [...Object.keys(command.options), 'help'].map((option) => `--${option}`);
+    const meant = unknownOption === undefined ? undefined : (await import('./nearest.js')).nearest(unknownOption, options);
+    const message = meant === undefined ? error.message : `${error.message}. Did you mean ${meant}?`;
+    return refuse(message, (await import('./help.js')).usageOf(command), ` ${command.name}`, terminal);
   }
   const { explainFailure } = await import('./failure.js');
   return explainFailure(error, command, terminal);

@@ -10,6 +10,8 @@ import { UsageError, type Command, type Invocation } from './command.js';
 
 type Options = Invocation['options'];
 
+const restartPolicies = ['never', 'on-failure', 'always'] as const;
+
 export const command: Command = {
   name: 'run',
   operands: 'ADDRESS -- COMMAND [ARG…]',
@@ -28,7 +30,11 @@ SIGINT, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on.`,
 cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 the address is in use`,
   options: {
     instances: { value: 'COUNT', summary: 'run COUNT copies of it, or max: one for each usable processor' },
-    restart: { value: 'WHEN', summary: 'start it again when it ends: never (default), on-failure or always' },
+    restart: {
+      value: 'WHEN',
+      values: restartPolicies,
+      summary: 'start it again when it ends: never (default), on-failure or always',
+    },
     'restart-delay': { value: 'SECONDS', summary: 'the longest pause before that; the pauses grow (default 10)' },
     'ready-after': {
       value: 'SECONDS',

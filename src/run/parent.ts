@@ -34,6 +34,16 @@ export function followParent(ended: (pid: number) => void): () => void {
   return () => clearInterval(timer);
 }
 
+/** Whether we have started a process, or one that has started it. */
+export function isDescendant(pid: number): boolean {
+  let ancestor = pid;
+  for (let level = 0; level < ancestorsMax && ancestor > 1; level++) {
+    ancestor = parentOf(ancestor);
+    if (ancestor === process.pid) return true;
+  }
+  return false;
+}
+
 /** proc(5), stat: the name in parentheses, then the state, then the parent. Nothing: there is no such process (any more). */
 function statOf(pid: number): readonly string[] {
   try {

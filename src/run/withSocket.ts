@@ -1,3 +1,7 @@
+import { describe } from '../errors/describe.js';
+import { Snapshot } from '../inspect/snapshot.js';
+import { lstatSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fcntl } from '../kernel/descriptors.js';
 import { kernel } from '../kernel/posix.js';
 import { readRequest } from '../request/options.js';
@@ -8,11 +12,15 @@ import { passedByRun } from '../server/inherit.js';
 import { obtain } from '../server/obtain.js';
 import { attempt } from '../server/target.js';
 import { describeExit, exitStatus } from './instance.js';
+import { isDescendant } from './parent.js';
 import { NotReady, Runner, type RunRequest } from './start.js';
 import type { Fleet } from './fleet.js';
 
 /** What the one who hands over gives the other more than the other gives its program. */
 const slackMs = 5000;
+
+/** From the removal of a socket file to a bind(2) by the same program. */
+const bindMs = 300;
 
 /**
  * Claims the address and has a program accept on its socket. Gives the exit status.
@@ -31,7 +39,7 @@ export async function runWithSocket(asked: RunRequest): Promise<number> {
       address: publicAddress(request, target),
     }));
     const claim = new Claim(address, hold, () => hold.surrender());
-    claim.on('displaced', (what) => asked.report(displaced(what, claim)));
+    claim.on('displaced', (what) => void displaced(what, claim).then(asked.report));
     const { fleet } = acceptor;
     if (fleet === undefined) throw new Error('A claim was made, and nothing accepts on it.');
     acceptor.hold = hold;
@@ -103,8 +111,17 @@ class ProgramAcceptor implements Acceptor {
   }
 }
 
-function displaced(what: 'socket' | 'lock', { address, lockPath }: Claim): string {
-  return what === 'socket'
-    ? `Another process has removed or replaced ${address}: no new client reaches the program. Start it again to fix that.`
-    : `Another process has removed or replaced the lock file ${lockPath}: another process may claim ${address} now.`;
+async function displaced(what: 'socket' | 'lock', { address, lockPath }: Claim): Promise<string> {
+  if (what === 'lock')
+    return `Another process has removed or replaced the lock file ${lockPath}: another process may claim ${address} now.`;
+  // Most programs that bind a path remove it first: that is the moment which we have noticed.
+  await pause(bindMs, undefined, { ref: false });
+  const file = lstatSync(address, { bigint: true, throwIfNoEntry: false });
+  const snapshot = new Snapshot();
+  const bound = file && snapshot.boundTo(address, file);
+  const binder = bound && snapshot.holderOf(bound);
+  return binder !== undefined && isDescendant(binder.pid)
+    ? `The program itself, ${describe(binder)}, has replaced ${address} by a socket of its own, and does not use descriptor 3. ` +
+        'If it can only bind the path, start it with --bind-self.'
+    : `Another process has removed or replaced ${address}: no new client reaches the program. Start it again to fix that.`;
 }

@@ -39,6 +39,10 @@ test('bash completes a command line → commands, options, words and paths', nee
   assert.deepEqual(await complete('clean', '-'), ['--dry-run', '--json', '--help']);
   assert.deepEqual(await complete('connect', '--w'), ['--wait']);
   assert.deepEqual(await complete('completion', ''), shells);
+  // Bash makes a word of the `=`.
+  assert.deepEqual(await complete('run', '--restart', '='), ['never', 'on-failure', 'always']);
+  assert.deepEqual(await complete('run', '--restart', '=', 'on'), ['on-failure']);
+  assert.deepEqual(await complete('ls', '--state', '=', 'st'), ['starting', 'stale', 'stray']);
   assert.deepEqual(await complete('help', 'cl'), ['clean']);
   // Nothing: `complete -o default` has bash complete a path, which it also quotes.
   assert.deepEqual(await complete('inspect', `${directory}/a`), []);
@@ -53,5 +57,6 @@ test('fish completes a command line', needs('fish'), async (t) => {
   };
   assert.ok((await complete('reuseaddr ins')).includes('inspect'));
   assert.ok((await complete('reuseaddr ls --')).includes('--json'));
+  assert.ok((await complete('reuseaddr run --restart=')).includes('--restart=on-failure'));
   assert.deepEqual((await complete('reuseaddr completion ')).filter((word) => shells.includes(word)).sort(), shells.toSorted());
 });

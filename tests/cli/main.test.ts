@@ -39,6 +39,12 @@ test('what was meant can be guessed → it is said', async () => {
   const said = async (...args: string[]): Promise<string> => (await run(args)).stderr.split('\n')[0] ?? '';
   assert.equal(await said('inspekt', '/run/a'), "reuseaddr: Unknown command 'inspekt'. Did you mean inspect?");
   assert.equal(await said('conect'), "reuseaddr: Unknown command 'conect'. Did you mean connect?");
+  assert.equal(
+    await said('run', '--restrat=always', '/run/a', '--', 'true'),
+    "reuseaddr: Unknown option '--restrat'. Did you mean --restart?",
+  );
+  assert.equal(await said('ls', '--jsn'), "reuseaddr: Unknown option '--jsn'. Did you mean --json?");
+  assert.equal(await said('ls', '--other'), "reuseaddr: Unknown option '--other'.");
   assert.equal(await said('none'), "reuseaddr: Unknown command 'none'.");
   assert.equal(await said('inspect'), 'reuseaddr: Missing ADDRESS.');
   assert.equal(await said('clean'), 'reuseaddr: Missing PATH.');

@@ -41,3 +41,23 @@ for (const lock of ['keeps', 'closes']) {
     },
   );
 }
+
+test(
+  '--bind-self was forgotten, and the program binds the path itself → it is said, with its pid and the option',
+  withPython,
+  async (t) => {
+    const path = `${temporaryDirectory(t)}/app.sock`;
+    const script = `import os, socket, sys
+os.unlink(sys.argv[1])
+listener = socket.socket(socket.AF_UNIX); listener.bind(sys.argv[1]); listener.listen()
+print("serving", os.getpid(), flush=True)
+listener.accept()`;
+    const running = new Running(t, [path, '--', 'python3', '-c', script, path]);
+    const [, binder] = await running.line(
+      /^reuseaddr: The program itself, process (\d+) \(.*\), has replaced .* by a socket of its own, .* start it with --bind-self\.$/,
+    );
+    const pid = running.pids[0] ?? (await running.serving());
+    assert.equal(Number(binder), pid);
+    assert.equal(await running.stop(), 143);
+  },
+);

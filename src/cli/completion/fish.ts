@@ -20,8 +20,9 @@ function describe({ name, summary, options, words }: Described): string {
   return lines.join('\n');
 }
 
-function spell(name: string, { short, value, valueIsOptional }: Option): string {
-  return `${short === undefined ? '' : `-s ${short} `}-l ${name}${value === undefined || valueIsOptional ? '' : ' -r'}`;
+function spell(name: string, { short, value, values, valueIsOptional }: Option): string {
+  const known = values === undefined ? '' : ` -f -a ${quote(values.join(' '))}`;
+  return `${short === undefined ? '' : `-s ${short} `}-l ${name}${value === undefined || valueIsOptional ? '' : ' -r'}${known}`;
 }
 
 function quote(text: string): string {

@@ -36,10 +36,10 @@ function branch({ name, options, words, runsProgram }: Described): string {
   return `    ${name}) _arguments ${[...specs, operands].join(' ')} ;;`;
 }
 
-function spell(name: string, { summary, value, valueIsOptional }: Option): string {
+function spell(name: string, { summary, value, values, valueIsOptional }: Option): string {
   const text = summary.replaceAll(/[[\]:]/g, '');
   if (value === undefined) return `--${name}[${text}]`;
-  return `--${name}=${valueIsOptional ? '-' : ''}[${text}]:${valueIsOptional ? ':' : ''}${value}:`;
+  return `--${name}=${valueIsOptional ? '-' : ''}[${text}]:${valueIsOptional ? ':' : ''}${value}:${values === undefined ? '' : `(${values.join(' ')})`}`;
 }
 
 function quote(text: string): string {
