@@ -215,6 +215,7 @@ test('the event loop is blocked while requests come after the handover → each 
 
 test('the server is told to listen elsewhere after the handover → what it answers there is kept alive', async (t) => {
   const old = await Old.start(t, 0);
+  const before = await old.connect(); // While it is open, the server has not closed.
   old.server.on('request', (_request, response: ServerResponse) => response.end('<answer>'));
   await old.handOver();
   const elsewhere = await listen(old.server, `${old.address}.2`);
@@ -224,6 +225,7 @@ test('the server is told to listen elsewhere after the handover → what it answ
   client.write(get());
   const [data] = (await once(client, 'data')) as [Buffer];
   assert.match(data.toString(), /Connection: keep-alive/);
+  before.client.destroy();
 });
 
 test('an http2 stream is open at the handover → it comes to its end, and its session is closed', async (t) => {
