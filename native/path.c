@@ -53,14 +53,18 @@ napi_value js_unlinkat(napi_env env, napi_callback_info info) {
   return integral(env, result != 0 ? result : outcome(unlinkat(directory, name.bytes, 0)));
 }
 
-/* linkat(2), within one directory. It never replaces a name. */
+/* linkat(2), within one directory. It never replaces a name. With AT_SYMLINK_FOLLOW, and `/proc/self/fd/N` for the first name, it
+   gives one to a file that was opened by O_TMPFILE. */
 napi_value js_linkat(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   struct name from, to;
-  int directory, result;
+  int directory, follow, result;
   arguments(env, info, given);
-  if (!named(env, given[0], given[1], &directory, &from, &result) || !path_name(env, given[2], &to, &result)) return NULL;
-  return integral(env, result != 0 ? result : outcome(linkat(directory, from.bytes, directory, to.bytes, 0)));
+  if (!named(env, given[0], given[1], &directory, &from, &result) || !path_name(env, given[2], &to, &result) ||
+      !whole(env, given[3], &follow))
+    return NULL;
+  const int flags = follow != 0 ? AT_SYMLINK_FOLLOW : 0;
+  return integral(env, result != 0 ? result : outcome(linkat(directory, from.bytes, directory, to.bytes, flags)));
 }
 
 /* renameat2(2), within one directory; with RENAME_NOREPLACE it is the only rename that can't destroy what somebody put there

@@ -1,8 +1,8 @@
 import { failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
 import type { Named, Place } from './place.js';
 import { probe } from './probe.js';
-import { isRecord, recordBytesMax } from './record.js';
-import { refuse, type Refusal } from './refusal.js';
+import { isCleaning, isRecord, recordBytesMax } from './record.js';
+import { isRefusal, refuse, type Refusal } from './refusal.js';
 
 /** How often somebody may remove or replace a file under our hands before we give up and say so. */
 export const attemptsMax = 16;
@@ -10,33 +10,63 @@ export const attemptsMax = 16;
 /** How often we ask again where the answer may be of the moment only, and how long we rest before each: 3.1 ms in all. */
 export const restsMs = [0.1, 0.2, 0.4, 0.8, 1.6] as const;
 
+/**
+ * How long a start rests besides where it is `clean` that has the lock: half a second. It removes one socket under it, which takes
+ * microseconds; but on a busy machine it may be stopped in the middle. No start is to fail for that.
+ */
+export const restsForCleanMs = [5, 50, 500] as const;
+
 /** The mode of a lock file: ours alone, and sticky, because systemd-tmpfiles(8) never removes a sticky file by its age. */
 export const lockMode = 0o1600;
+
+/** A lock file that is open. */
+export interface LockFile {
+  readonly lockFd: number;
+  /** Whether we made it. */
+  readonly made: boolean;
+}
+
+/** How a lock file comes to be, and whose it may be. */
+export interface LockTerms {
+  /** Whether the address is to be claimed: then what stands there is looked at before a lock file is made. */
+  readonly claims: boolean;
+  /** Makes one where there is none. `EEXIST`: there is one now. */
+  readonly create: (place: Place) => Operation<LockFile | Errno | Refusal>;
+  /** A user whose lock file will do, besides those that `isTrusted` names. */
+  readonly trusted?: number;
+}
+
+const termsOfStart: LockTerms = { claims: true, create: createLockFile };
 
 /**
  * Steps 1 to 4: opens the lock file and locks it. Gives the descriptor that holds the lock.
  *
- * With `wait`, a lock that somebody has is waited for in flock(2). `starts`: the address is to be listened on, so what is there already
- * may forbid it.
+ * With `wait`, a lock that somebody has is waited for in flock(2).
  */
-export function* lock(place: Place, wait: boolean, starts = true): Operation<number | Refusal> {
+export function* lock(place: Place, wait: boolean): Operation<number | Refusal> {
+  const locked = yield* lockFile(place, wait, termsOfStart);
+  return isRefusal(locked) ? locked : locked.lockFd;
+}
+
+/** The same, for those that do not want the address. */
+export function* lockFile(place: Place, wait: boolean, terms: LockTerms): Operation<LockFile | Refusal> {
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
-    const fd = yield* openLockFile(place, starts);
-    if (typeof fd !== 'number') return fd;
-    const outcome = yield* lockDescriptor(place, fd, wait);
-    if (outcome === 'locked') return fd;
-    yield* sys.close(fd);
+    const opened = yield* openLockFile(place, terms);
+    if (isRefusal(opened)) return opened;
+    const outcome = yield* lockDescriptor(place, opened.lockFd, wait, terms);
+    if (outcome === 'locked') return opened;
+    yield* sys.close(opened.lockFd);
     if (outcome !== 'replaced') return outcome;
   }
   return refuse('lock-unstable', 'EAGAIN', 'open', place.lockPath);
 }
 
 /** Steps 2 to 4 on a lock file that is open. */
-function* lockDescriptor(place: Place, fd: number, wait: boolean): Operation<'locked' | 'replaced' | Refusal> {
+function* lockDescriptor(place: Place, fd: number, wait: boolean, terms: LockTerms): Operation<'locked' | 'replaced' | Refusal> {
   const { lockPath } = place;
   const opened = yield* sys.fstat(fd);
   if (failed(opened)) return refuse('system', opened, 'fstat', lockPath);
-  const unfit = yield* examine(place, fd, opened);
+  const unfit = yield* examine(place, fd, opened, terms);
   if (unfit !== 'fit') return unfit;
 
   const locked = yield* flock(place, fd, wait);
@@ -52,16 +82,16 @@ function* lockDescriptor(place: Place, fd: number, wait: boolean): Operation<'lo
 }
 
 /** Step 1. O_NOFOLLOW: a symlink is refused. O_NONBLOCK: a FIFO doesn't block us. O_RDWR: flock(2) over NFS needs it. */
-function* openLockFile(place: Place, starts: boolean): Operation<number | Refusal> {
+function* openLockFile(place: Place, { claims, create }: LockTerms): Operation<LockFile | Refusal> {
   const { lock: file, lockPath } = place;
   let rests = 0;
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
     // Without O_CREAT first: where fs.protected_regular is set, O_CREAT on another user's file in a sticky directory fails.
     const fd = yield* sys.openat(file.directory.fd, file.name, 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
-    if (!failed(fd)) return fd;
+    if (!failed(fd)) return { lockFd: fd, made: false };
     if (fd === 'EACCES' && (yield* mendLockMode(file))) continue;
     if (fd !== 'ENOENT') return yield* explainOpen(place, fd);
-    const refusal = starts ? yield* look(place) : undefined;
+    const refusal = claims ? yield* look(place) : undefined;
     const restMs = refusal?.refused === 'stray' ? restsMs[rests++] : undefined;
     if (refusal !== undefined && restMs === undefined) return refusal;
     if (restMs !== undefined) {
@@ -69,8 +99,7 @@ function* openLockFile(place: Place, starts: boolean): Operation<number | Refusa
       yield* sys.nanosleep(restMs);
       continue;
     }
-    const flags = 'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC';
-    const created = yield* sys.openat(file.directory.fd, file.name, flags, lockMode);
+    const created = yield* create(place);
     if (!failed(created)) return created;
     if (created === 'ENOENT') return refuse('no-directory', created, 'open', file.directory.path);
     if (created !== 'EEXIST') return refuse('system', created, 'open', lockPath);
@@ -89,6 +118,24 @@ function* look(place: Place): Operation<Refusal | undefined> {
   return (yield* probe(place)) === 'live' ? refuse('stray', 'EADDRINUSE', 'bind', place.path) : undefined;
 }
 
+export function* createLockFile({ lock: { directory, name } }: Place): Operation<LockFile | Errno> {
+  const fd = yield* sys.openat(directory.fd, name, 'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', lockMode);
+  return failed(fd) ? fd : { lockFd: fd, made: true };
+}
+
+/**
+ * Removes a lock file that we made, and have locked. That is sound because it is the last thing that we do at the address, and because
+ * each process compares the inodes after it has locked a lock file (step 4). A start that has opened ours gets its lock when we close
+ * it, sees that the file has no name any more, and begins anew; one that comes later makes another. No holder has ours: it would have
+ * the lock. A lock file that has been put in the place of ours stays.
+ */
+export function* removeLockFile({ lock: { directory, name } }: Place, fd: number): Operation<void> {
+  const [ours, named] = [yield* sys.fstat(fd), yield* sys.fstatat(directory.fd, name)];
+  if (!failed(ours) && !failed(named) && ours.ino === named.ino && ours.dev === named.dev)
+    yield* sys.unlinkat(directory.fd, name);
+  yield* sys.close(fd);
+}
+
 /** Says what is at the lock path, when it can't be opened. */
 function* explainOpen({ lock: file, lockPath }: Place, errno: Errno): Operation<Refusal> {
   const there = yield* sys.fstatat(file.directory.fd, file.name);
@@ -99,13 +146,14 @@ function* explainOpen({ lock: file, lockPath }: Place, errno: Errno): Operation<
 }
 
 /** Step 2. Whether the file is one that we may lock and write our record into. Nothing is changed before that is sure. */
-function* examine(place: Place, fd: number, status: FileStatus): Operation<'fit' | 'replaced' | Refusal> {
+function* examine(place: Place, fd: number, status: FileStatus, { trusted }: LockTerms): Operation<'fit' | 'replaced' | Refusal> {
   const { lockPath } = place;
   if (status.type !== 'file') return refuse('lock-not-a-file', 'EEXIST', 'fstat', lockPath);
   if (status.nlink === 0) return 'replaced';
   // A second name may be anybody's file: our record would be written into it.
   if (status.nlink > 1) return refuse('lock-has-links', 'EEXIST', 'fstat', lockPath);
-  if (!(yield* isTrusted(place, status))) return refuse('lock-foreign-owner', 'EACCES', 'fstat', lockPath);
+  if (status.uid !== trusted && !(yield* isTrusted(place, status)))
+    return refuse('lock-foreign-owner', 'EACCES', 'fstat', lockPath);
   if (status.size > 0) {
     const content = yield* sys.pread(fd, recordBytesMax);
     if (failed(content)) return refuse('system', content, 'pread', lockPath);
@@ -141,6 +189,7 @@ function* mendLockMode({ directory, name }: Named): Operation<boolean> {
 /** Step 3. */
 function* flock(place: Place, fd: number, wait: boolean): Operation<'locked' | 'replaced' | Refusal> {
   const { lockPath } = place;
+  let cleanings = 0;
   for (let rest = 0; ; rest++) {
     const locked = yield* sys.flock(fd, 'LOCK_EX|LOCK_NB');
     if (locked === 0) return 'locked';
@@ -160,6 +209,11 @@ function* flock(place: Place, fd: number, wait: boolean): Operation<'locked' | '
     }
     const content = yield* sys.pread(fd, recordBytesMax);
     const record = failed(content) ? undefined : content.text;
+    const longerMs = isCleaning(record) ? restsForCleanMs[cleanings++] : undefined;
+    if (longerMs !== undefined) {
+      yield* sys.nanosleep(longerMs);
+      continue;
+    }
     return refuse(liveness === 'live' ? 'held' : 'starting', 'EADDRINUSE', 'flock', lockPath, record);
   }
 }

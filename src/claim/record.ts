@@ -23,6 +23,8 @@ export const recordBytesMax = 4096;
 /** A lock file that holds anything else than this is not ours to write into. */
 const prefix = '{"reuseaddr":1,';
 
+const cleaningPrefix = `${prefix}"cleaning":true,`;
+
 const commandCharactersMax = 300;
 const hostCharactersMax = 64;
 
@@ -39,6 +41,16 @@ export function formatProcess({ command, host, ...rest }: Omit<HolderRecord, 'si
 /** A record from what `formatProcess` gave. */
 export function recordOf(process: string, sinceMs: number): string {
   return `${prefix}"sinceMs":${sinceMs},${process}\n`;
+}
+
+/** The record of `clean`, which has a lock for a moment only. */
+export function cleaningRecord(record: string): string {
+  return record.replace(prefix, cleaningPrefix);
+}
+
+/** Whether it is `clean` that wrote the record. A start rests longer for it; nothing else depends on that. */
+export function isCleaning(text: string | undefined): boolean {
+  return text?.startsWith(cleaningPrefix) ?? false;
 }
 
 /** Whether a file with this content can be a lock file: a record, one torn short, or what a power cut leaves (NULs). */

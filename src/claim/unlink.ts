@@ -1,6 +1,6 @@
 import { failed, sys, type Errno, type Operation } from '../kernel/kernel.js';
 import type { Place } from './place.js';
-import { lock } from './lock.js';
+import { createLockFile, lock, lockFile, removeLockFile } from './lock.js';
 import { isRefusal, type Refusal } from './refusal.js';
 
 /**
@@ -10,13 +10,11 @@ import { isRefusal, type Refusal } from './refusal.js';
  * Returns the refusal if the lock is not free, and the result of unlink(2) otherwise.
  */
 export function* unlinkUnclaimed(place: Place): Operation<0 | Errno | Refusal> {
-  const existed = (yield* sys.fstatat(place.lock.directory.fd, place.lock.name)) !== 'ENOENT';
-  const lockFd = yield* lock(place, false, false);
-  if (isRefusal(lockFd)) return lockFd;
+  const locked = yield* lockFile(place, false, { claims: false, create: createLockFile });
+  if (isRefusal(locked)) return locked;
   const removed = yield* sys.unlinkat(place.directory.fd, place.name);
-  // The last step under the lock. Every process that locks the file compares inodes afterwards, and starts over with a new one.
-  if (!existed) yield* sys.unlinkat(place.lock.directory.fd, place.lock.name);
-  yield* sys.close(lockFd);
+  if (locked.made) yield* removeLockFile(place, locked.lockFd);
+  else yield* sys.close(locked.lockFd);
   return removed;
 }
 

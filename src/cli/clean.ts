@@ -1,13 +1,12 @@
+import { pathOf } from '../claim/place.js';
 import { show } from '../errors/show.js';
-import { pinDirectory } from '../claim/place.js';
-import { isRefusal } from '../claim/refusal.js';
-import { run } from '../kernel/kernel.js';
-import { kernel } from '../kernel/posix.js';
-import { guardedPlace } from '../inspect/guard.js';
-import { socketFiles } from '../inspect/walk.js';
+import { placeAndGuards } from '../inspect/guard.js';
+import { Sides } from '../inspect/sides.js';
+import { walkSockets, type Unlisted } from '../inspect/walk.js';
+import { boundary } from './boundary.js';
 import { UsageError, type Command } from './command.js';
 import { explain } from './ls.js';
-import { looksStale, removeStale, type Cleaned } from './stale.js';
+import { clean, looksStale, type Cleaned } from './stale.js';
 import { status } from './status.js';
 import { jsonLines } from './text.js';
 import type { Terminal } from './terminal.js';
@@ -19,15 +18,26 @@ export const command: Command = {
   operands: 'PATH…',
   operandsMin: 1,
   operandsMax: Infinity,
-  description: `Removes stale socket files at and below PATH: those that no process is bound to. Each under
-its lock, and proved dead again after it was set aside, as a start does it; a live socket,
-a held one, and whatever is not a socket stay as they are. Symlinks are not followed.
+  description: `Removes stale socket files at and below PATH: those that no process is bound to. Each is
+removed under its lock, and proved dead again after it was set aside, as a start does it. A live
+socket, a held one, and whatever is not a socket stay as they are. PATH may be a symbolic link; no
+other link is followed. A directory that is moved or exchanged meanwhile is reported and left out.
 
-Lock files stay: to remove one is not safe while programs may start. As root, clean gives a
-lock file that it makes to the owner of the socket; any other user cleans only what is its own.`,
-  statuses: '0 done, 1 failed, 2 wrong usage, 3 a socket that was named is in use',
+A lock file that is there stays, and one that clean makes is removed again. Root cleans for all
+users; others clean only where they start programs themselves.
+
+Also reported and left out are other file systems below PATH, network and FUSE file systems, unless
+--cross-mounts is given; and directories that an overlay or a FUSE file system shows elsewhere,
+because a live socket that was bound there looks stale. clean finds these directories in each
+/proc/PID/mountinfo that this user may read. It cannot know of virtual machines, of containers of
+other users, of file systems that do not tell what they show (mergerfs, fuse-overlayfs), nor that
+PATH is such a directory, bind-mounted elsewhere. Do not clean such directories.`,
+  statuses: `0 done, even if a directory below PATH was left out for its file system, 1 something
+failed, was moved, could not be looked at, or PATH itself was left out, 2 wrong usage, 3 a socket
+that was named is in use`,
   options: {
     'dry-run': { short: 'n', summary: 'say what would be removed, and remove nothing' },
+    'cross-mounts': { summary: 'clean other, network and FUSE file systems too' },
     json: { summary: 'print a JSON array, one socket on each line' },
   },
   examples: [
@@ -39,29 +49,42 @@ lock file that it makes to the owner of the socket; any other user cleans only w
     const abstract = operands.find((operand) => operand.startsWith('@'));
     if (abstract !== undefined)
       throw new UsageError(`${show(abstract)} is an abstract name, which leaves nothing behind (./@… is a file)`);
-    const clean = options['dry-run'] === true ? looksStale : removeStale;
-    const { files, unlisted } = socketFiles(operands);
-    const results = files.flatMap(({ directory, name, named }): Result[] => {
-      const pinned = run(kernel, pinDirectory(directory));
-      const place = isRefusal(pinned) ? undefined : guardedPlace(pinned, name);
-      const cleaned = place === undefined ? undefined : clean(place);
-      if (!isRefusal(pinned)) kernel.close(pinned.fd);
-      // Of a live one below a directory there is nothing to say; of one that was named there is.
-      if (place === undefined || cleaned === undefined || cleaned.outcome === 'gone' || (cleaned.outcome === 'kept' && !named))
-        return [];
-      return [{ address: place.path, ...cleaned }];
-    });
+    const results: Result[] = [];
+    const unlisted = walkSockets(
+      operands,
+      (directory, name, named) => {
+        const address = pathOf({ directory, name });
+        const guarded = placeAndGuards(directory, name);
+        const cleaned =
+          guarded === undefined ? tooLong : options['dry-run'] === true ? looksStale(guarded) : clean(guarded, address);
+        // Of a live one below a directory there is nothing to say; of one that was named there is.
+        if (cleaned.outcome !== 'gone' && (cleaned.outcome !== 'kept' || named)) results.push({ address, ...cleaned });
+      },
+      boundary(Sides.read(), options['cross-mounts'] === true),
+    );
     const removed = options['dry-run'] === true ? 'would remove' : 'removed';
     if (options['json'] === true) terminal.print(jsonLines(results.map((result) => asJson(result, removed))));
     else for (const result of results) report(result, removed, terminal);
     if (results.length === 0 && terminal.columns !== undefined && options['json'] !== true)
       terminal.print('Nothing to remove.\n');
     // What is not there needs no cleaning.
-    const trouble = unlisted.filter(({ errno }) => errno !== 'ENOENT');
-    for (const each of trouble) terminal.complain(explain(each));
-    return Promise.resolve(trouble.length > 0 ? status.failed : statusOf(results));
+    const said = unlisted.filter(({ why, reason }) => why !== 'ENOENT' && reason !== '');
+    for (const each of said) terminal.complain(each.why === 'refused' ? `Skipped ${explain(each)}` : explain(each));
+    return Promise.resolve(said.some(isTrouble) ? status.failed : statusOf(results));
   },
 };
+
+/** No process has claimed such a name, nor can; it was bound by a path that was relative. */
+const tooLong: Cleaned = {
+  outcome: 'failed',
+  reason: 'too-long',
+  message: 'its name is too long for an address, so it was left alone.',
+};
+
+/** What was not asked for is no failure if it is left out. */
+function isTrouble({ why, named }: Unlisted): boolean {
+  return named || why !== 'refused';
+}
 
 function report(result: Result, removed: string, terminal: Terminal): void {
   const address = show(result.address);

@@ -1,5 +1,6 @@
 import { show } from '../errors/show.js';
-import { listSockets, type ListedSocket, type Unlisted } from '../inspect/list.js';
+import { listSockets, type ListedSocket } from '../inspect/list.js';
+import type { Unlisted } from '../inspect/walk.js';
 import { UsageError, type Command } from './command.js';
 import { status } from './status.js';
 import { table, type Cell } from './table.js';
@@ -17,7 +18,8 @@ namespace), with PATH the socket files at and below it, stale ones among them.
 QUEUE is how many connections wait to be accepted, and how many may. The states are those of
 inspect, and "displaced": a process has the socket, and its file was removed or replaced.
 Makes no connection and takes no lock. Symlinks are not followed, and what is no socket is not
-listed. A socket that was bound by a relative path has no mode where its directory is not known.`,
+listed. A socket that was bound by a relative path has no mode where its directory is not known.
+In a directory that an overlay or a FUSE file system shows elsewhere, a live socket looks stale.`,
   statuses: '0 done, 1 something could not be looked at, 2 wrong usage',
   options: {
     json: { summary: 'print a JSON array, one socket on each line' },
@@ -69,16 +71,19 @@ function row(socket: ListedSocket): Cell[] {
 }
 
 /** Why a place could not be looked at. */
-export function explain({ path, errno }: Unlisted): string {
-  return `${show(path)}: ${meanings[errno] ?? errno}`;
+export function explain({ path, why, reason }: Pick<Unlisted, 'path' | 'why' | 'reason'>): string {
+  return `${show(path)}: ${reason ?? meanings[why] ?? why}`;
 }
 
 const meanings: Readonly<Record<string, string>> = {
   EACCES: 'this user may not look at it',
   EILSEQ: 'its name is not UTF-8',
+  EMFILE: 'too many open files (ulimit -n)',
+  ENAMETOOLONG: 'too many directories, one in another',
   ENOENT: 'there is no such file',
   ENOTDIR: 'a part of the path is not a directory',
   ENOTSOCK: 'it is not a socket',
   ELOOP: 'too many symbolic links',
+  changed: 'it was moved or exchanged meanwhile, so it was left out',
   ENOSYS: 'this system does not list its sockets; name paths',
 };

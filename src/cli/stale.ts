@@ -1,11 +1,12 @@
-import { lock } from '../claim/lock.js';
-import type { Place } from '../claim/place.js';
-import { isRefusal } from '../claim/refusal.js';
-import { releaseLock } from '../claim/release.js';
-import { isDead, take, type Taken, type Unproved } from '../claim/take.js';
+import { judge, removeStale } from '../claim/removeStale.js';
+import { cleaningRecord } from '../claim/record.js';
+import { isRefusal, type Refusal } from '../claim/refusal.js';
+import type { Taken, Unproved } from '../claim/take.js';
 import { explain } from '../errors/explain.js';
 import { joined, partsOf } from '../errors/message.js';
-import { failed, run, type FileStatus } from '../kernel/kernel.js';
+import { ownRecord } from '../holder/self.js';
+import type { Guarded } from '../inspect/guard.js';
+import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { frontEndOf } from './frontEnd.js';
 
@@ -15,51 +16,26 @@ export type Cleaned =
   | { readonly outcome: 'kept'; readonly reason: 'live' | 'not-a-socket' }
   | { readonly outcome: 'failed'; readonly reason: string; readonly message: string };
 
-/** Whether a socket file is stale, as far as it can be seen without the lock. */
-export function looksStale(place: Place): Cleaned {
-  const status = kernel.fstatat(place.directory.fd, place.name);
-  if (status === 'ENOENT') return { outcome: 'gone' };
-  if (failed(status)) return refused('system', `lstat failed with ${status}`);
-  const verdict = run(kernel, isDead(place, status));
-  return verdict === 'proved' ? { outcome: 'removed' } : unproved(verdict);
+/** Whether `clean` would remove a socket file, as far as it can be seen without the lock. */
+export function looksStale({ place }: Guarded): Cleaned {
+  const judged = run(kernel, judge(place));
+  return judged === 'proved' ? { outcome: 'removed' } : explainTaken(judged);
 }
 
-/**
- * Removes a socket file if it is stale: under its lock, and by the same steps as a start, so that whoever starts at this moment keeps
- * what is theirs. G4. The lock file that this leaves is empty, and belongs to the owner of the socket.
- */
-export function removeStale(place: Place): Cleaned {
-  // First without the lock: to lock what is live could make a starter fail, and would leave a lock file at every live socket.
-  const first = looksStale(place);
-  if (first.outcome !== 'removed') return first;
-  const socket = kernel.fstatat(place.directory.fd, place.name);
-  if (failed(socket)) return { outcome: 'gone' };
-
-  const isNew = kernel.fstatat(place.lock.directory.fd, place.lock.name) === 'ENOENT';
-  const user = kernel.geteuid();
-  if (isNew && user !== 0 && socket.uid !== user) {
-    // Our lock file would keep its owner from ever starting there again.
-    return refused('not-yours', `it belongs to user ${socket.uid}: run this as that user, or as root`);
-  }
-  const lockFd = run(kernel, lock(place, false));
-  // Something has taken the name since, and no lock file was made.
-  if (isRefusal(lockFd) && lockFd.refused === 'stray') return { outcome: 'kept', reason: 'live' };
-  if (isRefusal(lockFd) && lockFd.refused === 'not-a-socket') return { outcome: 'kept', reason: 'not-a-socket' };
-  if (isRefusal(lockFd)) {
-    const { reason, explanation } = explain(place.path, lockFd, undefined, 'clean');
-    const { happened, todo } = partsOf(explanation, frontEndOf({}));
-    return { outcome: 'failed', reason, message: joined(`${happened}.`, todo) };
-  }
-  if (isNew) giveAway(lockFd, socket);
-  const taken = run(kernel, take(place, isDead));
-  run(kernel, releaseLock({ lockFd }));
-  return explainTaken(taken);
+/** Removes a socket file if it is stale. */
+export function clean({ place, guards }: Guarded, address: string): Cleaned {
+  const outcome = run(kernel, removeStale({ place, guards, record: cleaningRecord(ownRecord()) }));
+  return isRefusal(outcome) ? explainRefusal(outcome, address) : explainTaken(outcome);
 }
 
-/** A lock file of root's, mode 0600, would keep the socket's owner from starting there again. */
-function giveAway(lockFd: number, { uid, gid }: FileStatus): void {
-  if (uid === kernel.geteuid()) return;
-  kernel.fchownat(lockFd, '', uid, gid);
+function explainRefusal(refusal: Refusal, address: string): Cleaned {
+  if (refusal.refused === 'held') return { outcome: 'kept', reason: 'live' };
+  // Our lock file would keep that user from starting there.
+  if (refusal.syscall === 'chown')
+    return refused('not-yours', 'another user starts programs there. Run this as that user, or as root');
+  const { reason, explanation } = explain(address, refusal, undefined, 'clean');
+  const { happened, todo } = partsOf(explanation, frontEndOf({}));
+  return { outcome: 'failed', reason, message: joined(`${happened}.`, todo) };
 }
 
 function explainTaken(taken: Taken): Cleaned {

@@ -68,6 +68,14 @@ export const errnos = {
     () => 'the kernel has no memory left',
     () => ['free some'],
   ),
+  ESTALE: meaning(
+    () =>
+      'the file was removed underneath this file system (on a file server, or in a directory that an overlay shows), and no call here can remove its name',
+    (_words, { path }) => {
+      const directory = dirname(path);
+      return [`make the directory anew (mv ${directory} ${directory}.old && mkdir ${directory})`, 'restart the container'];
+    },
+  ),
   EIO: meaning(
     () => 'the device failed',
     () => ["look at the kernel's log"],

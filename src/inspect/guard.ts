@@ -4,6 +4,27 @@ import { isRefusal } from '../claim/refusal.js';
 import { failed } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 
+/** The place of a socket file, and those by whose locks it is guarded. */
+export interface Guarded {
+  readonly place: Place;
+  readonly guards: readonly [Place, ...Place[]];
+}
+
+/**
+ * The place of a socket file in a pinned directory, and the places whose locks guard it: mostly itself alone. The socket on which a holder
+ * serves handovers (`app.sock.handover`), and a name that an interrupted start has set aside, are guarded by the lock of `app.sock`; but
+ * another program may listen at a name like that.
+ *
+ * Undefined: a name that is too long for an address. No process has claimed it, nor can.
+ */
+export function placeAndGuards(directory: Directory, name: string): Guarded | undefined {
+  const place = placeIn({ directory, name });
+  if (isRefusal(place)) return undefined;
+  const owner = ownerOf(name);
+  const guard = owner === name ? place : placeIn({ directory, name: owner });
+  return guard === place || isRefusal(guard) ? { place, guards: [place] } : { place, guards: [guard, place] };
+}
+
 /**
  * The place of a socket file in a pinned directory, with the lock file that guards it: mostly its own. The socket on which a holder
  * serves hand-overs (`app.sock.handover`), and a name that an interrupted start has set aside, are guarded by that of `app.sock`.

@@ -1,14 +1,14 @@
-import { pinDirectory, type Place } from '../claim/place.js';
+import { pinDirectory, type Directory, type Place } from '../claim/place.js';
 import { isRefusal } from '../claim/refusal.js';
 import { workingDirectory } from '../holder/find.js';
 import type { Holder } from '../holder/holder.js';
-import { AT_FDCWD, failed, run, type Errno } from '../kernel/kernel.js';
+import { AT_FDCWD, failed, run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { fileKey, type UnixSocket } from '../kernel/sockets.js';
 import { guardedPlace } from './guard.js';
 import { fields, inspectAbstract, inspectPlace, told, type AddressState, type Inspection } from './inspect.js';
 import { isOnDevice, Snapshot } from './snapshot.js';
-import { socketFiles } from './walk.js';
+import { walkSockets, type Unlisted } from './walk.js';
 
 /** A socket as `listSockets` found it. */
 export interface ListedSocket extends Omit<Inspection, 'state'> {
@@ -17,13 +17,6 @@ export interface ListedSocket extends Omit<Inspection, 'state'> {
    * replaced, or is in another mount namespace. (One that was bound by a relative path, in a directory that is not known, is a `stray`.)
    */
   readonly state: AddressState | 'displaced';
-}
-
-/** A place that could not be looked at. */
-export interface Unlisted {
-  readonly path: string;
-  /** `EILSEQ`: the name is not UTF-8. */
-  readonly errno: Errno;
 }
 
 export interface Listing {
@@ -43,17 +36,22 @@ export function listSockets(paths: readonly string[]): Listing {
     return { sockets: sorted(snapshot.sockets.map((socket) => lookAtSocket(socket, snapshot))), unlisted: [] };
 
   const abstract = paths.filter((path) => path.startsWith('@')).map((path) => inspectAbstract(path.slice(1), snapshot));
-  const walked = socketFiles(paths.filter((path) => !path.startsWith('@')));
-  const unlisted = [...walked.unlisted];
   const files: ListedSocket[] = [];
-  for (const { directory, name } of walked.files) {
-    const found = lookAtFile(directory, name, snapshot);
-    if (found === undefined || found.state === 'free') continue;
-    // It was a socket a moment ago; now a file of this name can't even be looked at.
-    if (found.state === 'blocked' && found.inode === undefined) unlisted.push({ path: found.address, errno: 'EACCES' });
-    else files.push(found);
-  }
-  return { sockets: sorted([...abstract.filter(({ state }) => state !== 'free'), ...files]), unlisted };
+  const denied: Unlisted[] = [];
+  const unlisted = walkSockets(
+    paths.filter((path) => !path.startsWith('@')),
+    (directory, name, named) => {
+      const found = lookAtFile(directory, name, snapshot);
+      if (found === undefined || found.state === 'free') return;
+      // It was a socket a moment ago; now a file of this name can't even be looked at.
+      if (found.state === 'blocked' && found.inode === undefined) denied.push({ path: found.address, why: 'EACCES', named });
+      else files.push(found);
+    },
+  );
+  return {
+    sockets: sorted([...abstract.filter(({ state }) => state !== 'free'), ...files]),
+    unlisted: [...unlisted, ...denied],
+  };
 }
 
 function lookAtSocket(socket: UnixSocket, snapshot: Snapshot): ListedSocket {
@@ -83,17 +81,16 @@ function pathOf(socket: UnixSocket, holder: Holder | undefined): string | undefi
 
 function lookAtPath(path: string, snapshot: Snapshot): ListedSocket | undefined {
   const slash = path.lastIndexOf('/');
-  const directory = kernel.realpath(path.slice(0, slash) || '/');
-  return failed(directory) ? undefined : lookAtFile(directory.path, path.slice(slash + 1), snapshot);
+  const directory = run(kernel, pinDirectory(path.slice(0, slash) || '/'));
+  if (isRefusal(directory)) return undefined;
+  const found = lookAtFile(directory, path.slice(slash + 1), snapshot);
+  kernel.close(directory.fd);
+  return found;
 }
 
-function lookAtFile(directory: string, name: string, snapshot: Snapshot): ListedSocket | undefined {
-  const pinned = run(kernel, pinDirectory(directory));
-  if (isRefusal(pinned)) return undefined;
-  const place = guardedPlace(pinned, name);
-  const found = place && (lookAtListener(place, snapshot) ?? run(kernel, inspectPlace(place, snapshot)));
-  kernel.close(pinned.fd);
-  return found;
+function lookAtFile(directory: Directory, name: string, snapshot: Snapshot): ListedSocket | undefined {
+  const place = guardedPlace(directory, name);
+  return place && (lookAtListener(place, snapshot) ?? run(kernel, inspectPlace(place, snapshot)));
 }
 
 /**

@@ -46,10 +46,10 @@ function hex(number: bigint): string {
 
 // makedev(3), as glibc and musl spread the two numbers over st_dev.
 
-function major(dev: bigint): bigint {
+export function major(dev: bigint): bigint {
   return ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & 0xffff_f000n);
 }
 
-function minor(dev: bigint): bigint {
+export function minor(dev: bigint): bigint {
   return (dev & 0xffn) | ((dev >> 12n) & 0xffff_ff00n);
 }

@@ -1,73 +1,172 @@
-import { readdirSync, type Dirent } from 'node:fs';
-import { basename, dirname } from 'node:path';
-import { AT_FDCWD, failed, type Errno } from '../kernel/kernel.js';
-import { kernel } from '../kernel/posix.js';
+import { pathOf, pinDirectory, type Directory } from '../claim/place.js';
+import { isRefusal } from '../claim/refusal.js';
+import { failed, run, type Errno, type FileStatus, type FileType } from '../kernel/kernel.js';
+import { kernel, readdir } from '../kernel/posix.js';
 
-/** A socket file, by the real path of its directory. */
-export interface SocketFile {
-  readonly directory: string;
-  readonly name: string;
-  /** Whether it was named itself, not found below a directory. */
+/** Decides whether the files of a directory are looked at: each gives the reason why they are not, or undefined. */
+export interface Gate {
+  /** Asked of each directory, and of those above the one that was named: what is true of one is so of all below it. */
+  readonly refuseTree: (directory: FileStatus) => string | undefined;
+  /** Asked of each directory, with the one that was named. */
+  readonly refuseMount: (directory: FileStatus, start: FileStatus) => string | undefined;
+}
+
+/** A place that was not looked at. */
+export interface Unlisted {
+  readonly path: string;
+  /** `EILSEQ`: its name is not UTF-8. `changed`: it was moved away, or exchanged for something else. */
+  readonly why: Errno | 'changed' | 'refused';
+  /** What the gate said. */
+  readonly reason?: string;
+  /** Whether it was named, not come to from a directory. */
   readonly named: boolean;
 }
 
-export interface Walked {
-  readonly files: readonly SocketFile[];
-  readonly unlisted: readonly { readonly path: string; readonly errno: Errno }[];
-}
+/** Is told of each socket file. The directory is open until it returns. */
+export type Visit = (directory: Directory, name: string, named: boolean) => void;
 
 /** How deep a tree may be; what lies deeper is reported. No path that a system call takes has more parts than this. */
 const depthMax = 2048;
+
+/** How many directories lie above one at most: the kernel's own limit is the length of a path. */
+const ancestorsMax = 4096;
 
 /** Trees that the kernel makes up: large, without end in part, and never with a socket in them. */
 const withoutSockets: ReadonlySet<string> = new Set(['/proc', '/sys']);
 
 /**
- * The socket files at these paths and in all directories below them. A symlink is followed where it was given, and nowhere else. What
- * is given and is no socket and no directory is no mistake: there is no socket there.
+ * Visits the socket files at these paths and in all directories below them, each once. A symlink is followed where it was given, and
+ * nowhere else: each directory is opened by its name in the one above, which is open, so nothing outside is ever reached, whatever
+ * somebody puts in its place. What is given and is no socket and no directory is reported.
  */
-export function socketFiles(paths: readonly string[]): Walked {
-  const files = new Map<string, SocketFile>();
-  const unlisted: { path: string; errno: Errno }[] = [];
-  for (const path of paths) {
-    const real = kernel.realpath(path);
-    const status = failed(real) ? real : kernel.fstatat(AT_FDCWD, real.path);
-    if (failed(real) || failed(status)) unlisted.push({ path, errno: failed(status) ? status : 'ENOENT' });
-    else if (status.type === 'directory') walk(real.path, files, unlisted);
-    else if (status.type === 'socket')
-      files.set(real.path, { directory: dirname(real.path), name: basename(real.path), named: true });
-    else unlisted.push({ path, errno: 'ENOTSOCK' });
-  }
-  return { files: [...files.values()], unlisted };
+export function walkSockets(paths: readonly string[], visit: Visit, gate?: Gate): readonly Unlisted[] {
+  const walk = new Walk(visit, gate);
+  for (const path of paths) walk.start(path);
+  return walk.unlisted;
 }
 
-function walk(root: string, files: Map<string, SocketFile>, unlisted: { path: string; errno: Errno }[]): void {
-  const waiting = [{ directory: root, depth: 0 }];
-  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    const { directory, depth } = next;
-    const entries = depth > depthMax ? 'ENAMETOOLONG' : list(directory);
-    if (failed(entries)) {
-      unlisted.push({ path: directory, errno: entries });
-      continue;
-    }
-    for (const entry of entries) {
-      const isDirectory = entry.isDirectory();
-      if (!isDirectory && !entry.isSocket()) continue;
-      const path = `${directory === '/' ? '' : directory}/${entry.name}`;
-      // Node shows each byte that is not UTF-8 as U+FFFD, and the name can't be used any more.
-      if (entry.name.includes('\ufffd') && failed(kernel.fstatat(AT_FDCWD, path))) unlisted.push({ path, errno: 'EILSEQ' });
-      else if (!isDirectory) files.set(path, files.get(path) ?? { directory, name: entry.name, named: false });
-      else if (!withoutSockets.has(path)) waiting.push({ directory: path, depth: depth + 1 });
-    }
-  }
-}
+class Walk {
+  readonly unlisted: Unlisted[] = [];
+  readonly #visit: Visit;
+  readonly #gate: Gate | undefined;
+  readonly #visited = new Set<string>();
 
-function list(directory: string): readonly Dirent[] | Errno {
-  try {
-    return readdirSync(directory, { withFileTypes: true });
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+  constructor(visit: Visit, gate: Gate | undefined) {
+    this.#visit = visit;
+    this.#gate = gate;
+  }
+
+  /** What the user has named: resolved once, by the call that opens it. */
+  start(given: string): void {
+    const directory = run(kernel, pinDirectory(given));
+    if (isRefusal(directory)) {
+      if (directory.errno === 'ENOTDIR') this.#startAtFile(given);
+      else this.#leaveOut(given, directory.errno, true);
+      return;
+    }
+    this.#startIn(given, directory, undefined);
+    kernel.close(directory.fd);
+  }
+
+  #startAtFile(given: string): void {
+    const real = kernel.realpath(given);
+    if (failed(real)) return this.#leaveOut(given, real, true);
+    const slash = real.path.lastIndexOf('/');
+    const [path, name] = [real.path.slice(0, slash) || '/', real.path.slice(slash + 1)];
+    const directory = run(kernel, pinDirectory(path));
+    if (isRefusal(directory)) return this.#leaveOut(given, directory.errno, true);
+    // Another symlink may have come into the path since it was resolved.
+    if (directory.path !== path) this.#leaveOut(given, 'changed', true);
+    else if (typeOf(directory, name) !== 'socket') this.#leaveOut(given, 'ENOTSOCK', true);
+    else this.#startIn(given, directory, name);
+    kernel.close(directory.fd);
+  }
+
+  #startIn(given: string, directory: Directory, name: string | undefined): void {
+    const start = kernel.fstat(directory.fd);
+    const refused = failed(start) ? undefined : (this.#refuseFrom(directory.fd, start) ?? this.#gate?.refuseMount(start, start));
+    if (failed(start)) this.#leaveOut(given, start, true);
+    else if (refused !== undefined)
+      this.#leaveOut(name === undefined ? directory.path : pathOf({ directory, name }), 'refused', true, refused);
+    else if (name === undefined) this.#descend(directory, start, 0);
+    else this.#once(directory, name, true);
+  }
+
+  /** Asks the gate of a directory, and of those above it on the same file system. */
+  #refuseFrom(start: number, { dev }: FileStatus): string | undefined {
+    if (this.#gate === undefined) return undefined;
+    let fd = start;
+    let refused: string | undefined;
+    let below: bigint | undefined;
+    for (let above = 0; above < ancestorsMax; above++) {
+      const status = kernel.fstat(fd);
+      // The root directory is its own parent.
+      if (failed(status) || status.dev !== dev || status.ino === below) break;
+      refused = this.#gate.refuseTree(status);
+      const parent = refused === undefined ? kernel.openat(fd, '..', 'O_PATH|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC', 0) : 'ENOENT';
+      if (failed(parent)) break;
+      if (fd !== start) kernel.close(fd);
+      below = status.ino;
+      fd = parent;
+    }
+    if (fd !== start) kernel.close(fd);
+    return refused;
+  }
+
+  #descend(directory: Directory, start: FileStatus, depth: number): void {
+    const entries = depth > depthMax ? 'ENAMETOOLONG' : readdir(directory.fd);
+    if (failed(entries)) return this.#leaveOut(directory.path, entries, depth === 0);
+    const below: string[] = [];
+    for (const { name, type: told } of entries) {
+      const type = told === 'unknown' ? typeOf(directory, name) : told;
+      if (type !== 'directory' && type !== 'socket') continue;
+      // Each byte that is not UTF-8 is shown as U+FFFD, and the name can't be used any more.
+      if (name.includes('\ufffd') && failed(kernel.fstatat(directory.fd, name)))
+        this.#leaveOut(pathOf({ directory, name }), 'EILSEQ', false);
+      else if (type === 'directory') below.push(name);
+      // What is said of a file would be said of another, by the path.
+      else if (!isInPlace(directory)) return this.#leaveOut(directory.path, 'changed', depth === 0);
+      else this.#once(directory, name, false);
+    }
+    for (const name of below) this.#enter(directory, name, start, depth);
+  }
+
+  #enter(above: Directory, name: string, start: FileStatus, depth: number): void {
+    const path = pathOf({ directory: above, name });
+    if (withoutSockets.has(path)) return;
+    const fd = kernel.openat(above.fd, name, 'O_PATH|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC', 0);
     // It may have been removed since we saw it; that is no failure.
-    return code === 'ENOENT' ? [] : ((code ?? 'EIO') as Errno);
+    if (fd === 'ENOENT') return;
+    if (failed(fd)) return this.#leaveOut(path, fd === 'ENOTDIR' || fd === 'ELOOP' ? 'changed' : fd, false);
+    // Without /proc there is no other way to it than its path.
+    const directory = { fd, path, through: above.through === above.path ? path : `/proc/self/fd/${fd}` };
+    const status = kernel.fstat(fd);
+    const refused = failed(status) ? undefined : (this.#gate?.refuseTree(status) ?? this.#gate?.refuseMount(status, start));
+    if (failed(status)) this.#leaveOut(path, status, false);
+    else if (refused !== undefined) this.#leaveOut(path, 'refused', false, refused);
+    else this.#descend(directory, start, depth + 1);
+    kernel.close(fd);
   }
+
+  #once(directory: Directory, name: string, named: boolean): void {
+    const path = pathOf({ directory, name });
+    if (this.#visited.has(path)) return;
+    this.#visited.add(path);
+    this.#visit(directory, name, named);
+  }
+
+  #leaveOut(path: string, why: Unlisted['why'], named: boolean, reason?: string): void {
+    this.unlisted.push({ path, why, named, ...(reason !== undefined && { reason }) });
+  }
+}
+
+/** Whether the kernel calls the directory what we call it. Where there is no /proc, that is taken for granted. */
+function isInPlace({ through, path }: Directory): boolean {
+  const link = through === path ? 'ENOENT' : kernel.readlink(through);
+  return failed(link) || link.path === path;
+}
+
+function typeOf({ fd }: Directory, name: string): FileType | undefined {
+  const status = kernel.fstatat(fd, name);
+  return failed(status) ? undefined : status.type;
 }

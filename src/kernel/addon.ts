@@ -25,8 +25,8 @@ export interface Addon {
   openat(directory: number, name: string, flags: number, mode: number): number;
   /** unlinkat(2), without AT_REMOVEDIR. */
   unlinkat(directory: number, name: string): number;
-  /** linkat(2) within a directory. */
-  linkat(directory: number, from: string, to: string): number;
+  /** linkat(2) within a directory; `follow`: with AT_SYMLINK_FOLLOW. */
+  linkat(directory: number, from: string, to: string, follow: number): number;
   /** renameat2(2) within a directory; `flags` 1: RENAME_NOREPLACE. */
   renameat2(directory: number, from: string, to: string, flags: number): number;
   /** fchmodat2(2), AT_SYMLINK_NOFOLLOW; an empty name: AT_EMPTY_PATH. */

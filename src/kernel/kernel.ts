@@ -31,8 +31,11 @@ export interface Kernel {
   ftruncate(fd: number, length: number): 0 | Errno;
   /** unlinkat(2), never of a directory. */
   unlinkat(directory: number, name: string): 0 | Errno;
-  /** linkat(2), within a directory: makes a second name, and never replaces one. */
-  linkat(directory: number, from: string, to: string): 0 | Errno;
+  /**
+   * linkat(2), within a directory: makes another name, and never replaces one. With AT_SYMLINK_FOLLOW and `/proc/self/fd/N` for `from`,
+   * the first name of a file that was opened by O_TMPFILE.
+   */
+  linkat(directory: number, from: string, to: string, flags?: 'AT_SYMLINK_FOLLOW'): 0 | Errno;
   /** renameat2(2), within a directory. `EINVAL` or `ENOSYS`: RENAME_NOREPLACE is unavailable here. */
   renameat2(directory: number, from: string, to: string, flags: 'RENAME_NOREPLACE' | ''): 0 | Errno;
   /** socket(2): AF_UNIX, SOCK_STREAM, close-on-exec and non-blocking. */
@@ -90,10 +93,11 @@ export interface Kernel {
 /** In place of a directory's descriptor, the process's own directory: names are then paths as ever. openat(2). */
 export const AT_FDCWD = -100;
 
-/** The flag combinations that the protocol uses, spelt as strace(1) would. */
+/** The flag combinations that the protocol uses, spelt as strace(1) would. O_TMPFILE and O_PATH are Linux's. */
 export type OpenFlags =
   | 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC'
   | 'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC'
+  | 'O_RDWR|O_TMPFILE|O_CLOEXEC'
   | 'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC'
   | 'O_PATH|O_NOFOLLOW|O_CLOEXEC'
   | 'O_PATH|O_DIRECTORY|O_CLOEXEC'

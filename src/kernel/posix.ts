@@ -10,10 +10,14 @@ const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_DIRECTORY }
 /** O_PATH is not in fs.constants; this is its value in Linux on every processor that Node runs on. */
 const O_PATH = process.platform === 'linux' ? 0o10000000 : undefined;
 
+/** O_TMPFILE likewise; it contains O_DIRECTORY, which differs between processors. */
+const O_TMPFILE = process.platform === 'linux' ? 0o20000000 | O_DIRECTORY : undefined;
+
 /** Without O_CLOEXEC, which the addon adds to every open(2). Elsewhere than on Linux a directory is opened to be read. */
 const openFlags: { readonly [Flags in OpenFlags]: number | undefined } = {
   'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC': O_RDWR | O_NOFOLLOW | O_NONBLOCK,
   'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC': O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK,
+  'O_RDWR|O_TMPFILE|O_CLOEXEC': O_TMPFILE && O_RDWR | O_TMPFILE,
   'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC': O_RDONLY | O_NOFOLLOW | O_NONBLOCK,
   'O_PATH|O_NOFOLLOW|O_CLOEXEC': O_PATH && O_PATH | O_NOFOLLOW,
   'O_PATH|O_DIRECTORY|O_CLOEXEC': (O_PATH ?? O_RDONLY) | O_DIRECTORY,
@@ -69,7 +73,7 @@ export const kernel: Kernel = {
   pwrite: (fd, text) => value(addon().pwrite(fd, text)),
   ftruncate: (fd, length) => done(addon().ftruncate(fd, length)),
   unlinkat: (directory, name) => done(addon().unlinkat(directory, name)),
-  linkat: (directory, from, to) => done(addon().linkat(directory, from, to)),
+  linkat: (directory, from, to, flags) => done(addon().linkat(directory, from, to, flags === undefined ? 0 : 1)),
   renameat2: (directory, from, to, flags) => done(addon().renameat2(directory, from, to, flags === '' ? 0 : RENAME_NOREPLACE)),
   socket: () => opened(addon().socket()),
   fchmod: (fd, mode) => done(addon().fchmod(fd, mode)),

@@ -32,7 +32,20 @@ const facts: Facts = {
 function* everyMessage(frontEnd: FrontEnd): Generator<{ reason: Reason; code: string; message: string; shortMessage: string }> {
   const tasks: readonly Task[] = ['listen on', 'connect to', 'inspect', 'clean', 'tell which process is at the other end'];
   const systemCalls = ['open', 'bind', 'chown', 'unlink', 'rename', 'realpath', 'lstat', 'probe', 'listen', 'flock'];
-  const errnos = ['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EMFILE', 'ENOLCK', 'ENOTSUP', 'EBUSY', 'ELOOP', 'EIO', 'ENOTUNIQ'];
+  const errnos = [
+    'EACCES',
+    'EPERM',
+    'EROFS',
+    'ENOSPC',
+    'EMFILE',
+    'ENOLCK',
+    'ENOTSUP',
+    'EBUSY',
+    'ELOOP',
+    'EIO',
+    'ESTALE',
+    'ENOTUNIQ',
+  ];
   for (const reason of names) {
     for (const code of reason === 'system' ? errnos : reasons[reason].codes) {
       for (const task of tasks) {

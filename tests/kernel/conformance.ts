@@ -114,6 +114,23 @@ export const conformance: readonly Conformance[] = [
     },
   },
   {
+    name: 'a file without a name → it can be locked and written, and gets its first name where there is none',
+    files: [['file', 'file', 'x']],
+    *run(d) {
+      const directory = yield* opened(sys.openat(AT_FDCWD, d, 'O_PATH|O_DIRECTORY|O_CLOEXEC', 0));
+      const fd = yield* opened(sys.openat(directory, '.', 'O_RDWR|O_TMPFILE|O_CLOEXEC', 0o600));
+      const before = [yield* sys.fstat(fd), yield* sys.flock(fd, 'LOCK_EX|LOCK_NB'), yield* sys.pwrite(fd, 'text')];
+      const from = `/proc/self/fd/${fd}`;
+      const answers = [
+        yield* sys.linkat(directory, from, 'file', 'AT_SYMLINK_FOLLOW'),
+        yield* sys.linkat(directory, from, 'new', 'AT_SYMLINK_FOLLOW'),
+      ];
+      const other = yield* opened(sys.openat(directory, 'new', 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0));
+      const after = [yield* sys.fstat(other), yield* sys.pread(other, 10), yield* sys.flock(other, 'LOCK_EX|LOCK_NB')];
+      return [before, answers, after, yield* closed(fd), yield* closed(other), yield* closed(directory)];
+    },
+  },
+  {
     name: 'two names of one inode → two links; a rename of one over the other changes nothing',
     files: [
       ['file', 'file', 'x'],

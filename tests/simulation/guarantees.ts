@@ -1,7 +1,7 @@
 import type { Place } from '#dist/claim/place.js';
 import type { SystemCall } from '#dist/kernel/kernel.js';
 import type { Past, Standing } from './process.js';
-import { openAt, firstFd, has, socketAt, socketBoundTo, type World } from './world.js';
+import { openAt, firstFd, has, hasLocked, socketAt, socketBoundTo, type World } from './world.js';
 
 /** A state, as the guarantees see it. */
 export interface Moment {
@@ -109,6 +109,7 @@ export const nothingLost: Guarantee = {
     const { world, mover, standings } = step;
     if (standings[mover]!.role !== 'reuseaddr') return undefined;
     for (const [path, ino] of lostNames(step)) {
+      if (path === step.place.lockPath && hasLocked(world, mover, ino)) continue;
       if (world.inodes[ino]!.type !== 'socket') return `process ${mover} removes ${path}, a ${world.inodes[ino]!.type}`;
       const socket = socketBoundTo(world, ino);
       if (socket && !has(world, mover, socket)) return `process ${mover} removes ${path}, which has a live socket`;

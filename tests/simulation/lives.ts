@@ -11,6 +11,8 @@ export interface Scheme {
   readonly key?: string;
   readonly start: (place: Place) => Operation<unknown>;
   readonly release: (place: Place, claim: Claim) => Operation<unknown>;
+  /** `clean`, for the scenarios that have one. */
+  readonly clean?: (place: Place) => Operation<unknown>;
 }
 
 export interface LifeOptions {
@@ -75,6 +77,20 @@ function dying(after: Phase): Phase {
       for (const fd of [3, 4, 5]) yield* sys.close(fd);
     },
     next: () => ({ phase: after }),
+  };
+}
+
+/** A process that cleans the address so often, and may be killed in the middle. */
+export function cleaner({ clean }: Scheme, place: Place, times = 2): Phase {
+  if (times === 0) return over;
+  const killed: Standing = { role: 'outsider', doing: 'done' };
+  return {
+    key: `clean ${times}`,
+    first: { role: 'reuseaddr', doing: 'idle' },
+    later: { role: 'reuseaddr', doing: 'starting' },
+    ...(clean && { begin: () => clean(place) }),
+    next: () => ({ phase: cleaner({ clean } as Scheme, place, times - 1) }),
+    crash: { phase: () => ({ key: 'killed', first: killed, later: killed }), closesAll: true },
   };
 }
 

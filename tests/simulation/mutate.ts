@@ -5,13 +5,14 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import type * as acquiring from '#dist/claim/acquire.js';
 import type * as placing from '#dist/claim/place.js';
 import type * as releasing from '#dist/claim/release.js';
-import { terms } from './scenarios.js';
+import type * as cleaning from '#dist/claim/removeStale.js';
+import { cleanersRecord, terms } from './scenarios.js';
 import type { Code } from './exchange.js';
 import type { Scheme } from './lives.js';
 
 /** A change to the compiled protocol: the text `from` in `dist/claim/<file>.js`, which must be there exactly once. */
 export interface Edit {
-  readonly file: 'acquire' | 'bind' | 'lock' | 'probe' | 'release' | 'take';
+  readonly file: 'acquire' | 'bind' | 'lock' | 'probe' | 'release' | 'removeStale' | 'take';
   readonly from: string;
   readonly to: string;
 }
@@ -20,12 +21,16 @@ const root = new URL('../../../', import.meta.url);
 
 /** Loads the production code with some lines changed, as a scheme. */
 export async function mutate(edits: readonly Edit[]): Promise<Scheme> {
-  const { acquire, release } = await mutateCode(edits);
-  return { start: (place) => acquire(place, terms), release };
+  const { acquire, release, removeStale } = await mutateCode(edits);
+  return {
+    start: (place) => acquire(place, terms),
+    release,
+    clean: (place) => removeStale({ place, guards: [place], record: cleanersRecord }),
+  };
 }
 
 /** Loads the production code with some lines changed. A line that isn't there any more is an error: no mutant dies unnoticed. */
-export async function mutateCode(edits: readonly Edit[]): Promise<Code> {
+export async function mutateCode(edits: readonly Edit[]): Promise<Code & Pick<typeof cleaning, 'removeStale'>> {
   // Below the package, whose package.json says that these are ES modules; in a folder of its own, since test files run side by side.
   mkdirSync(new URL('build/mutants/', root), { recursive: true });
   const folder = mkdtempSync(fileURLToPath(new URL('build/mutants/', root)));
@@ -45,6 +50,7 @@ export async function mutateCode(edits: readonly Edit[]): Promise<Code> {
   const { acquire } = (await load('acquire')) as typeof acquiring;
   const { release } = (await load('release')) as typeof releasing;
   const { placeIn, resolve } = (await load('place')) as typeof placing;
+  const { removeStale } = (await load('removeStale')) as typeof cleaning;
   rmSync(folder, { recursive: true });
-  return { acquire, release, placeIn, resolve };
+  return { acquire, release, placeIn, resolve, removeStale };
 }

@@ -1,11 +1,13 @@
 import { acquire } from '#dist/claim/acquire.js';
 import type { Terms } from '#dist/claim/bind.js';
 import type { Place } from '#dist/claim/place.js';
+import { cleaningRecord } from '#dist/claim/record.js';
 import { release } from '#dist/claim/release.js';
+import { removeStale } from '#dist/claim/removeStale.js';
 import type { SystemCall } from '#dist/kernel/kernel.js';
 import { placeByPath } from './placeByPath.js';
 import { allGuarantees, askedMode, type Moment } from './guarantees.js';
-import { life, type LifeOptions, type Scheme } from './lives.js';
+import { cleaner, life, type LifeOptions, type Scheme } from './lives.js';
 import type { Scenario } from './machine.js';
 import { keyOf } from './numbers.js';
 import { otherPath, outsiders } from './outsiders.js';
@@ -20,6 +22,15 @@ export const terms: Terms = { mode: askedMode, backlog: 1, record: '' };
 
 export const production: Scheme = { key: 'reuseaddr', start: () => acquire(place, terms), release };
 
+/** What `clean` writes into the lock file while it has it; for starts, it only decides how long they rest. */
+export const cleanersRecord = cleaningRecord('{"reuseaddr":1,}\n');
+
+/** The same, and `clean`. */
+export const withClean: Scheme = {
+  ...production,
+  clean: (cleaned) => removeStale({ place: cleaned, guards: [cleaned], record: cleanersRecord }),
+};
+
 /** The same with a record in the lock file, to see that this is so. */
 export const productionWithRecord: Scheme = {
   start: () => acquire(place, { ...terms, record: '{"reuseaddr":1,"pid":1}\n' }),
@@ -32,6 +43,10 @@ export const standby: Scheme = { key: 'standby', start: () => acquire(place, ter
 export interface Cast extends LifeOptions {
   /** How many processes use the scheme: A, B, C, D. */
   readonly processes: number;
+  /** How many processes clean the address: V, W. */
+  readonly cleaners?: 0 | 1 | 2;
+  /** How often each of them does so: 2 unless said. */
+  readonly cleanings?: 1 | 2;
   /** The letters of the outsiders that take part. */
   readonly with?: string;
   readonly scheme?: Scheme;
@@ -44,7 +59,11 @@ export function scenario(name: string, cast: Cast, more: Partial<Scenario> = {})
   const scheme = cast.scheme ?? production;
   const first = life(scheme, place, cast);
   const own = Array.from({ length: cast.processes }, (_, i) => ({ letter: 'ABCD'[i]!, life: first }));
-  const processes = [...own, ...outsiders(place, cast.with ?? '')];
+  const cleaners = Array.from({ length: cast.cleaners ?? 0 }, (_, i) => ({
+    letter: 'VW'[i]!,
+    life: cleaner(scheme, place, cast.cleanings),
+  }));
+  const processes = [...own, ...cleaners, ...outsiders(place, cast.with ?? '')];
   const empty = emptyWorld(directory, processes.length);
   const world = (cast.before ?? staleSocket)(empty);
   return {
@@ -63,7 +82,8 @@ export function scenario(name: string, cast: Cast, more: Partial<Scenario> = {})
 /** What the explorer needs to show the same, where it can: it has no mutants, no slow deaths, and two worlds to begin with. */
 function settingOf(cast: Cast, { key }: Scheme, empty: World, world: World): Pick<Scenario, 'setting'> | undefined {
   const stale = keyOf(world) === keyOf(staleSocket(empty));
-  if (key === undefined || cast.crashes === 'slowly' || (!stale && keyOf(world) !== keyOf(empty))) return undefined;
+  if (key === undefined || cast.cleaners !== undefined || cast.crashes === 'slowly' || (!stale && keyOf(world) !== keyOf(empty)))
+    return undefined;
   return { setting: { scheme: key, processes: cast.processes, outsiders: cast.with ?? '', stale } };
 }
 

@@ -70,6 +70,10 @@ export function isLocal(world: World, process: number, name: string, args: reado
 const table: Table = {
   openat(caller, directory, name, flags, mode) {
     const { world } = caller;
+    if (flags.includes('O_TMPFILE')) {
+      const nameless = newInode(world, { type: 'file', mode: mode & ~umask, text: '' });
+      return newDescriptor(caller, { kind: 'file', ino: nameless, path: '', locked: false });
+    }
     const path = flags.includes('O_DIRECTORY') ? pathOfDirectory(caller, directory, name) : pathAt(caller, directory, name);
     const creates = flags.includes('O_CREAT');
     if (creates && isDirectoryBusy(caller)) return waits;
@@ -150,13 +154,14 @@ const table: Table = {
     delete caller.world.names[path];
     return 0;
   },
-  linkat(caller, directory, ...two) {
+  linkat(caller, directory, first, second) {
     if (isDirectoryBusy(caller)) return waits;
-    const [from, to] = two.map((name) => pathAt(caller, directory, name)) as [string, string];
+    const [from, to] = [pathAt(caller, directory, first), pathAt(caller, directory, second)];
     const { names } = caller.world;
-    if (names[from] === undefined) return 'ENOENT';
+    const ino = lookup(caller, from);
+    if (ino === undefined) return 'ENOENT';
     if (names[to] !== undefined) return 'EEXIST';
-    names[to] = names[from];
+    names[to] = ino;
     return 0;
   },
   renameat2(caller, directory, first, second, flags) {
@@ -269,7 +274,8 @@ function socketNamed(caller: Caller, name: string): OpenSocket | Errno {
 function pathAt({ world, process }: Caller, directory: number, name: string): string {
   const through = /^\/proc\/self\/fd\/(\d+)\/(.+)$/.exec(name);
   if (through) return pathAt({ world, process }, Number(through[1]), through[2]!);
-  if (directory !== AT_FDCWD) return `${nameOfInode(world, openAt(world, process, directory)?.ino) ?? '(deleted)'}/${name}`;
+  if (directory !== AT_FDCWD && !name.startsWith('/'))
+    return `${nameOfInode(world, openAt(world, process, directory)?.ino) ?? '(deleted)'}/${name}`;
   // A symlink in place of the directory is followed.
   const slash = name.lastIndexOf('/');
   const above = world.inodes[world.names[name.slice(0, slash)] ?? 0];

@@ -143,6 +143,11 @@ export function has(world: World, process: number, wanted: OpenFile | OpenSocket
   return world.descriptors[process]!.some((index) => world.open[index] === wanted);
 }
 
+/** Whether a process has this very file locked. */
+export function hasLocked(world: World, process: number, ino: number): boolean {
+  return world.open.some((open) => open.kind === 'file' && open.ino === ino && open.locked && has(world, process, open));
+}
+
 export function hasLock(world: World, process: number): boolean {
   return world.open.some((open) => open.kind === 'file' && open.locked && has(world, process, open));
 }

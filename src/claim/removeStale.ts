@@ -1,0 +1,131 @@
+import { failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
+import { writeRecord } from './acquire.js';
+import type { Place } from './place.js';
+import { createLockFile, lockFile, lockMode, removeLockFile, type LockFile } from './lock.js';
+import { isRefusal, refuse, type Refusal } from './refusal.js';
+import { releaseLock } from './release.js';
+import { isDead, take, type Taken } from './take.js';
+
+/** Whether a socket file is stale, as far as it can be seen without the lock. */
+export function* judge(place: Place): Operation<'proved' | Exclude<Taken, { outcome: 'removed' }>> {
+  const there = yield* sys.fstatat(place.directory.fd, place.name);
+  if (there === 'ENOENT') return { outcome: 'gone' };
+  if (failed(there)) return { outcome: 'failed', errno: there, syscall: 'lstat', path: place.path };
+  const verdict = yield* isDead(place, there);
+  if (verdict === 'proved') return verdict;
+  return typeof verdict === 'object' && verdict.errno === 'ENOENT' ? { outcome: 'gone' } : { outcome: 'kept', why: verdict };
+}
+
+/** What `removeStale` works on. */
+export interface Stale {
+  readonly place: Place;
+  /**
+   * The places whose locks are taken, one after another: that of the socket file, and where it is a name next to another address (its
+   * handover socket, or what was set aside) that of this one, too.
+   */
+  readonly guards: readonly Place[];
+  /** What is in the lock files meanwhile: `cleaningRecord`. */
+  readonly record: string;
+}
+
+/**
+ * Removes a socket file that no process is bound to, for a process that does not want the address: under its lock, and by the same
+ * steps as a start, so that whoever starts at this moment keeps what is theirs. G4.
+ */
+export function* removeStale(stale: Stale): Operation<Taken | Refusal> {
+  // First without the lock: to lock what is live could make a start fail, and nothing is to be created where nothing is to be done.
+  const first = yield* judge(stale.place);
+  if (first !== 'proved') return first;
+  const socket = yield* sys.fstatat(stale.place.directory.fd, stale.place.name);
+  return failed(socket) ? { outcome: 'gone' } : yield* underLocks(stale, socket);
+}
+
+function* underLocks(stale: Stale, socket: FileStatus): Operation<Taken | Refusal> {
+  const [guard, ...others] = stale.guards;
+  if (guard === undefined) return yield* takeSettled(stale.place);
+  const directory = yield* sys.fstat(guard.directory.fd);
+  if (failed(directory)) return refuse('system', directory, 'fstat', guard.directory.path);
+  const owner = ownerOfLock(directory, socket);
+  const locked = yield* lockFile(guard, false, {
+    claims: false,
+    create: () => makeLocked(guard, owner, stale.record),
+    trusted: socket.uid,
+  });
+  if (isRefusal(locked)) return locked;
+  const { lockFd, made } = locked;
+  if (!made) yield* writeRecord(lockFd, stale.record);
+  const outcome = yield* underLocks({ ...stale, guards: others }, socket);
+  if (made) yield* removeLockFile(guard, lockFd);
+  else yield* releaseLock({ lockFd });
+  return outcome;
+}
+
+/**
+ * A start binds before it judges, so that the bind(2) of a program without locks is over, and its socket does not look dead (step 6).
+ * We have nothing to bind. This rename changes nothing, and like each call that changes a name it waits for the directory.
+ */
+function* takeSettled(place: Place): Operation<Taken> {
+  const there = yield* sys.renameat2(place.directory.fd, place.name, place.name, 'RENAME_NOREPLACE');
+  // A name that was free at that moment, another bind(2) may take in the next.
+  return there === 'ENOENT' ? { outcome: 'gone' } : yield* take(place, isDead);
+}
+
+type Owner = Pick<FileStatus, 'uid' | 'gid'>;
+
+/**
+ * The user whose starts are to find a lock file that they can open, should we be killed before we remove it. Where the owner of the
+ * directory alone may make sockets in it, that one; else the owner of the socket.
+ */
+function ownerOfLock(directory: FileStatus, socket: FileStatus): Owner {
+  return (directory.mode & 0o022) === 0 ? directory : socket;
+}
+
+/**
+ * Makes the lock file such that no start ever finds it otherwise than it has to be: it gets its name when it belongs to the user that
+ * starts there, is locked, and says that it is `clean` that has it. A start that opened it a moment earlier would be refused, as it
+ * was the file of another user, or would lock it before us.
+ */
+function* makeLocked(place: Place, owner: Owner, record: string): Operation<LockFile | Errno | Refusal> {
+  const { lock, lockPath } = place;
+  const nameless = yield* sys.openat(lock.directory.fd, '.', 'O_RDWR|O_TMPFILE|O_CLOEXEC', lockMode);
+  if (nameless === 'EACCES') return nameless;
+  if (!failed(nameless)) {
+    const refused = yield* prepare(nameless, lockPath, owner, record);
+    const from = `/proc/self/fd/${nameless}`;
+    const named = refused ?? (yield* sys.linkat(lock.directory.fd, from, lock.name, 'AT_SYMLINK_FOLLOW'));
+    if (named === 0) return { lockFd: nameless, made: true };
+    yield* sys.close(nameless);
+    if (isRefusal(named) || named === 'EEXIST') return named;
+  }
+  return yield* makeThenLock(place, owner, record);
+}
+
+/**
+ * The same where there are no files without a name: on this file system (overlayfs before Linux 6.3, many FUSE ones, NFS), without
+ * /proc, or elsewhere than on Linux. While the file is ours still, a start of its owner is refused.
+ */
+function* makeThenLock(place: Place, owner: Owner, record: string): Operation<LockFile | Errno | Refusal> {
+  const user = yield* sys.geteuid();
+  if (owner.uid !== user && user !== 0) return refuse('system', 'EPERM', 'chown', place.lockPath);
+  const created = yield* createLockFile(place);
+  if (failed(created)) return created;
+  const refused = yield* prepare(created.lockFd, place.lockPath, owner, record);
+  if (refused === undefined) return created;
+  // A start has locked it before us: it is that start's.
+  if (refused.errno === 'EAGAIN') return { ...created, made: false };
+  if (refused.syscall === 'flock') yield* sys.close(created.lockFd);
+  else yield* removeLockFile(place, created.lockFd);
+  return refused;
+}
+
+/** Locks a lock file that we made, gives it to its owner, and writes the record. Without the lock it must not be removed again. */
+function* prepare(fd: number, lockPath: string, { uid, gid }: Owner, record: string): Operation<Refusal | undefined> {
+  const locked = yield* sys.flock(fd, 'LOCK_EX|LOCK_NB');
+  if (failed(locked)) return refuse('system', locked, 'flock', lockPath);
+  const widened = yield* sys.fchmod(fd, lockMode); // Where the umask has narrowed it.
+  if (failed(widened)) return refuse('system', widened, 'fchmod', lockPath);
+  const given = uid === (yield* sys.geteuid()) ? 0 : yield* sys.fchownat(fd, '', uid, gid);
+  if (failed(given)) return refuse('system', given, 'chown', lockPath);
+  yield* writeRecord(fd, record);
+  return undefined;
+}

@@ -1,0 +1,34 @@
+import { show } from '../errors/show.js';
+import type { Sides, WrongSide } from '../inspect/sides.js';
+import type { Gate } from '../inspect/walk.js';
+
+/** File systems that another machine, or a program, serves to others as well: whether a socket lives there, no kernel knows alone. */
+const shared =
+  /^(9p|afs|beegfs|ceph|cifs|ecryptfs|fuse(\..*)?|gfs2|glusterfs|gpfs|lustre|nfs4?|ocfs2|orangefs|prl_fs|smb3|vboxsf|virtiofs|vmhgfs)$/;
+
+/** The kernel makes these up, and nobody can make a socket there. */
+const withoutSockets = /^(bpf|cgroup2?|configfs|debugfs|efivarfs|fusectl|mqueue|proc|pstore|securityfs|selinuxfs|sysfs|tracefs)$/;
+
+/** What `clean` leaves out because it would see it from the wrong side, or because it was not asked to go there. */
+export function boundary(sides: Sides, crossMounts: boolean): Gate {
+  return {
+    refuseTree(directory) {
+      const wrong = sides.wrongSide(directory);
+      return wrong && explainWrongSide(wrong);
+    },
+    refuseMount(directory, start) {
+      const type = sides.typeOf(directory) ?? 'unknown';
+      if (withoutSockets.test(type)) return '';
+      if (crossMounts) return undefined;
+      if (shared.test(type))
+        return `it is on a file system of type ${show(type)}, where a socket that is live on another machine, or on another side of the mount, looks stale. To clean it all the same, give --cross-mounts.`;
+      if (directory.dev === start.dev) return undefined;
+      return `another file system (${show(type)}) is mounted there. To clean it too, name it, or give --cross-mounts.`;
+    },
+  };
+}
+
+function explainWrongSide({ type, mountPoint, as }: WrongSide): string {
+  const what = as === 'backing' ? '' : ` (${as})`;
+  return `a file system of type ${show(type)} that is mounted at ${show(mountPoint)} shows it${what}. A live socket that was bound there looks stale from here. Clean ${show(mountPoint)} instead.`;
+}
