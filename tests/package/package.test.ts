@@ -34,14 +34,16 @@ test('require() → the same module as import', async () => {
   assert.equal(await run(node, ['--no-warnings', '--input-type=commonjs', '--eval', program], folder), 'true\n');
 });
 
-test('the preload → a stale socket file is replaced', onLinux, async () => {
-  const path = join(fs.mkdtempSync(join(folder, 'p')), 'app.sock');
-  const program = `import net from 'node:net'; net.createServer().listen(${JSON.stringify(path)}, () => { console.log('listening'); process.kill(process.pid, 'SIGKILL'); })`;
-  for (let start = 0; start < 2; start++) {
-    const printed = await run(node, ['--import', 'reuseaddr/register', '--input-type=module', '--eval', program], folder);
-    assert.match(printed, /^listening\n/);
-  }
-});
+for (const option of ['--import', '--require']) {
+  test(`the preload by ${option} → a stale socket file is replaced`, onLinux, async () => {
+    const path = join(fs.mkdtempSync(join(folder, 'p')), 'app.sock');
+    const program = `import net from 'node:net'; net.createServer().listen(${JSON.stringify(path)}, () => { console.log('listening'); process.kill(process.pid, 'SIGKILL'); })`;
+    for (let start = 0; start < 2; start++) {
+      const printed = await run(node, [option, 'reuseaddr/register', '--input-type=module', '--eval', program], folder);
+      assert.match(printed, /^listening\n/);
+    }
+  });
+}
 
 test('every command of the tool works from there', onLinux, async () => {
   const sockets = fs.mkdtempSync(join(folder, 'c'));
