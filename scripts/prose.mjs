@@ -1,21 +1,84 @@
-/** Checks the prose that people read against the rules in `.textlintrc.json`: pages and examples. */
-import { readdirSync } from 'node:fs';
-import { root, runTool } from './step.mjs';
+/** Checks the prose that people read: pages, comments, and the help of the commands. */
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { commentsOf, longComments } from './comments.mjs';
+import { root, runTool, ToolFailed } from './step.mjs';
 
-/** Pages whose text is being rewritten. */
-const unfinished = ['api', 'run', 'errors'].map((name) => `docs/${name}.md`);
+/** Pages, and folders of code, whose text is being rewritten. */
+const unfinished = [
+  ...['api', 'run', 'errors'].map((name) => `docs/${name}.md`),
+  ...['claim', 'cli', 'handover', 'kernel', 'preload', 'run', 'server'].map((folder) => `src/${folder}/`),
+  'native/',
+  'bench/',
+  'demo/',
+  'explorer/',
+  'scripts/',
+];
 
-export function checkProse() {
-  return runTool('textlint/bin/textlint.js', '--format', 'unix', '--rulesdir', 'scripts/prose', ...pages());
+/** The folders whose comments are checked. */
+const code = ['src', 'native', 'scripts', 'bench', 'demo', 'explorer'];
+
+/** Where comments and help texts are put for textlint, which reads Markdown. */
+const extracted = 'build/prose';
+
+/** Checks everything. Needs `dist/`, for the help texts. */
+export async function checkProse() {
+  rmSync(`${root}/${extracted}`, { recursive: true, force: true });
+  const sources = code.flatMap((folder) => below(folder, /\.(?:ts|mjs|js|c|h)$/)).filter(isFinished);
+  const long = sources.flatMap((file) => extractComments(file));
+  const help = unfinished.includes('src/cli/') ? [] : await extractHelp();
+  const pages = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md'];
+  pages.push(...below('docs', /\.md$/), ...below('examples', /\.md$/));
+  await lint([...pages.filter(isFinished), ...sources.map((file) => `${extracted}/${file}.md`), ...help]);
+  if (long.length > 0) throw new ToolFailed('The check of comments', long.join('\n'), 1);
 }
 
-/** Every Markdown page that a person wrote, or that is made of docstrings and messages. */
-function pages() {
-  const below = (folder) =>
-    readdirSync(`${root}/${folder}`, { recursive: true })
-      .map((file) => `${folder}/${file.replaceAll('\\', '/')}`)
-      .filter((file) => file.endsWith('.md') && !file.includes('node_modules'));
-  return ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', ...below('docs'), ...below('examples')].filter(
-    (page) => !unfinished.includes(page),
+/** Runs textlint. Its report names the sources instead of what was extracted from them. */
+async function lint(files) {
+  try {
+    return await runTool('textlint/bin/textlint.js', '--format', 'unix', '--rulesdir', 'scripts/prose', ...files);
+  } catch (error) {
+    if (!(error instanceof ToolFailed)) throw error;
+    const output = error.output.replaceAll(/[^\s:]*build\/prose\/([^\s:]+)\.md:/g, '$1:');
+    throw new ToolFailed('textlint', output, 1);
+  }
+}
+
+function extractComments(file) {
+  const source = readFileSync(`${root}/${file}`, 'utf8');
+  write(`${extracted}/${file}.md`, commentsOf(source));
+  return longComments(source).map((line) => `${file}:${line}: A comment has at most 100 columns`);
+}
+
+/** The help of each command, as sentences. */
+async function extractHelp() {
+  const { commands } = await import(`${root}/dist/cli/commands.js`);
+  return await Promise.all(
+    Object.entries(commands).map(async ([name, { summary, load }]) => {
+      const { description, options, examples, statuses = '' } = (await load()).command;
+      const lines = [
+        summary,
+        statuses,
+        ...Object.values(options).map((option) => option.summary),
+        ...examples.map((each) => each[1]),
+      ];
+      return write(`${extracted}/help/${name}.md`, [description, ...lines].join('\n\n'));
+    }),
   );
+}
+
+function write(file, text) {
+  mkdirSync(dirname(`${root}/${file}`), { recursive: true });
+  writeFileSync(`${root}/${file}`, text);
+  return file;
+}
+
+function below(folder, name) {
+  return readdirSync(`${root}/${folder}`, { recursive: true })
+    .map((file) => `${folder}/${file.replaceAll('\\', '/')}`)
+    .filter((file) => name.test(file) && !file.includes('node_modules'));
+}
+
+function isFinished(file) {
+  return !unfinished.some((prefix) => file.startsWith(prefix));
 }

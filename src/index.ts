@@ -1,4 +1,4 @@
-/** @packageDocumentation What SO_REUSEADDR is to TCP, for Unix domain sockets. */
+/** @packageDocumentation `SO_REUSEADDR` for Unix domain sockets. */
 export { claim, Claim } from './server/claim.js';
 export type { ClaimSummary } from './server/claim.js';
 export type { DiagnosticsChannels, DiagnosticsTracing } from './server/trace.js';

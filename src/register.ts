@@ -1,4 +1,7 @@
-/** `node --import reuseaddr/register app.js`: every server of the program listens as `listen` would have it. See docs/preload.md. */
+/**
+ * `node --import reuseaddr/register app.js`: every server of the program listens in the way of
+ * `listen`. See docs/preload.md.
+ */
 import { install } from './preload/install.js';
 import { readEnvironment } from './preload/options.js';
 

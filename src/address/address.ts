@@ -1,50 +1,62 @@
-/** Where a server listens: what the caller's string means. */
+/** An address: the meaning of the caller's string. */
 export type Address = Pathname | AbstractName | Pipe;
 
 /** A socket file, `/run/app.sock`. */
 export interface Pathname {
   readonly kind: 'pathname';
-  /** May be relative: `request/address.ts` makes it absolute, `claim/place.ts` pins its directory. */
+  /**
+   * May be relative: `request/address.ts` makes it absolute, `claim/place.ts` pins its directory.
+   */
   readonly path: string;
-  /** The lock file, where the caller chose one. */
+  /** The lock file, if the caller chose one. */
   readonly lockPath?: string;
 }
 
-/** A name in the network namespace and in no directory (Linux, unix(7)): `@app`. */
+/** A name that exists in the network namespace, not in a directory (Linux, unix(7)): `@app`. */
 export interface AbstractName {
   readonly kind: 'abstract';
-  /** Without the `@` or NUL before it. */
+  /** The name without the leading `@` or NUL. */
   readonly name: string;
 }
 
-/** A Windows pipe, `\\.\pipe\app`. Windows keeps no stale ones, so Node handles it alone. */
+/** A Windows pipe, `\\.\pipe\app`. Windows leaves no stale pipes, so Node handles them alone. */
 export interface Pipe {
   readonly kind: 'pipe';
   readonly path: string;
 }
 
-/** Why a string is no address. */
+/** Why a string is not an address. */
 export interface BadAddress {
   readonly bad: 'empty' | 'nul' | 'trailing-slash' | 'abstract-too-long' | 'abstract-unsupported' | 'lock-path';
 }
 
-/** What this system can do. The explorer's browser, which has no `process`, plays a Linux. */
+/**
+ * The system that this code runs on. The explorer runs in a browser, which has no `process`, and
+ * simulates Linux.
+ */
 const platform = (globalThis as { process?: { platform?: string } }).process?.platform ?? 'linux';
 
-/** sun_path holds 108 bytes on Linux and 104 on macOS and the BSDs; the last one is for the NUL (unix(7), unix(4)). */
+/**
+ * sun_path holds 108 bytes on Linux, and 104 on macOS and the BSDs. The last byte is for the NUL
+ * (unix(7), unix(4)).
+ */
 export const pathBytesMax = platform === 'linux' ? 107 : 103;
 
-/** `/proc/self/fd/1234567/`: what a long path costs in sun_path instead of its directory. Only Linux has that. */
+/**
+ * `/proc/self/fd/1234567/`: the bytes of sun_path that a long path costs instead of its directory.
+ * Only Linux has it.
+ */
 const descriptorPathBytesMax = 22;
 
-/** How long the last part of a path may be where the whole path does not fit sun_path. */
+/** The longest last component of a path that does not fit sun_path as a whole. */
 export const longNameBytesMax = platform === 'linux' ? pathBytesMax - descriptorPathBytesMax : 0;
 
-/** An abstract name has the bytes of sun_path after the first one. */
+/** An abstract name may use every byte of sun_path after the first one. */
 export const abstractBytesMax = 107;
 
 /**
- * Reads an address. `@app` and (Node's own spelling) `\0app` are abstract names; write `./@app` for a file of that name.
+ * Reads an address. `@app` and (Node's own spelling) `\0app` are abstract names; write `./@app` for
+ * a file of that name.
  */
 export function parseAddress(text: string, lockPath?: string, system: string = platform): Address | BadAddress {
   if (text === '') return { bad: 'empty' };
@@ -70,12 +82,15 @@ function isDirectoryName(path: string): boolean {
   return /(^|\/)\.{0,2}$/.test(path);
 }
 
-/** Whether a text has at most so many bytes. Most are so short that nothing has to be encoded to know. */
+/**
+ * Whether a text has at most `bytesMax` bytes. Most texts are so short that they need not be
+ * encoded.
+ */
 export function fits(text: string, bytesMax: number): boolean {
   return text.length <= bytesMax && (text.length * 3 <= bytesMax || byteLength(text) <= bytesMax);
 }
 
-/** The length in UTF-8, the encoding that Node gives path names. */
+/** Returns the length in UTF-8, the encoding that Node uses for path names. */
 export function byteLength(text: string): number {
   return new TextEncoder().encode(text).length;
 }

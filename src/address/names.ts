@@ -1,11 +1,14 @@
-/** The names of an address in its directory. They are spelled here, and nowhere else. */
+/** The names that an address has in its directory. No other file spells them. */
 export interface Names {
   readonly socket: string;
   /** The lock file: created once, never unlinked. */
   readonly lock: string;
-  /** Where the socket file is put while it is judged (`claim/take.ts`). */
+  /** The name under which `claim/take.ts` sets the socket file aside to examine it. */
   readonly aside: string;
-  /** Where a socket file of ours is put that bind(2) made in another directory than the pinned one (`claim/bind.ts`). */
+  /**
+   * The name for a socket file that bind(2) made in another directory than the pinned one
+   * (`claim/bind.ts`).
+   */
   readonly recalled: string;
   /** The socket on which a holder serves handovers. */
   readonly handover: string;
@@ -28,12 +31,15 @@ function asideOf(name: string): string {
   return `.${name}.reuseaddr-aside`;
 }
 
-/** The socket that a name belongs to: `app.sock` for `app.sock.handover`, and for either name while it is set aside. */
+/**
+ * Returns the socket that a name belongs to: `app.sock` for `app.sock.handover`, and for either
+ * name while it is set aside.
+ */
 export function ownerOf(name: string): string {
   return name.replace(/^\.(.+)\.reuseaddr-aside$/, '$1').replace(/(.)\.handover$/, '$1');
 }
 
-/** The abstract name on which the holder of another one serves handovers. */
+/** Returns the abstract name on which the holder of `name` serves handovers. */
 export function abstractHandover(name: string): string {
   return `${name}.handover`;
 }

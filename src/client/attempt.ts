@@ -5,12 +5,15 @@ import type { FailedConnect, Unreachable } from '../errors/explain.js';
 import { AT_FDCWD, failed, run, sys, type Errno, type Operation } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 
-/** Tries to connect once: a connected descriptor, or why not. A Unix socket has its answer at once, or `EAGAIN`. */
+/**
+ * Tries to connect once. Returns a connected descriptor, or why it failed. A Unix socket answers at
+ * once, or with `EAGAIN`.
+ */
 export function attempt(destination: string): number | FailedConnect {
   return run(kernel, connectOnce(destination));
 }
 
-/** Whether another try may do better: a server may start, and may accept. */
+/** Whether another attempt may succeed: a server may start, or may accept. */
 export function isTemporary({ unreachable }: FailedConnect): boolean {
   return temporary.has(unreachable);
 }
@@ -22,11 +25,14 @@ function* connectOnce(destination: string): Operation<number | FailedConnect> {
   const connected = abstract ? yield* sys.connect(destination) : yield* connectToFile(destination);
   if (!failed(connected)) return connected;
   const unreachable = abstract ? explainAbstract(connected) : yield* explainPathname(destination, connected);
-  // A regular file refuses connections as a dead socket does.
+  // connect(2) fails in the same way for a regular file and for a dead socket.
   return { unreachable, errno: unreachable === 'not-a-socket' ? 'ENOTSOCK' : connected, syscall: 'connect' };
 }
 
-/** A path that doesn't fit sun_path goes through a descriptor of the socket file, which no symlink may lead to. */
+/**
+ * Connects to a path that does not fit sun_path through a descriptor of the socket file. The last
+ * component must not be a symlink.
+ */
 function* connectToFile(path: string): Operation<number | Errno> {
   if (fits(path, pathBytesMax)) return yield* sys.connect(path);
   const real = yield* sys.realpath(path);
@@ -34,7 +40,10 @@ function* connectToFile(path: string): Operation<number | Errno> {
   return yield* throughSocketFile(unpinned(real.path), (name) => sys.connect(name));
 }
 
-/** The kernel forgets an abstract name with its socket: what refuses is nobody, or is bound and doesn't listen. */
+/**
+ * The kernel forgets an abstract name together with its socket. So ECONNREFUSED means that no
+ * socket has the name, or that one is bound and does not listen.
+ */
 function explainAbstract(errno: Errno): Unreachable {
   if (errno === 'ECONNREFUSED') return 'absent';
   return explainErrno(errno);
@@ -47,7 +56,7 @@ function* explainPathname(path: string, errno: Errno): Operation<Unreachable> {
   }
   if (errno !== 'ECONNREFUSED') return explainErrno(errno);
   const real = yield* sys.realpath(path);
-  if (failed(real)) return 'absent'; // It was removed since.
+  if (failed(real)) return 'absent'; // It was removed in the meantime.
   const there = yield* sys.fstatat(AT_FDCWD, real.path);
   if (failed(there)) return 'absent';
   if (there.type !== 'socket') return 'not-a-socket';

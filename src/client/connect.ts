@@ -11,13 +11,13 @@ import { pauseMs } from './pause.js';
 import { connectPipe } from './pipe.js';
 import { destinationOf } from './destination.js';
 
-/** What `connect` takes. */
+/** The options of `connect`. */
 export interface ConnectOptions {
   /** How long to try, in milliseconds. Default: 5,000. 0: one attempt. Infinity: indefinitely. */
   readonly timeout?: number | undefined;
   /**
-   * Ends the attempts: the promise is rejected with the signal's reason, an AbortError. Has no effect
-   * once there is a socket.
+   * Ends the attempts: the promise is rejected with the signal's reason, an AbortError. Has no
+   * effect once there is a socket.
    */
   readonly signal?: AbortSignal | undefined;
   /**
@@ -33,13 +33,14 @@ const timeoutMsDefault = 5_000;
  * Connects to a Unix socket, and waits for a server that is starting, restarting or busy.
  *
  * When the promise is fulfilled the socket is connected: write to it at once. A missing server
- * (`ENOENT`), a stale socket (`ECONNREFUSED`) and a full backlog (`EAGAIN`, where TCP would wait) are
- * tried again until the deadline: after 1 ms at first, and in the end at least every 50 ms. An error
- * that waiting does not cure is reported at once.
+ * (`ENOENT`), a stale socket (`ECONNREFUSED`) and a full backlog (`EAGAIN`, where TCP would wait)
+ * are tried again until the deadline: after 1 ms at first, and in the end at least every 50 ms. An
+ * error that waiting does not cure is reported at once.
  *
  * A pathname may be longer than a socket address can hold (Linux). An abstract name has exactly its
- * own bytes on every version of Node. A connection that is connected may not be accepted yet: a server
- * that dies now ends it, and only the server's answer can say whether a request was carried out.
+ * own bytes on every version of Node. A connection that is connected may not be accepted yet: a
+ * server that dies now ends it, and only the server's answer can say whether a request was carried
+ * out.
  *
  * @example
  * ```js
@@ -53,8 +54,8 @@ const timeoutMsDefault = 5_000;
  * @throws {SocketAddressError} with the last cause. At the deadline: `ENOENT` (`absent`,
  * `no-directory`), `ECONNREFUSED` (`stale`, `starting`; for an abstract name `absent`) or `EAGAIN`
  * (`backlog-full`). At once: `EACCES` (`denied`), `ENOTSOCK` (`not-a-socket`), `EPROTOTYPE`
- * (`not-a-stream`), `ENOTDIR`, `ELOOP`, `EMFILE` or another errno of connect(2), `EINVAL` (bad address
- * or option)
+ * (`not-a-stream`), `ENOTDIR`, `ELOOP`, `EMFILE` or another errno of connect(2), `EINVAL` (bad
+ * address or option)
  * @throws the signal's reason
  * @see connect(2), unix(7)
  */
@@ -78,7 +79,7 @@ async function connectInTime(address: string, options: ConnectOptions): Promise<
     throw badOption(address, 'allowHalfOpen', 'must be true or false', undefined, 'connect to');
   signal?.throwIfAborted();
 
-  // A later chdir(2) must not lead to somebody else.
+  // A later chdir(2) must not lead to another server.
   const destination = destinationOf(parsed);
   const startMs = nowMs();
   for (let tries = 0; ; tries++) {
@@ -87,13 +88,15 @@ async function connectInTime(address: string, options: ConnectOptions): Promise<
     if (typeof connected === 'number') return socketOf(connected, allowHalfOpen);
     const triedMs = nowMs() - startMs;
     if (!isTemporary(connected) || triedMs >= timeout) throw failure(address, destination, connected, tries === 0 ? 0 : triedMs);
-    // The last try is at the deadline itself.
+    // The last attempt happens at the deadline itself.
     await pause(Math.min(pauseMs(tries, Math.random()), timeout - triedMs), signal);
     signal?.throwIfAborted();
   }
 }
 
-/** The socket closes the descriptor. Bun reads from a descriptor only when it is connected to it. */
+/**
+ * The socket closes the descriptor. Bun reads from a descriptor only if the socket connects to it.
+ */
 function socketOf(fd: number, allowHalfOpen: boolean): Socket {
   Descriptor.at(fd)?.closed();
   if (!('bun' in process.versions)) return new Socket({ fd, readable: true, writable: true, allowHalfOpen });

@@ -1,7 +1,7 @@
 import { createConnection, type Socket } from 'node:net';
 import type { FailedConnect } from '../errors/explain.js';
 
-/** Tries once to connect to a Windows pipe, which Node does by itself. */
+/** Tries once to connect to a Windows pipe. Node does this by itself. */
 export function connectPipe(path: string, allowHalfOpen: boolean): Promise<Socket | FailedConnect> {
   return new Promise((resolve) => {
     const socket = createConnection({ path, allowHalfOpen });

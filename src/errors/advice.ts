@@ -1,10 +1,16 @@
-/** What a front end has an option for. Each front end says in its own words how to use it, or that it has none. */
+/** A kind of advice. Each front end says in its own words how to follow it, or leaves it out. */
 export type Advice = 'wait' | 'longer' | 'takeover' | 'handover' | 'lockPath' | 'allow';
 
-/** What a reason may advise: the words of a front end, without those that do not help in this case. */
+/**
+ * The advice that a reason may give: a front end's words, without those that do not help in this
+ * case.
+ */
 export type Words = Readonly<Record<Advice, string | undefined>>;
 
-/** A way to use this package: the library, the preload, a command. Only this knows how its users set an option. */
+/**
+ * A way to use this package: the library, the preload, a command. Only the front end knows how its
+ * users set an option.
+ */
 export interface FrontEnd {
   readonly advice: Words;
   /** An option of `ListenOptions` or `ConnectOptions`, as the users of this front end know it. */

@@ -1,8 +1,9 @@
 import { SocketAddressError } from './error.js';
 
 /**
- * Lets the stack of an error begin at the program's call of `called`, and not in the files of this package. Where no caller is known,
- * because the program does not await the promise, the stack stays as it is.
+ * Makes the stack of an error begin at the program's call of `called` instead of inside this
+ * package. The stack stays as it is if no caller is known, because the program does not await the
+ * promise.
  */
 export function beginAtCaller(error: unknown, called: (...args: never[]) => unknown): unknown {
   if (!(error instanceof SocketAddressError)) return error;

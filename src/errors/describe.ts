@@ -6,7 +6,7 @@ import { AT_FDCWD, failed, run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { show } from './show.js';
 
-/** `process 412 (node server.js, user www-data)`, with what is known. */
+/** Returns `process 412 (node server.js, user www-data)`, as far as the details are known. */
 export function describe(holder: Holder | undefined): string {
   if (holder === undefined) return 'another process';
   const user = holder.user ?? (holder.uid === undefined ? undefined : (userName(holder.uid) ?? String(holder.uid)));
@@ -21,7 +21,7 @@ export function describe(holder: Holder | undefined): string {
   return `process ${holder.pid}${known.length === 0 ? '' : ` (${known.join(', ')})`}`;
 }
 
-/** ` since 10:31`, with the date where it was not today. */
+/** Returns ` since 10:31`, with the date if it was not today. */
 export function sinceWhen(holder: Holder | undefined): string {
   if (holder?.since === undefined) return '';
   const since = holder.since;
@@ -30,13 +30,13 @@ export function sinceWhen(holder: Holder | undefined): string {
   return ` since ${today ? local.slice(11, 16) : local.slice(0, 16).replace('T', ' ')}`;
 }
 
-/** `user www-data`: the user of this process. */
+/** Returns the user of this process: `user www-data`. */
 export function describeUser(): string {
   const uid = process.geteuid?.();
   return uid === undefined ? 'this user' : named(uid);
 }
 
-/** The user that a file belongs to. */
+/** Returns the user who owns a file. */
 export function describeOwner(path: string): string {
   const file = kernel.fstatat(AT_FDCWD, path);
   return failed(file) ? 'another user' : named(file.uid);
@@ -54,7 +54,10 @@ const kinds = {
   symlink: 'a symbolic link',
 } as const;
 
-/** What is at a path where a socket should be. A symbolic link is told apart from one that leads to a live socket. */
+/**
+ * Describes the file that is where a socket should be. A symbolic link to a live socket gets its
+ * own words.
+ */
 export function describeFile(path: string): string {
   const file = kernel.fstatat(AT_FDCWD, path);
   if (failed(file) || file.type === 'socket') return 'not a socket';

@@ -1,7 +1,7 @@
 import { dirname } from 'node:path';
 import type { Clauses, Facts } from './facts.js';
 
-/** The row for the errno of a system call, and where permission is missing for the call itself. */
+/** Returns the row for the errno of a system call. A denied call has a row of its own. */
 export function errnoRow({ code, call, path }: Facts): Clauses {
   if (call === 'bind' && path !== '' && (code === 'EPERM' || code === 'ENOTSUP')) return noSockets;
   if (path !== '' && (code === 'EACCES' || code === 'EPERM')) {
@@ -10,7 +10,7 @@ export function errnoRow({ code, call, path }: Facts): Clauses {
   return Object.hasOwn(errnos, code) ? errnos[code as keyof typeof errnos] : unexplained;
 }
 
-/** Every errno that can be met, without those of `denials`. */
+/** Every errno that can occur, without those of `denials`. */
 export const errnos = {
   EACCES: meaning(
     ({ user }) => `${user()} may not do that`,
@@ -92,7 +92,10 @@ function failing({ call, code, path }: Facts): string {
   return `the system call ${call} failed with ${code}${path === '' ? '' : ` on ${path}`}`;
 }
 
-/** bind(2) in a directory where the lock file could be made, so it is not a matter of this directory's permissions. */
+/**
+ * bind(2) failed in a directory where open(2) has just created the lock file. So the permissions of
+ * the directory are not the cause.
+ */
 const noSockets: Clauses = {
   happened: ({ path, code }) => `the file system of ${dirname(path)} has no sockets (bind failed with ${code})`,
   todo: () => ['choose a directory on another file system, such as /run or /tmp'],
@@ -119,7 +122,7 @@ const denial: Clauses = {
   todo: () => [],
 };
 
-/** What a user may not do whose system call was refused for want of permission. */
+/** The row for each system call that the kernel denied. */
 const denials = {
   open: mayNotCreate,
   bind: mayNotCreate,

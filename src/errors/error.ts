@@ -11,19 +11,22 @@ export interface SocketAddressErrorFields {
   readonly address: string;
   readonly holder?: Holder | undefined;
   readonly shortMessage: string;
-  /** From which another front end makes its own message. */
+  /** The parts from which another front end makes its own message. */
   readonly explanation: Explanation;
 }
 
-/** The same in every copy of this package: a program may have loaded it by import, by require, and in two versions. */
+/**
+ * The same symbol in every copy of this package: a program may load it by import, by require, and
+ * in two versions.
+ */
 const brand: unique symbol = Symbol.for('reuseaddr.SocketAddressError');
 
 /**
  * Every error of this package.
  *
- * `code`, `errno`, `syscall` and `address` are Node's own fields of a system error. `reason` says more
- * than the code can, and `holder` names the process that holds the address, where that is known. Match
- * on `code` and `reason`; the message is for people.
+ * `code`, `errno`, `syscall` and `address` are Node's own fields of a system error. `reason` says
+ * more than the code can, and `holder` names the process that holds the address, where that is
+ * known. Match on `code` and `reason`; the message is for people.
  *
  * `instanceof` also holds for an error of another copy of this package.
  *
@@ -44,16 +47,25 @@ const brand: unique symbol = Symbol.for('reuseaddr.SocketAddressError');
  * @see docs/errors.md for every code and reason
  */
 export class SocketAddressError extends Error {
-  /** An errno by its name, such as `EADDRINUSE`, or a code of Node's own, such as `ERR_SERVER_ALREADY_LISTEN`. */
+  /**
+   * The name of an errno, such as `EADDRINUSE`, or a code of Node's own, such as
+   * `ERR_SERVER_ALREADY_LISTEN`.
+   */
   readonly code: string;
-  /** The negative number of the errno, as Node has it; undefined where `code` is no errno. */
+  /** The errno as a negative number, as in Node; undefined if `code` is not an errno. */
   readonly errno: number | undefined;
-  /** The system call that gave `code`. `listen` (or `connect`) where `code` is a verdict of this package, as for `EADDRINUSE`. */
+  /**
+   * The system call that failed with `code`. If this package decided on `code` itself, as for
+   * `EADDRINUSE`, the value is `listen` or `connect`.
+   */
   readonly syscall: string;
-  /** The address, as it was asked for. */
+  /** The address as the caller wrote it. */
   readonly address: string;
   readonly reason: Reason;
-  /** The process that holds the address, as far as it is known. Its text comes from that process: made printable, not checked. */
+  /**
+   * The process that holds the address, if it is known. The text comes from that process: it is
+   * made printable, not verified.
+   */
   readonly holder: Holder | undefined;
   readonly #shortMessage: string;
   readonly #explanation: Explanation;
@@ -78,7 +90,7 @@ export class SocketAddressError extends Error {
     return typeof value === 'object' && value !== null && brand in value;
   }
 
-  /** The message without its advice: what happened, and nothing about what to do. */
+  /** The message without its advice: what happened, and not what to do. */
   get shortMessage(): string {
     return this.#shortMessage;
   }
@@ -89,7 +101,7 @@ export class SocketAddressError extends Error {
   }
 }
 
-// On the prototype, so that a printed error does not show them.
+// Defined on the prototype, so that a printed error does not show them.
 Object.defineProperties(SocketAddressError.prototype, {
   name: { value: 'SocketAddressError', configurable: true, writable: true },
   [brand]: { value: true },

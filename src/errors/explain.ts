@@ -11,22 +11,22 @@ import { messageOf, type Explanation, type Task } from './message.js';
 import { reasons, type Reason } from './reasons.js';
 import { show } from './show.js';
 
-/** Why an address could not be connected to. */
+/** Why a connection to an address failed. */
 export type Unreachable =
-  // These may pass, and are tried again until the deadline.
+  // Temporary: `connect` tries again until the deadline.
   | 'absent'
   | 'no-directory'
   | 'stale'
   | 'starting'
   | 'backlog-full'
-  // These don't.
+  // Permanent.
   | 'denied'
   | 'not-a-socket'
   | 'not-a-stream'
   | 'too-long'
   | 'system';
 
-/** The error for a refused start. */
+/** Returns the error for a refused start. */
 export function explain(address: string, refusal: Refusal, known?: Holder, task: Task = 'listen on'): SocketAddressError {
   const { refused, errno, syscall, path, handover, record } = refusal;
   const holder = known ?? holderOfRecord(record);
@@ -40,7 +40,7 @@ export interface FailedConnect {
   readonly syscall: string;
 }
 
-/** The error for a connection that failed, after it was tried for this long. */
+/** Returns the error for a connection that failed after attempts for `triedMs`. */
 export function explainConnect(
   address: string,
   { unreachable, errno, syscall }: FailedConnect,
@@ -53,19 +53,19 @@ export function explainConnect(
   return failure('connect to', address, unreachable, { code: errno, call: syscall, path }, holder, tried);
 }
 
-/** What is wrong with what a caller passed. */
+/** A mistake in the caller's arguments. */
 export interface Wrong {
-  /** The option that it is about. */
+  /** The option that is wrong. */
   readonly option?: string;
-  /** A clause, after the name of the option where there is one: `must be true or false`. */
+  /** A clause that follows the name of the option, if there is one: `must be true or false`. */
   readonly wrong?: string;
   /** How to write it: `write ./@app for a file of that name`. */
   readonly right?: string | undefined;
-  /** An option that helps instead, which each front end spells in its own words. */
+  /** An option that helps instead. Each front end spells it in its own words. */
   readonly instead?: Advice;
 }
 
-/** The error for a mistake of the caller. */
+/** Returns the error for a mistake of the caller. */
 export function explainWrong(
   address: string | undefined,
   reason: Reason,
@@ -76,14 +76,14 @@ export function explainWrong(
   return failure(task, address, reason, { code, call: '', ...wrong });
 }
 
-/** The error for a connection whose peer the kernel does not tell. */
+/** Returns the error for a connection whose peer the kernel does not reveal. */
 export function explainUnknownPeer(errno: Errno): SocketAddressError {
   return failure(peerTask, undefined, 'no-credentials', { code: errno, call: 'getsockopt' });
 }
 
 export const peerTask = 'tell which process is at the other end';
 
-/** The system call that stands for the task where the code is our verdict. */
+/** The system call that stands for the task if this package decided on the code itself. */
 const calls = {
   'listen on': 'listen',
   'connect to': 'connect',
@@ -141,14 +141,17 @@ function failure(
   });
 }
 
-/** The pid of a process in another container may be ours here. */
+/** A process in another container may have the same pid as this one. */
 function standingOf({ pid, host, pidNamespace, stopped }: Holder): Facts['standing'] {
   if (host === undefined && pidNamespace === undefined && pid === process.pid) return 'ourselves';
   if (stopped === true) return 'stopped';
   return isFellowWorker(pid) ? 'worker' : undefined;
 }
 
-/** As realpath(3) was asked it is `/a/./sub/`. Not path.normalize: it takes the `..` of a symlink for the directory that the link is in. */
+/**
+ * Turns the `/a/./sub/` that realpath(3) was asked for into `/a/sub`. path.normalize would be
+ * wrong: it resolves `..` before symlinks.
+ */
 function tidy(path: string): string {
   return path.replaceAll(/\/\.(?=\/|$)/g, '').replace(/(?<=.)\/$/, '') || '/';
 }

@@ -1,7 +1,7 @@
 import type { Unhanded } from '../claim/refusal.js';
 import type { Advice, Words } from './advice.js';
 
-/** What a sentence of the table may say: texts that are fit for a message. */
+/** The facts that a sentence of the table may mention, as text that is safe in a message. */
 export interface Facts {
   readonly code: string;
   /** The system call that failed. */
@@ -10,23 +10,31 @@ export interface Facts {
   readonly holder: string;
   /** ` since 10:31`, or nothing. */
   readonly since: string;
-  /** How to name the holder to kill(1). */
+  /** The pid that kill(1) needs to reach the holder. */
   readonly pid: number | undefined;
-  /** Set where the holder is stopped (SIGSTOP), is this very process, or is another worker of the same cluster. */
+  /**
+   * Set if the holder is stopped (SIGSTOP), is this very process, or is another worker of the same
+   * cluster.
+   */
   readonly standing?: 'stopped' | 'ourselves' | 'worker' | undefined;
-  /** Whether the holder serves handovers; where one was asked for, why it did not come about. */
+  /** Whether the holder serves handovers; after a failed handover, why it failed. */
   readonly handover?: 'served' | Unhanded | `E${string}` | undefined;
-  /** The file that it is about. */
+  /** The file that the error is about. */
   readonly path: string;
-  /** `a directory`, `a symbolic link to app.sock, where a server listens`: what was found at `path`. */
+  /**
+   * The file at `path`: `a directory`, or `a symbolic link to app.sock, where a server listens`.
+   */
   readonly kind: string;
-  /** The user of this process: `user www-data`. Looked up only where a sentence names it. */
+  /**
+   * The user of this process: `user www-data`. A function, so that only a sentence that names the
+   * user looks it up.
+   */
   user(): string;
-  /** The user that `path` belongs to. */
+  /** The user who owns `path`. */
   owner(): string;
   /** Whether the caller wants to listen. */
   readonly listens: boolean;
-  /** What is wrong with an argument, after the option if there is one, and how to write it. */
+  /** A clause about a wrong argument, which follows the name of the option if there is one. */
   readonly wrong: string;
   readonly option: string | undefined;
   readonly right: string | undefined;
@@ -34,16 +42,16 @@ export interface Facts {
   readonly instead?: Advice | undefined;
 }
 
-/** What a message says: clauses, from which a front end makes sentences. */
+/** The clauses of a message, from which a front end makes sentences. */
 export interface Clauses {
   happened(facts: Facts): string;
   /** Alternatives: `stop it`, `wait for it`. */
   todo(words: Words, facts: Facts): readonly (string | undefined)[];
 }
 
-/** One reason: the codes that it comes with, and the clauses of its message. */
+/** One reason: its codes, and the clauses of its message. */
 export interface Row extends Clauses {
   readonly codes: readonly string[];
-  /** The code is our verdict, and no system call gave it: `syscall` is then that of the task. */
+  /** This package decided on the code, not a system call: `syscall` then names the task. */
   readonly verdict?: true;
 }

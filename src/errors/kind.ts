@@ -1,4 +1,7 @@
-/** `undefined`, `null`, `a function`, `an array`, `a Promise`, `an object`: what was passed where something else was expected. */
+/**
+ * Names what was passed instead of the expected value: `undefined`, `null`, `a function`, `an
+ * array`, `a Promise`, `an object`.
+ */
 export function kindOf(value: unknown): string {
   if (value === undefined || value === null) return String(value);
   if (Array.isArray(value)) return 'an array';

@@ -3,7 +3,7 @@ import type { Facts } from './facts.js';
 import { reasons, type Reason } from './reasons.js';
 import { quote } from './show.js';
 
-/** What was asked for, as a message names it: `Cannot listen on …`. */
+/** The task that failed, as a message names it: `Cannot listen on …`. */
 export type Task = 'listen on' | 'connect to' | 'inspect' | 'clean' | 'tell which process is at the other end';
 
 const withoutAddress = {
@@ -17,23 +17,23 @@ const withoutAddress = {
 /** An error before a front end has put it into words. */
 export interface Explanation {
   readonly task: Task;
-  /** Undefined where the task names no address. */
+  /** Undefined if the task names no address. */
   readonly address?: string | undefined;
   readonly reason: Reason;
   readonly facts: Facts;
-  /** What follows the advice, as a whole sentence: how long the call has tried. */
+  /** How long the call has tried: a whole sentence after the advice. */
   readonly tried?: string | undefined;
 }
 
-/** The parts of a message. Each front end puts them together. */
+/** The parts of a message, which each front end puts together. */
 export interface Parts {
-  /** A clause without its full stop: `process 412 (node server.js) holds it since 10:31`. */
+  /** A clause without its full stop: `process 412 (node server.js) has held it since 10:31`. */
   readonly happened: string;
-  /** Whole sentences, or nothing. */
+  /** Whole sentences, or an empty string. */
   readonly todo: string;
 }
 
-/** The message of the library and of the commands, and the same without what to do. */
+/** Returns the message with and without its advice. */
 export function messageOf(explanation: Explanation, frontEnd: FrontEnd): { message: string; shortMessage: string } {
   const { task, address } = explanation;
   const { happened, todo } = partsOf(explanation, frontEnd);
@@ -49,7 +49,10 @@ export function partsOf({ task, reason, facts, tried }: Explanation, frontEnd: F
   return { happened: happened(known), todo: joined(advice, tried ?? '') };
 }
 
-/** The advice that helps: to wait for an address is of no use to a client, nor a takeover where no handover is served. */
+/**
+ * Returns the advice that helps: a client cannot wait for an address, and a takeover needs a holder
+ * that serves handovers.
+ */
 function wordsFor(task: Task, { handover, standing }: Facts, words: Words): Words {
   const listens = task === 'listen on';
   return {
@@ -62,7 +65,7 @@ function wordsFor(task: Task, { handover, standing }: Facts, words: Words): Word
   };
 }
 
-/** A sentence, from its clause. */
+/** Makes a sentence from a clause. */
 export function sentence(clause: string): string {
   return `${clause.slice(0, 1).toUpperCase()}${clause.slice(1)}.`;
 }

@@ -3,8 +3,10 @@ import { errnoRow } from './errnos.js';
 import type { Facts, Row } from './facts.js';
 
 /**
- * Every reason why a call of this package fails: the codes, what happened, and what to do. The type `Reason`, `docs/errors.md` and
- * every message are made from this table. To add a reason, add a row.
+ * Every reason why a call of this package fails: the codes, what happened, and what to do.
+ *
+ * The type `Reason`, `docs/errors.md` and every message are made from this table. To add a reason,
+ * add a row.
  */
 export const reasons = {
   held: {
@@ -13,7 +15,7 @@ export const reasons = {
     happened: ({ holder, since, standing, handover }) => {
       const stopped = standing === 'stopped' ? ', and is stopped, so it serves no client' : '';
       const worker = standing === 'worker' ? 'another worker of this cluster, ' : '';
-      return `${worker}${holder}${worker === '' ? '' : ','} holds it${since}${stopped}${notHandedOver(handover)}`;
+      return `${worker}${holder}${worker === '' ? '' : ','} ${holds(since)}${stopped}${notHandedOver(handover)}`;
     },
     todo: ({ wait, takeover, handover: serve }, { pid, standing, handover }) => {
       if (standing === 'ourselves') return ['close the server that listens there before you listen again'];
@@ -28,15 +30,14 @@ export const reasons = {
     codes: ['EADDRINUSE', 'ECONNREFUSED'],
     verdict: true,
     happened: ({ holder, standing }) =>
-      `${holder} has it but does not listen: it is ${standing === 'stopped' ? 'stopped' : 'starting or stopping'}`,
+      `${holder} holds it but does not listen: it is ${standing === 'stopped' ? 'stopped' : 'starting or stopping'}`,
     todo: ({ wait, longer }, { pid, standing }) =>
       standing === 'stopped' ? [`continue it with kill -CONT ${pid}`, wait, longer] : ['try again', wait, longer],
   },
   displaced: {
     codes: ['EADDRINUSE'],
     verdict: true,
-    happened: ({ holder, since }) =>
-      `${holder} holds it${since}, but its socket file was removed, so no client can connect to it`,
+    happened: ({ holder, since }) => `${holder} ${holds(since)}, but its socket file was removed, so no client can connect to it`,
     todo: () => ['start it again'],
   },
   stray: {
@@ -63,9 +64,7 @@ export const reasons = {
     codes: ['EADDRINUSE', 'ECANCELED'],
     verdict: true,
     happened: ({ code, holder, since }) =>
-      code === 'ECANCELED'
-        ? 'the server was closed while it waited'
-        : `${holder} still holds it${since}, and the wait for it has ended`,
+      code === 'ECANCELED' ? 'the server was closed while it waited' : `${holder} ${holds(since)}, and the wait for it has ended`,
     todo: (_words, { code }) => (code === 'ECANCELED' ? [] : ['wait longer', 'stop it']),
   },
   'not-a-socket': {
@@ -254,10 +253,13 @@ export const reasons = {
   },
 } satisfies Record<string, Row>;
 
-/** Why a call failed: finer than `code`, one meaning each. `docs/errors.md` lists them with what to do. */
+/**
+ * Why a call failed. A reason is finer than `code`, and has one meaning. `docs/errors.md` lists
+ * every reason with its advice.
+ */
 export type Reason = keyof typeof reasons;
 
-/** `listen` in each worker claims the address for one of them. */
+/** `listen` in a worker claims the address for that worker alone. */
 const shareAmongWorkers = [
   'make the claim in the primary with claim(), and pass its fd to server.listen({ fd }) in every worker',
   'load reuseaddr/register, under which server.listen(path) shares it',
@@ -271,6 +273,10 @@ const notHandedOverFor = {
   denied: 'Only the same user and root get a handover, and it belongs to another user',
   'bad-offer': 'It handed over something else than the claim of this address',
 } satisfies Record<Unhanded, string>;
+
+function holds(since: string): string {
+  return since === '' ? 'holds it' : `has held it${since}`;
+}
 
 function notHandedOver(handover: Facts['handover']): string {
   if (handover === undefined || handover === 'served') return '';

@@ -1,7 +1,9 @@
 /**
- * An address on one line, fit for a terminal, and different for different addresses: an abstract name has a NUL before it in Node's
- * spelling, and names may hold anything. Also escapes what JSON leaves as it is: C1 controls (U+009B begins an escape sequence, as
- * ESC [ does) and bidirectional marks.
+ * Returns an address as one line that is safe on a terminal, and different for different addresses.
+ *
+ * JSON escapes the NUL before an abstract name, and most of what a name may contain. It leaves C1
+ * controls (U+009B begins an escape sequence, like ESC [) and bidirectional marks, so these are
+ * escaped here.
  */
 export function show(address: string): string {
   return JSON.stringify(address.replace(/^\0/, '@'))
@@ -10,7 +12,7 @@ export function show(address: string): string {
     .replaceAll(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, escape);
 }
 
-/** An address in a message, where an empty one has to be visible too. */
+/** Quotes an address for a message, so that an empty one is visible too. */
 export function quote(address: string): string {
   return address === '' ? "''" : show(address);
 }

@@ -11,8 +11,10 @@ const acceptsConnections = 0x10000;
 const commandCharactersMax = 300;
 
 /**
- * Looks in /proc for a process that has the listening socket of this name open. Finds what this user may see: own processes,
- * and everybody's as root. Undefined where there is none to be seen, or no /proc.
+ * Looks in /proc for a process that has the listening socket of this name open.
+ *
+ * Finds what this user may see: its own processes, or as root those of every user. Returns
+ * undefined if there is none to be seen, or no /proc.
  *
  * @param name the path as it was bound, or `@` and an abstract name
  */
@@ -21,10 +23,14 @@ export function findListener(name: string): Holder | undefined {
   return inode === undefined ? undefined : findByInode(inode);
 }
 
-/** Inode of the socket that listens under this name in our network namespace: proc(5), `Num RefCount Protocol Flags Type St Inode Path`. */
+/**
+ * Returns the inode of the socket that listens under this name in this network namespace.
+ *
+ * @see proc(5): `Num RefCount Protocol Flags Type St Inode Path`
+ */
 export function listeningInode(name: string): string | undefined {
   const table = read('/proc/net/unix');
-  // A NUL inside an abstract name is shown as `@`, and so is the first one.
+  // A NUL inside an abstract name is shown as `@`, and so is the leading one.
   const shown = name.startsWith('@') ? name.replaceAll('\0', '@') : name;
   for (const line of table.split('\n')) {
     const fields = /^\S+ \S+ \S+ (\S+) \S+ \S+ +(\d+) (.*)$/s.exec(line);
@@ -39,8 +45,8 @@ function findByInode(inode: string): Holder | undefined {
 }
 
 /**
- * Which process has each of these sockets open: of several the one with the lowest pid, which is mostly the parent. Looks through /proc
- * once for all of them, and ends when none is left.
+ * Finds the process that has each of these sockets open. If there are several, the lowest pid wins:
+ * that is usually the parent. Reads /proc once for all of them, and stops when all are found.
  */
 export function findProcesses(inodes: ReadonlySet<string>): ReadonlyMap<string, number> {
   const found = new Map<string, number>();
@@ -57,8 +63,9 @@ export function findProcesses(inodes: ReadonlySet<string>): ReadonlyMap<string, 
 }
 
 /**
- * Looks in /proc for a process that has this file open and locked with flock(2): one that has inherited the lock, say, from a process
- * that is gone. Those that wait for the lock have the file open, too, and no lock on it: proc(5), fdinfo.
+ * Looks in /proc for a process that has this file open and locked with flock(2), such as one that
+ * inherited the lock from a process that is gone. Processes that wait for the lock also have the
+ * file open, but no lock on it: proc(5), fdinfo.
  */
 export function findLocker(lockPath: string): Holder | undefined {
   for (const pid of list('/proc').filter((name) => /^\d+$/.test(name))) {
@@ -68,12 +75,12 @@ export function findLocker(lockPath: string): Holder | undefined {
   return undefined;
 }
 
-/** The directory that a process works in, as far as this user may see it. */
+/** Returns the working directory of a process, as far as this user may see it. */
 export function workingDirectory(holder: Holder | undefined): string | undefined {
   return (holder && readLink(`/proc/${holder.pid}/cwd`)) || undefined;
 }
 
-/** What /proc says of a process. */
+/** Describes a process by what /proc reports. */
 export function describeProcess(pid: number): Holder {
   const uid = owner(`/proc/${pid}`);
   const words = read(`/proc/${pid}/cmdline`)
@@ -93,7 +100,7 @@ function owner(path: string): number | undefined {
   return statSync(path, { throwIfNoEntry: false })?.uid;
 }
 
-// A process may end while we look at it, and others are not ours to see.
+// A process may end at any moment, and those of other users may be invisible.
 
 function read(path: string): string {
   try {

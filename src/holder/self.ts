@@ -9,12 +9,12 @@ type Self = Omit<HolderRecord, 'sinceMs'>;
 
 let self: string | undefined;
 
-/** What this process says of itself in its lock files. */
+/** Returns the record that this process writes to its lock files. */
 export function ownRecord(): string {
   return recordOf((self ??= formatProcess(describeSelf())), Date.now());
 }
 
-/** The record of a process that was started with the lock. */
+/** Returns the record of a program that was started with the lock. */
 export function recordOfProgram(pid: number, [program = '', ...args]: readonly string[]): string {
   const command = [basename(program), ...args].join(' ');
   return formatRecord({ ...describe(pid), command, startTicks: startTicks(pid), sinceMs: Date.now() });
@@ -28,7 +28,7 @@ function describeSelf(): Self {
   return { ...describe(process.pid), command: commandLine(), startTicks: startTicks('self') };
 }
 
-/** What a process and those that it starts have in common. */
+/** Returns the facts that a process shares with the processes that it starts, and its pid. */
 function describe(pid: number): Pick<Self, 'pid' | 'uid' | 'pidNamespace' | 'host'> {
   return { pid, uid: process.geteuid?.() ?? 0, pidNamespace: pidNamespace(), host: hostName() };
 }
@@ -38,7 +38,10 @@ function commandLine(): string {
   return [basename(program), ...args].join(' ');
 }
 
-/** proc(5), stat, field 22. The second field is a name in parentheses that may hold anything, so we count from its end. */
+/**
+ * Returns proc(5), stat, field 22. The second field is a name in parentheses that may contain
+ * anything, so fields are counted from its end.
+ */
 export function startTicks(process: number | 'self'): number | undefined {
   const stat = readStat(process);
   if (stat === undefined) return undefined; // Not Linux, or no such process.
@@ -46,22 +49,27 @@ export function startTicks(process: number | 'self'): number | undefined {
   return Number.isSafeInteger(ticks) ? ticks : undefined;
 }
 
-/** Whether a process is stopped: SIGSTOP, SIGTSTP (Ctrl-Z), or a debugger. proc(5), stat, field 3. */
+/**
+ * Whether a process is stopped by SIGSTOP, SIGTSTP (Ctrl-Z) or a debugger. proc(5), stat, field 3.
+ */
 export function isStopped(pid: number): boolean {
   const stat = readStat(pid);
   return stat !== undefined && /^[Tt] /.test(stat.slice(stat.lastIndexOf(')') + 2));
 }
 
-/** proc(5), stat, field 4. */
+/** Returns proc(5), stat, field 4. */
 export function parentOf(pid: number): number | undefined {
   const stat = readStat(pid);
   return stat === undefined ? undefined : Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
 }
 
-/** More than a line of it can have: fifty numbers. */
+/** More than a line of fifty numbers can have. */
 const statBytesMax = 2048;
 
-/** By the calls that a claim makes anyway. The first readFileSync of a process takes twice as long. */
+/**
+ * Uses the system calls that a claim makes anyway. The first readFileSync of a process takes twice
+ * as long.
+ */
 function readStat(process: number | 'self'): string | undefined {
   const fd = kernel.openat(AT_FDCWD, `/proc/${process}/stat`, 'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
   if (failed(fd)) return undefined;

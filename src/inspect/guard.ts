@@ -26,16 +26,18 @@ export function placeAndGuards(directory: Directory, name: string): Guarded | un
 }
 
 /**
- * The place of a socket file in a pinned directory, with the lock file that guards it: mostly its own. The socket on which a holder
- * serves hand-overs (`app.sock.handover`), and a name that an interrupted start has set aside, are guarded by that of `app.sock`.
+ * Returns the place of a socket file in a pinned directory, with the lock file that guards it.
  *
- * Undefined: a name that is too long for an address. Nobody has claimed it, nor can.
+ * Most sockets have a lock file of their own. The lock file of `app.sock` also guards
+ * `app.sock.handover` (the socket on which its holder serves handovers), and each name that an
+ * interrupted start has set aside. Returns undefined if the name is too long for an address: no
+ * process can claim it.
  */
 export function guardedPlace(directory: Directory, name: string): Place | undefined {
   const place = placeIn({ directory, name });
   if (isRefusal(place)) return undefined;
   const owner = ownerOf(name);
-  // Of most names there is no question.
+  // Fast path: most names belong to no other socket.
   if (owner === name || exists(place.lock)) return place;
   const guard = placeIn({ directory, name: owner });
   return !isRefusal(guard) && exists(guard.lock) ? { ...place, lock: guard.lock, lockPath: guard.lockPath } : place;

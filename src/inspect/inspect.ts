@@ -15,25 +15,26 @@ import { refuseNoOptions, refuseUnknown } from '../request/wrong.js';
 import { Snapshot } from './snapshot.js';
 
 /**
- * What an address is doing.
+ * The state of an address.
  *
  * - `free`: nothing is there; a start will succeed.
  * - `listening`: a holder listens there.
  * - `starting`: a process has the lock, and nothing listens: it is starting or stopping.
  * - `stale`: a socket file that no process is bound to; the next start removes it.
  * - `stray`: a live socket of a program that does not take the lock.
- * - `blocked`: something else is there, or the lock file can't be used; a start will fail.
+ * - `blocked`: something else is there, or the lock file cannot be used; a start will fail.
  */
 export type AddressState = 'free' | 'listening' | 'starting' | 'stale' | 'stray' | 'blocked';
 
-/** What `inspect` found. */
+/** The result of `inspect`. */
 export interface Inspection {
   /** The absolute path, or `@` and the abstract name. */
   readonly address: string;
   readonly state: AddressState;
   /**
-   * Why it is `blocked`; or why it seems to be `starting`: its socket file was removed (`displaced`); or a warning: others may write to
-   * the directory and so replace the socket (`shared-directory`).
+   * Why the address is `blocked`; why it seems to be `starting`: its socket file was removed
+   * (`displaced`); or a warning that others may write to the directory, and so replace the socket
+   * (`shared-directory`).
    */
   readonly reason?:
     | 'not-a-socket'
@@ -43,7 +44,10 @@ export interface Inspection {
     | 'displaced'
     | 'shared-directory'
     | undefined;
-  /** The process that has it, as far as it is known. From the lock file or /proc; do not trust its text. */
+  /**
+   * The process that holds the address, if it is known. The text comes from the lock file or /proc:
+   * do not trust it.
+   */
   readonly holder?: Holder | undefined;
   /** Permission bits of the socket file. */
   readonly mode?: number | undefined;
@@ -52,23 +56,29 @@ export interface Inspection {
   /** Inode of the socket file. */
   readonly inode?: bigint | undefined;
   readonly lockPath?: string | undefined;
-  /** What kind of socket is bound there: `listen` makes stream sockets. Linux only, as the two below. */
+  /**
+   * The type of the socket that is bound there: `listen` makes stream sockets. Linux only, like the
+   * two below.
+   */
   readonly type?: UnixSocket['type'] | undefined;
-  /** How many connections wait to be accepted, and how many may wait: a full backlog refuses more (EAGAIN). */
+  /**
+   * How many connections wait to be accepted, and how many may wait. A full backlog refuses more
+   * (EAGAIN).
+   */
   readonly waiting?: number | undefined;
   readonly backlog?: number | undefined;
 }
 
-/** What `inspect` takes. */
+/** The options of `inspect`. */
 export interface InspectOptions {
   /** The lock file. Default: `<path>.lock`. */
   readonly lockPath?: string | undefined;
 }
 
 /**
- * Looks at an address and disturbs no process: takes no lock, makes no connection that a server would
- * see, and changes nothing. The answer may be out of date when it arrives: never decide by it whether
- * to remove a file.
+ * Looks at an address and disturbs no process: takes no lock, makes no connection that a server
+ * would see, and changes nothing. The answer may be out of date when it arrives: never decide by it
+ * whether to remove a file.
  *
  * Only Linux tells which process has a lock. On other systems the holder's record tells `listening`
  * from `stray`, and `starting` from `stale`.
@@ -112,21 +122,21 @@ function* inspectPathname(address: Pathname): Operation<Inspection | Refusal> {
   return found;
 }
 
-/** Without the fields of which nothing is known. */
+/** Leaves out the fields that are undefined. */
 function defined(inspection: Inspection): Inspection {
   return Object.fromEntries(Object.entries(inspection).filter(([, value]) => value !== undefined)) as unknown as Inspection;
 }
 
 export function inspectAbstract(name: string, snapshot: Snapshot): Inspection {
-  // Not by the probe: abstract names of stream and of datagram sockets are apart, so it would find nobody. In the kernel's table a
-  // NUL inside the name may be shown as `@`.
+  // The probe would find nothing: abstract names of stream and of datagram sockets are separate.
+  // The kernel's table may show a NUL inside the name as `@`.
   const socket = snapshot.named(`@${name}`) ?? snapshot.named(`@${name.replaceAll('\0', '@')}`);
   if (socket === undefined) return { address: `@${name}`, state: 'free' };
   const state = socket.state === 'listening' || socket.type === 'datagram' ? 'listening' : 'starting';
   return defined({ address: `@${name}`, state, holder: snapshot.holderOf(socket), ...told(socket) });
 }
 
-/** What there is to see at a place, one look at each thing. */
+/** Inspects a place, with one look at each thing. */
 export function* inspectPlace(place: Place, snapshot: Snapshot): Operation<Inspection> {
   const socket = yield* sys.fstatat(place.directory.fd, place.name);
   const lock = yield* look(place.lock, snapshot);
@@ -156,15 +166,19 @@ export function* inspectPlace(place: Place, snapshot: Snapshot): Operation<Inspe
 }
 
 function judge(liveness: Liveness, held: boolean, bound: UnixSocket | undefined): AddressState {
-  // Bound, and listen(2) has still to come.
+  // Bound, but listen(2) is still to come.
   const waitsForListen = bound !== undefined && bound.type !== 'datagram' && bound.state !== 'listening';
   if (liveness === 'live') return held ? (waitsForListen ? 'starting' : 'listening') : 'stray';
   if (liveness === 'dead') return held ? 'starting' : 'stale';
   if (liveness === 'gone') return held ? 'starting' : 'free';
-  return held ? 'listening' : 'blocked'; // EACCES: this user may not connect. The lock says that somebody is there.
+  // EACCES: this user may not connect. The lock tells whether a process is there.
+  return held ? 'listening' : 'blocked';
 }
 
-/** The lock file tells of the one who has the lock, the kernel of the one who has the socket. */
+/**
+ * Finds the holder: the lock file names the process with the lock, and the kernel the one with the
+ * socket.
+ */
 function holderOf(
   state: AddressState,
   recorded: Holder | undefined,
@@ -177,7 +191,7 @@ function holderOf(
   return known ?? (bound === undefined ? undefined : snapshot.holderOf(bound));
 }
 
-/** What the kernel tells of a socket. */
+/** Returns the fields that the kernel reports about a socket. */
 export function told(bound: UnixSocket | undefined): Pick<Inspection, 'type' | 'waiting' | 'backlog'> {
   return { type: bound?.type, waiting: bound?.waiting, backlog: bound?.backlog };
 }
@@ -188,7 +202,7 @@ interface LockLook {
   readonly unusable?: 'lock-not-a-file' | 'lock-foreign-content';
 }
 
-/** Looks at the lock file. One that may not be read is only looked at from outside. */
+/** Looks at the lock file. If this user may not read it, its status has to suffice. */
 function* look(lock: Named, snapshot: Snapshot): Operation<LockLook> {
   const status = yield* sys.fstatat(lock.directory.fd, lock.name);
   if (failed(status)) return { held: false };
@@ -197,7 +211,8 @@ function* look(lock: Named, snapshot: Snapshot): Operation<LockLook> {
   if (text !== undefined && !isRecord(text)) return { held: false, unusable: 'lock-foreign-content' };
   const holder = holderOfRecord(text);
   const locked = snapshot.isLocked(status);
-  // A record that somebody wrote in another PID namespace: its lock is not shown to us, but a release would have emptied it.
+  // A lock that was taken in another PID namespace is invisible here. But a release would have
+  // emptied the record.
   const held = locked === true || (holder !== undefined && (locked === undefined || isForeign(text ?? '')));
   return { held, holder: held ? (holder ?? findLocker(pathOf(lock))) : undefined };
 }

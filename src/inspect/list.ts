@@ -10,11 +10,12 @@ import { fields, inspectAbstract, inspectPlace, told, type AddressState, type In
 import { isOnDevice, Snapshot } from './snapshot.js';
 import { walkSockets, type Unlisted } from './walk.js';
 
-/** A socket as `listSockets` found it. */
+/** A socket that `listSockets` found. */
 export interface ListedSocket extends Omit<Inspection, 'state'> {
   /**
-   * As `inspect` says it, or `displaced`: a process is bound to the name, and nobody can reach it there, since its file was removed or
-   * replaced, or is in another mount namespace. (One that was bound by a relative path, in a directory that is not known, is a `stray`.)
+   * The state that `inspect` reports, or `displaced`: a process is bound to the name, but no client
+   * can reach it there. Its file was removed or replaced, or is in another mount namespace. A
+   * socket that was bound by a relative path, in a directory that is not known, is a `stray`.
    */
   readonly state: AddressState | 'displaced';
 }
@@ -25,10 +26,13 @@ export interface Listing {
 }
 
 /**
- * All Unix sockets that have a name, in the order of their names: those that some process has, without a path; with paths, the socket
- * files at and below them, and the abstract names among them (`@app`). A stale socket is only a file: it is found below paths alone.
+ * Lists Unix sockets that have a name, in the order of their names.
  *
- * Takes no lock and makes no connection. Symlinks are not followed.
+ * Without paths: those that a process has open. With paths: the socket files at and below them, and
+ * the abstract names among them (`@app`). A stale socket is only a file, so only a search below
+ * paths finds it.
+ *
+ * Takes no lock and makes no connection. Does not follow symlinks.
  */
 export function listSockets(paths: readonly string[]): Listing {
   const snapshot = new Snapshot();
@@ -43,7 +47,7 @@ export function listSockets(paths: readonly string[]): Listing {
     (directory, name, named) => {
       const found = lookAtFile(directory, name, snapshot);
       if (found === undefined || found.state === 'free') return;
-      // It was a socket a moment ago; now a file of this name can't even be looked at.
+      // It was a socket a moment ago. Now a file of this name cannot even be inspected.
       if (found.state === 'blocked' && found.inode === undefined) denied.push({ path: found.address, why: 'EACCES', named });
       else files.push(found);
     },
@@ -61,16 +65,18 @@ function lookAtSocket(socket: UnixSocket, snapshot: Snapshot): ListedSocket {
   const path = pathOf(socket, holder);
   const found = path === undefined ? undefined : lookAtPath(path, snapshot);
   if (found !== undefined && found.state !== 'free') return found;
-  // Of a name in a directory that is not known, nobody can say that its file has gone. A holder of ours binds absolute paths.
+  // If the directory is not known, the file cannot be known to be gone. Holders of this package
+  // bind absolute paths.
   const state = name.startsWith('/') ? 'displaced' : 'stray';
   return { address: name, state, type, holder, waiting, backlog };
 }
 
-/** Where the file is that the socket is bound to, if it is still there. */
+/** Returns the path of the file that the socket is bound to, if it is still there. */
 function pathOf(socket: UnixSocket, holder: Holder | undefined): string | undefined {
   const { name = '', file: bound } = socket;
   if (name.startsWith('/proc/self/')) return undefined;
-  // A relative name was one in the directory of that moment: often that of today, but then the file must prove it.
+  // A relative name belongs to the working directory of that moment. That is often still the
+  // working directory today, but the file has to prove it.
   const directory = name.startsWith('/') ? '' : `${workingDirectory(holder) ?? '/nowhere'}/`;
   const path = `${directory}${name}`;
   const file = kernel.fstatat(AT_FDCWD, path);
@@ -94,8 +100,9 @@ function lookAtFile(directory: Directory, name: string, snapshot: Snapshot): Lis
 }
 
 /**
- * The common case, by what the kernel has told already: somebody listens, and the lock is held, or there is none. That takes two looks,
- * and `inspectPlace`, which gives the same, reads the lock file and asks again whether the socket lives: three times the work.
+ * Fast path for the common case: a process listens, and the lock is held or absent. It needs two
+ * looks. `inspectPlace` gives the same answer, but reads the lock file and probes the socket again:
+ * three times the work.
  */
 function lookAtListener(place: Place, snapshot: Snapshot): ListedSocket | undefined {
   const file = kernel.fstatat(place.directory.fd, place.name);

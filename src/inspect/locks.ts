@@ -1,13 +1,15 @@
 import { readFileSync } from 'node:fs';
 import type { FileStatus } from '../kernel/kernel.js';
 
-/** Files that somebody has flock(2)ed, by `lockKey`. */
+/** Files that some process has locked with flock(2), by `lockKey`. */
 type LockedFiles = ReadonlySet<string>;
 
 /**
- * The files that somebody has flock(2)ed, without touching any: to try a lock could make a starter fail.
+ * Returns the files that are locked with flock(2), without touching any: an attempt to lock one
+ * could make a start fail.
  *
- * Undefined: there is no /proc/locks here. It does not show the locks of processes in a PID namespace that we can't see.
+ * Returns undefined without /proc/locks, which does not show the locks of processes in an invisible
+ * PID namespace.
  *
  * @see proc(5), /proc/locks
  */
@@ -18,11 +20,14 @@ export function readLocks(): LockedFiles | undefined {
   } catch {
     return undefined;
   }
-  // `1: FLOCK  ADVISORY  WRITE 412 00:1c:8123 0 EOF`, and with `->` before FLOCK one who waits.
+  // `1: FLOCK  ADVISORY  WRITE 412 00:1c:8123 0 EOF`. A process that waits has `->` before FLOCK.
   return new Set([...table.matchAll(/^\d+: (?:-> )?FLOCK +\S+ +\S+ +\S+ (\S+)/gm)].map(([, file = '']) => file));
 }
 
-/** The processes that wait for a flock(2) on this file. None: no process does, or this system doesn't tell. */
+/**
+ * Returns the processes that wait for a flock(2) on this file. Empty: no process waits, or this
+ * system does not tell.
+ */
 export function lockWaiters(file: Pick<FileStatus, 'dev' | 'ino'>): readonly number[] {
   let table: string;
   try {
@@ -35,7 +40,7 @@ export function lockWaiters(file: Pick<FileStatus, 'dev' | 'ino'>): readonly num
   return waiting.filter(([, , each]) => each === key).map(([, pid]) => Number(pid));
 }
 
-/** How /proc/locks spells a file. */
+/** Returns the spelling of a file in /proc/locks. */
 export function lockKey({ dev, ino }: Pick<FileStatus, 'dev' | 'ino'>): string {
   return `${hex(major(dev))}:${hex(minor(dev))}:${ino}`;
 }
@@ -44,7 +49,7 @@ function hex(number: bigint): string {
   return number.toString(16).padStart(2, '0');
 }
 
-// makedev(3), as glibc and musl spread the two numbers over st_dev.
+// makedev(3): glibc and musl spread the two numbers over st_dev in this way.
 
 export function major(dev: bigint): bigint {
   return ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & 0xffff_f000n);

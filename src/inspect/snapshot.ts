@@ -9,8 +9,8 @@ import { lockKey, readLocks } from './locks.js';
 const lockReadingsMax = 3;
 
 /**
- * What the kernel says of all sockets and all locks, asked when it is first needed. So ten thousand sockets cost as few questions as
- * one, and nobody is connected to.
+ * The kernel's view of all sockets and all locks, read when first needed. Ten thousand sockets cost
+ * no more system calls than one, and none of them is connected to.
  */
 export class Snapshot {
   readonly #locks = new Set<string>();
@@ -23,8 +23,10 @@ export class Snapshot {
   readonly #shared = new Map<string, boolean>();
 
   /**
-   * Whether somebody has this file flock(2)ed. Undefined: this system doesn't tell. The table is read in pieces, and a lock that is
-   * given up in between can make the reader miss another: "no" is believed only after it was read again.
+   * Whether a process has locked this file with flock(2). Undefined: this system does not tell.
+   *
+   * The table is read in pieces, and a lock that is released in between can hide another one. So
+   * "no" is believed only after several readings.
    */
   isLocked(file: Pick<FileStatus, 'dev' | 'ino'>): boolean | undefined {
     const key = lockKey(file);
@@ -37,7 +39,10 @@ export class Snapshot {
     return this.#locks.has(key);
   }
 
-  /** The sockets that have a name, without those that are connections: an accepted one has the name of its listener. */
+  /**
+   * The sockets that have a name, without accepted connections, which have the name of their
+   * listener.
+   */
   get sockets(): readonly UnixSocket[] {
     if (this.#sockets !== undefined) return this.#sockets;
     const all = unixSockets();
@@ -46,8 +51,10 @@ export class Snapshot {
   }
 
   /**
-   * The socket that is bound to this file. By the file's number; where the kernel doesn't give that, or numbers devices otherwise than
-   * stat(2) (btrfs, some overlays), by the name.
+   * Returns the socket that is bound to this file, by the file's number.
+   *
+   * Falls back to the name if the kernel does not report the number, or numbers devices differently
+   * from stat(2) (btrfs, some overlays).
    */
   boundTo(path: string, file: Pick<FileStatus, 'dev' | 'ino'>): UnixSocket | undefined {
     this.#byFile ??= new Map(this.sockets.flatMap((socket) => (socket.file === undefined ? [] : [[socket.file, socket]])));
@@ -55,16 +62,16 @@ export class Snapshot {
     return this.#byFile.get(fileKey(file)) ?? (named !== undefined && !isOnDevice(named, file) ? named : undefined);
   }
 
-  /** The socket of this name, a listening one first. */
+  /** Returns the socket of this name, preferably a listening one. */
   named(name: string): UnixSocket | undefined {
-    // Of two with one name the later entry stays.
+    // The later of two entries with one name stays.
     this.#byName ??= new Map(
       [...this.sockets].sort(listeningLast).flatMap((socket) => (socket.name === undefined ? [] : [[socket.name, socket]])),
     );
     return this.#byName.get(name);
   }
 
-  /** Who has this socket open, as far as this user may see. */
+  /** Returns a process that has this socket open, as far as this user may see. */
   holderOf({ inode }: UnixSocket): Holder | undefined {
     this.#processes ??= findProcesses(new Set(this.sockets.map((socket) => String(socket.inode))));
     const pid = this.#processes.get(String(inode));
@@ -74,7 +81,10 @@ export class Snapshot {
     return known;
   }
 
-  /** Others may replace a socket where they may write to its directory, unless that is sticky (and then only what is theirs). */
+  /**
+   * Whether others may replace a socket in this directory: they may write to it, and it is not
+   * sticky.
+   */
   isShared(directory: string): boolean {
     let shared = this.#shared.get(directory);
     if (shared === undefined) {
@@ -86,7 +96,10 @@ export class Snapshot {
   }
 }
 
-/** Whether the kernel says that the socket's file is on the same device as this one: then their numbers can be compared. */
+/**
+ * Whether the kernel reports the same device for the socket's file as for this file. Only then can
+ * their numbers be compared.
+ */
 export function isOnDevice({ file }: UnixSocket, { dev }: Pick<FileStatus, 'dev'>): boolean {
   return file !== undefined && file.startsWith(`${dev}:`);
 }

@@ -3,41 +3,55 @@ import { isRefusal } from '../claim/refusal.js';
 import { failed, run, type Errno, type FileStatus, type FileType } from '../kernel/kernel.js';
 import { kernel, readdir } from '../kernel/posix.js';
 
-/** Decides whether the files of a directory are looked at: each gives the reason why they are not, or undefined. */
+/**
+ * Decides whether the files of a directory are inspected. Each function returns the reason why not,
+ * or undefined.
+ */
 export interface Gate {
-  /** Asked of each directory, and of those above the one that was named: what is true of one is so of all below it. */
+  /**
+   * Called for each directory, and for the ancestors of a given one: a refusal holds for the whole
+   * tree below.
+   */
   readonly refuseTree: (directory: FileStatus) => string | undefined;
-  /** Asked of each directory, with the one that was named. */
+  /** Called for each directory, with the directory that was given. */
   readonly refuseMount: (directory: FileStatus, start: FileStatus) => string | undefined;
 }
 
-/** A place that was not looked at. */
+/** A place that was not inspected. */
 export interface Unlisted {
   readonly path: string;
-  /** `EILSEQ`: its name is not UTF-8. `changed`: it was moved away, or exchanged for something else. */
+  /**
+   * `EILSEQ`: the name is not UTF-8. `changed`: it was moved away, or something else took its
+   * place.
+   */
   readonly why: Errno | 'changed' | 'refused';
-  /** What the gate said. */
+  /** The reason that the gate returned. */
   readonly reason?: string;
-  /** Whether it was named, not come to from a directory. */
+  /** Whether the path was given, not found below a directory. */
   readonly named: boolean;
 }
 
-/** Is told of each socket file. The directory is open until it returns. */
+/** Called for each socket file. The directory stays open until this returns. */
 export type Visit = (directory: Directory, name: string, named: boolean) => void;
 
-/** How deep a tree may be; what lies deeper is reported. No path that a system call takes has more parts than this. */
+/**
+ * The greatest depth of a tree; anything deeper is reported. A path that a system call accepts has
+ * no more components than this.
+ */
 const depthMax = 2048;
 
-/** How many directories lie above one at most: the kernel's own limit is the length of a path. */
+/** More ancestors than a directory can have: the kernel limits the length of a path. */
 const ancestorsMax = 4096;
 
-/** Trees that the kernel makes up: large, without end in part, and never with a socket in them. */
+/** Virtual file systems: large, partly endless, and never with a socket in them. */
 const withoutSockets: ReadonlySet<string> = new Set(['/proc', '/sys']);
 
 /**
- * Visits the socket files at these paths and in all directories below them, each once. A symlink is followed where it was given, and
- * nowhere else: each directory is opened by its name in the one above, which is open, so nothing outside is ever reached, whatever
- * somebody puts in its place. What is given and is no socket and no directory is reported.
+ * Visits the socket files at these paths and in all directories below them, each once.
+ *
+ * Follows a symlink only if it was given itself. Each directory is opened by its name in its
+ * parent, which is open. So the walk never leaves the tree, no matter what another process puts in
+ * its way. A given path that is neither a socket nor a directory is reported.
  */
 export function walkSockets(paths: readonly string[], visit: Visit, gate?: Gate): readonly Unlisted[] {
   const walk = new Walk(visit, gate);
@@ -56,7 +70,7 @@ class Walk {
     this.#gate = gate;
   }
 
-  /** What the user has named: resolved once, by the call that opens it. */
+  /** Begins at a path that the user gave. It is resolved once, by the call that opens it. */
   start(given: string): void {
     const directory = run(kernel, pinDirectory(given));
     if (isRefusal(directory)) {
@@ -75,7 +89,7 @@ class Walk {
     const [path, name] = [real.path.slice(0, slash) || '/', real.path.slice(slash + 1)];
     const directory = run(kernel, pinDirectory(path));
     if (isRefusal(directory)) return this.#leaveOut(given, directory.errno, true);
-    // Another symlink may have come into the path since it was resolved.
+    // A symlink may have appeared in the path since it was resolved.
     if (directory.path !== path) this.#leaveOut(given, 'changed', true);
     else if (typeOf(directory, name) !== 'socket') this.#leaveOut(given, 'ENOTSOCK', true);
     else this.#startIn(given, directory, name);
@@ -92,7 +106,7 @@ class Walk {
     else this.#once(directory, name, true);
   }
 
-  /** Asks the gate of a directory, and of those above it on the same file system. */
+  /** Asks the gate about a directory, and about its ancestors on the same file system. */
   #refuseFrom(start: number, { dev }: FileStatus): string | undefined {
     if (this.#gate === undefined) return undefined;
     let fd = start;
@@ -120,11 +134,12 @@ class Walk {
     for (const { name, type: told } of entries) {
       const type = told === 'unknown' ? typeOf(directory, name) : told;
       if (type !== 'directory' && type !== 'socket') continue;
-      // Each byte that is not UTF-8 is shown as U+FFFD, and the name can't be used any more.
+      // Each byte that is not UTF-8 is shown as U+FFFD, and then the name is of no use to a system
+      // call.
       if (name.includes('\ufffd') && failed(kernel.fstatat(directory.fd, name)))
         this.#leaveOut(pathOf({ directory, name }), 'EILSEQ', false);
       else if (type === 'directory') below.push(name);
-      // What is said of a file would be said of another, by the path.
+      // Otherwise a report by path would name the wrong file.
       else if (!isInPlace(directory)) return this.#leaveOut(directory.path, 'changed', depth === 0);
       else this.#once(directory, name, false);
     }
@@ -135,10 +150,10 @@ class Walk {
     const path = pathOf({ directory: above, name });
     if (withoutSockets.has(path)) return;
     const fd = kernel.openat(above.fd, name, 'O_PATH|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC', 0);
-    // It may have been removed since we saw it; that is no failure.
+    // It may have been removed since it was seen. That is not a failure.
     if (fd === 'ENOENT') return;
     if (failed(fd)) return this.#leaveOut(path, fd === 'ENOTDIR' || fd === 'ELOOP' ? 'changed' : fd, false);
-    // Without /proc there is no other way to it than its path.
+    // Without /proc, only its path leads to it.
     const directory = { fd, path, through: above.through === above.path ? path : `/proc/self/fd/${fd}` };
     const status = kernel.fstat(fd);
     const refused = failed(status) ? undefined : (this.#gate?.refuseTree(status) ?? this.#gate?.refuseMount(status, start));
@@ -160,7 +175,10 @@ class Walk {
   }
 }
 
-/** Whether the kernel calls the directory what we call it. Where there is no /proc, that is taken for granted. */
+/**
+ * Whether the directory still has this path, as the kernel sees it. Without /proc, it is assumed
+ * to.
+ */
 function isInPlace({ through, path }: Directory): boolean {
   const link = through === path ? 'ENOENT' : kernel.readlink(through);
   return failed(link) || link.path === path;

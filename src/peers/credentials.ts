@@ -8,35 +8,35 @@ import { describeSocket } from '../kernel/descriptors.js';
 import { failed } from '../kernel/kernel.js';
 import { kernel, peerGroups } from '../kernel/posix.js';
 
-/** The process at the other end of a connection, as the kernel says. It cannot be forged. */
+/** The process at the other end of a connection. The kernel vouches for it: it cannot be forged. */
 export interface Credentials {
   /**
-   * Process id of the process that called connect(2) (or, for a client, listen(2)). 0: it is in a PID
-   * namespace that this process cannot see.
+   * Process id of the process that called connect(2) (or, for a client, listen(2)). 0: that process
+   * is in a PID namespace that this process cannot see.
    */
   readonly pid: number;
   /** Effective user id at that moment. */
   readonly uid: number;
   /** Effective group id at that moment. */
   readonly gid: number;
-  /** Supplementary group ids, where the kernel gives them (Linux 4.13 and later). */
+  /** Supplementary group ids, if the kernel reports them (Linux 4.13 and later). */
   readonly groups?: readonly number[] | undefined;
 }
 
 /** Decides about one peer. Only `true` lets it in. */
 export type Judge = (peer: Credentials) => boolean | Promise<boolean>;
 
-/** Node's wrap of a connection. There is no documented way to its descriptor. */
+/** Node's wrapper of a connection. No documented way leads to its descriptor. */
 interface WithHandle {
   readonly _handle?: { readonly fd?: number } | null;
 }
 
 /**
- * Returns the credentials of the process at the other end of a Unix socket: of a `net.Socket`, of the
- * `socket` of an http request or a tls server, or of an http2 session.
+ * Returns the credentials of the process at the other end of a Unix socket: of a `net.Socket`, of
+ * the `socket` of an http request or a tls server, or of an http2 session.
  *
- * The pid may be another process's by now, or that process may have passed the connection on. Decide
- * about access by uid and gid.
+ * The pid may be another process's by now, or that process may have passed the connection on.
+ * Decide about access by uid and gid.
  *
  * @example
  * ```js
@@ -51,8 +51,8 @@ interface WithHandle {
  * await connect('/run/app.sock');
  * ```
  *
- * @throws {SocketAddressError} `ENOTCONN`: the connection is closed, or not open yet; `ENOTSUP`: it is
- * not a Unix socket; `ERR_INVALID_ARG_TYPE`: it is not a connection
+ * @throws {SocketAddressError} `ENOTCONN`: the connection is closed, or not open yet; `ENOTSUP`: it
+ * is not a Unix socket; `ERR_INVALID_ARG_TYPE`: it is not a connection
  * @see unix(7), SO_PEERCRED and SO_PEERGROUPS; on macOS LOCAL_PEERCRED and LOCAL_PEERPID
  */
 export function peerCredentials(connection: Socket | Http2Session): Credentials {
@@ -63,10 +63,13 @@ export function peerCredentials(connection: Socket | Http2Session): Credentials 
   return credentials;
 }
 
-/** Of a descriptor. `ENOTSUP`: it is no Unix socket. Where SO_PEERGROUPS is not to be had, without groups. */
+/**
+ * Returns the credentials of the peer on `fd`, or `ENOTSUP` if `fd` is not a Unix socket. `groups`
+ * is missing if SO_PEERGROUPS is unavailable.
+ */
 export function credentialsOf(fd: number): Credentials | `E${string}` {
   const peer = kernel.peerCredentials(fd);
-  // Of a TCP socket Linux says that it has no peer, as of a socket that is not connected.
+  // Linux reports a TCP socket as ENOTCONN, just like a Unix socket that is not connected.
   if (failed(peer)) return describeSocket(fd) === 'EAFNOSUPPORT' ? 'ENOTSUP' : peer;
   const groups = peerGroups(fd);
   return failed(groups) ? peer : { ...peer, groups };
@@ -76,7 +79,7 @@ function isConnection(value: unknown): boolean {
   try {
     return typeof value === 'object' && value !== null && 'on' in value && typeof value.on === 'function';
   } catch {
-    return true; // The `socket` of a destroyed http2 session throws at every touch.
+    return true; // The `socket` of a destroyed http2 session throws at every access.
   }
 }
 
@@ -89,10 +92,11 @@ function explainNoConnection(value: unknown): SocketAddressError {
 function descriptorOf(connection: Socket | Http2Session): number | undefined {
   try {
     const { _handle: handle, socket } = connection as WithHandle & { readonly socket?: WithHandle };
-    // The first also for the stand-in that an http2 session has for its socket, which has no `socket` of its own.
+    // `handle` comes first for the stand-in that an http2 session has for its socket: it has no
+    // `socket` of its own.
     return (handle ?? socket?._handle)?.fd;
   } catch (error) {
-    // What the `socket` of a destroyed http2 session throws at every touch.
+    // The error of the `socket` of a destroyed http2 session at every access.
     if ((error as NodeJS.ErrnoException).code === 'ERR_HTTP2_SOCKET_UNBOUND') return undefined;
     throw error;
   }

@@ -1,38 +1,42 @@
 import { failed } from '../kernel/kernel.js';
 import { credentialsOf, type Credentials, type Judge } from './credentials.js';
 
-/** Node's wrap of a listening socket, and what it does with each connection. */
+/** Node's wrapper of a listening socket. `onconnection` gets each accepted connection. */
 interface ListeningHandle {
   onconnection?: OnConnection;
 }
 
 type OnConnection = (this: ListeningHandle, status: number, client: ConnectionHandle | undefined) => void;
 
-/** Node's wrap of a connection that nobody has seen yet. */
+/** Node's wrapper of a connection that the program has not seen yet. */
 interface ConnectionHandle {
   readonly fd: number;
   close(): void;
 }
 
-/** A runtime whose handles are made otherwise (Bun) can't be guarded. */
+/** Whether this server can be guarded. The handles of Bun are made differently. */
 export function canGuard(handle: object | null): handle is ListeningHandle {
   return handle !== null && typeof (handle as ListeningHandle).onconnection === 'function';
 }
 
-/** What we use of Node's server while a rule decides. `tests/peers/allow.test.ts` says when Node changes it. */
+/**
+ * The internals of Node's server that are in use while a rule decides. `tests/peers/allow.test.ts`
+ * fails when Node changes them.
+ */
 interface ListeningServer {
-  /** How many connections it has: `close` waits for them. */
+  /** The number of open connections: `close` waits for them. */
   _connections: number;
   _emitCloseIfDrained(): void;
 }
 
 /**
- * Lets in only the peers that `judge` accepts. The others are closed before anything of the program sees them: no `connection`, no
- * http `request`, no tls handshake, no diagnostics channel.
+ * Lets in only the peers that `judge` accepts. Closes the others before the program sees anything
+ * of them: no `connection`, no http `request`, no tls handshake, no diagnostics channel.
  *
- * It stands between libuv and Node's own listener, because every event of the server comes too late for one of them. While an
- * asynchronous rule decides, nothing is read from the peer; the server counts the connection as one of its own, so that one which
- * was accepted before a `close` (a hand-over, say) is served after it, and `close` comes last.
+ * The gate stands between libuv and Node's own listener, because each event of the server comes too
+ * late for one of these. While an asynchronous rule decides, nothing is read from the peer. The
+ * server counts the connection as its own. So a connection that was accepted before a `close`
+ * (during a handover, say) is served after it, and the event `close` comes last.
  */
 export function guard(
   server: object,
@@ -62,12 +66,13 @@ export function guard(
       }
     };
     counter._connections += 1;
-    // Outside of the promise: what a listener of the program throws is an uncaught exception, not an unhandled rejection.
+    // Outside the promise: if a listener of the program throws, that is an uncaught exception, not
+    // an unhandled rejection.
     void verdict.then((allowed) => process.nextTick(decideLate, allowed));
   };
 }
 
-/** Whatever goes wrong in a rule, and whatever it says but `true`, denies. */
+/** Only `true` admits. Any other answer denies, and so does an error in the rule. */
 function ask(judge: Judge, peer: Credentials): boolean | Promise<boolean> {
   try {
     const verdict: unknown = judge(peer);

@@ -6,7 +6,7 @@ import type { Task } from '../errors/message.js';
 import { show } from '../errors/show.js';
 import { badOption } from './wrong.js';
 
-/** Reads an address. Throws what is wrong with it, before anything is touched. */
+/** Reads an address. Throws if it is wrong, before anything is touched. */
 export function readAddress(text: string, lockPath?: string, task?: Task): Pathname | AbstractName {
   const address = readDestination(text, lockPath, task);
   if (address.kind !== 'pipe') return address;
@@ -14,7 +14,7 @@ export function readAddress(text: string, lockPath?: string, task?: Task): Pathn
   throw explainWrong(text, 'unsupported', 'ENOTSUP', { wrong, right: 'use server.listen() for it' }, task);
 }
 
-/** Reads an address that a client connects to, which may be a Windows pipe. */
+/** Reads the address of a client, which may be a Windows pipe. */
 export function readDestination(text: string, lockPath?: string, task?: Task): Address {
   if (typeof text !== 'string') throw notText(text, task);
   const mistaken = mistake(text);
@@ -40,7 +40,10 @@ const adviceFor: Readonly<Record<string, string | undefined>> = {
   function: 'pass the path itself, such as /run/app.sock',
 };
 
-/** What is a path to the kernel, and hardly ever meant as one. Each can be written with `./` before it. */
+/**
+ * Recognises strings that the kernel takes for a path, but that the caller hardly means as one.
+ * Each can be written with `./` before it.
+ */
 function mistake(text: string): Wrong | undefined {
   const url = /^(?:https?\+unix|unix|file|tcp|https?):(?:\/\/)?(.*)$/i.exec(text);
   const path = url?.[1] ?? '';
@@ -66,10 +69,10 @@ function asFile(text: string): string {
 }
 
 /**
- * A path as it is meant now. A start that waits for an address, or takes it over, looks at it again later, and chdir(2) may come
- * between.
+ * Makes a path absolute now: a start that waits or takes over uses it again later, perhaps after a
+ * chdir(2).
  *
- * Not path.resolve: it takes the `..` of a symlink for the directory that the link is in, and the kernel does not.
+ * path.resolve would be wrong: it resolves `..` before symlinks, and the kernel does not.
  */
 function absolute(path: string): string {
   if (path.startsWith('/') || process.platform === 'win32') return path;
@@ -77,7 +80,7 @@ function absolute(path: string): string {
   try {
     directory = process.cwd();
   } catch {
-    return path; // It has been removed, so there is no such path, and that is what will be said.
+    return path; // The working directory was removed, so the path does not exist. The system call will say so.
   }
   return `${directory === '/' ? '' : directory}/${path}`;
 }

@@ -10,29 +10,37 @@ import { readAddress } from './address.js';
 import { readRule, sameUserOrRoot, type AllowRule } from './rule.js';
 import { badOption, refuseNoOptions, readSignal, refuseUnknown } from './wrong.js';
 
-/** What `listen` and `claim` take. */
+/** The options of `listen` and `claim`. */
 export interface ListenOptions {
   /**
-   * Permission bits of the socket file, 0 to 0o777, whatever the umask. Linux asks for write permission at connect(2).
-   * Not for an abstract name, which has none. Default: 0o600, this user only.
+   * Permission bits of the socket file, 0 to 0o777, regardless of the umask. Linux requires write
+   * permission for connect(2). An abstract name has no permissions, and takes no mode. Default:
+   * 0o600, this user only.
    *
    * @see unix(7), "Pathname socket ownership and permissions"
    */
   readonly mode?: number | undefined;
-  /** Owner of the socket file, by name or uid. Default: the user of this process. Only root may give a file away. */
+  /**
+   * Owner of the socket file, by name or uid. Only root may give a file away. Default: the user of
+   * this process.
+   */
   readonly owner?: string | number | undefined;
-  /** Group of the socket file, by name or gid. Default: the group of this process, or of a set-group-ID directory. */
+  /**
+   * Group of the socket file, by name or gid. Default: the group of this process, or of a
+   * set-group-ID directory.
+   */
   readonly group?: string | number | undefined;
   /**
-   * How many connections may wait to be accepted. Default: the system's maximum, net.core.somaxconn on Linux. A client that
-   * finds the queue full gets EAGAIN at once; `connect` tries again.
+   * The length of the queue of connections that wait to be accepted. If the queue is full, a client
+   * gets EAGAIN at once; `connect` tries again. Default: the system's maximum, net.core.somaxconn
+   * on Linux.
    *
    * @see listen(2)
    */
   readonly backlog?: number | undefined;
   /**
-   * The lock file. Default: `<path>.lock`. All processes that use one address must use the same lock
-   * file. It is never unlinked.
+   * The lock file. Default: `<path>.lock`. All processes that use one address must use the same
+   * lock file. It is never unlinked.
    */
   readonly lockPath?: string | undefined;
   /**
@@ -47,20 +55,20 @@ export interface ListenOptions {
   /**
    * Ask the holder to hand the address over, for at most ten seconds (`true`) or this many
    * milliseconds. The holder must serve handovers, and belong to the same user or to root. If no
-   * process holds the address, it is claimed as usual. If the holder does not hand it over, the start
-   * fails with `EADDRINUSE`, or continues with `wait` if that is set too. Default: false.
+   * process holds the address, it is claimed as usual. If the holder does not hand it over, the
+   * start fails with `EADDRINUSE`, or continues with `wait` if that is set too. Default: false.
    */
   readonly takeover?: boolean | number | undefined;
   /**
-   * Serve handovers, on `<path>.handover` (or the abstract name with `.handover`), to processes of the
-   * same user and of root. After a handover the claim emits `handover`: the server accepts no further
-   * connections, and finishes the open ones. Default: false.
+   * Serve handovers, on `<path>.handover` (or the abstract name with `.handover`), to processes of
+   * the same user and of root. After a handover the claim emits `handover`: the server accepts no
+   * further connections, and finishes the open ones. Default: false.
    */
   readonly handover?: boolean | undefined;
   /**
-   * What to do when another process removes or replaces the socket file of a live server. `report`:
-   * emit `displaced`. `rebind` (for `listen` only): emit it, and listen again at the path, under the
-   * same claim, as soon as the name is free. Default: `report`.
+   * The reaction when another process removes or replaces the socket file of a live server.
+   * `report`: emit `displaced`. `rebind` (for `listen` only): emit it, and listen again at the
+   * path, under the same claim, as soon as the name is free. Default: `report`.
    */
   readonly onDisplaced?: 'report' | 'rebind' | undefined;
   /**
@@ -88,20 +96,20 @@ const optionNames = Object.keys({
   allow: true,
 } satisfies Record<keyof ListenOptions, true>);
 
-/** A request that was read and found good: nothing has been touched yet. */
+/** A request that has been read and found valid. Nothing has been touched yet. */
 export interface Request {
   readonly text: string;
   readonly address: Pathname | AbstractName;
   readonly terms: Terms;
-  /** The mode that was asked for, where one was. */
+  /** The mode, if the caller set one. */
   readonly mode: number | undefined;
   /** How long to wait, in milliseconds. Undefined: not at all. */
   readonly waitMs: number | undefined;
-  /** How long to ask for a hand-over, in milliseconds. Undefined: not at all. */
+  /** How long to ask for a handover, in milliseconds. Undefined: not at all. */
   readonly takeoverMs: number | undefined;
   readonly handover: boolean;
   readonly rebind: boolean;
-  /** Who may connect. Undefined: everybody who can. */
+  /** Which peers may connect. Undefined: every peer that the kernel lets connect. */
   readonly judge: Judge | undefined;
   readonly signal: AbortSignal | undefined;
 }
@@ -110,11 +118,11 @@ const backlogMax = 0x7fff_ffff;
 /** This user only. */
 const modeDefault = 0o600;
 const takeoverDefaultMs = 10_000;
-/** The longest time that a timer of Node's can run. */
+/** The longest delay of a Node timer. */
 const timerMsMax = 0x7fff_ffff;
 const idMax = 0xffff_fffe; // (uid_t) -1 means "leave it", chown(2).
 
-/** Reads what the caller asked for. Bad input is refused here, before anything changes on disk. */
+/** Reads the caller's options. Throws if one is wrong, before anything changes on disk. */
 export function readRequest(text: string, options: ListenOptions): Request {
   refuseNoOptions(text, options);
   const address = readAddress(text, options.lockPath);
@@ -150,7 +158,7 @@ function readOnDisplaced(text: string, value: unknown = 'report'): boolean {
   throw badOption(text, 'onDisplaced', `must be 'report' or 'rebind', and this is ${valueOf(value)}`);
 }
 
-/** `true`: as long as it is `whenTrue`. `false` is the same as nothing. */
+/** `true` means `whenTrue`. `false` means the same as undefined. */
 function duration(text: string, name: string, value: boolean | number | undefined, whenTrue: number): number | undefined {
   if (typeof value !== 'number') return flag(text, name, value, ' or a number of milliseconds') ? whenTrue : undefined;
   return value === Infinity ? value : integer(text, name, value, timerMsMax, String);
@@ -184,7 +192,7 @@ function integer(
   throw badOption(text, name, `must be an integer from 0 to ${format(max)}, and this is ${valueOf(value)}`, right);
 }
 
-/** A number as it was meant to be read, or what else was passed. */
+/** Shows a number as the caller meant it, or names what else was passed. */
 function valueOf(value: unknown): string {
   if (typeof value === 'string') return `the string "${show(value.slice(0, 20))}"`;
   return typeof value === 'number' ? String(value) : kindOf(value);

@@ -6,8 +6,8 @@ import type { Credentials, Judge } from '../peers/credentials.js';
 import { badOption } from './wrong.js';
 
 /**
- * Which peers may connect: users and groups by name or id, of which one must match; or a function of the credentials. A group
- * matches the supplementary groups of the peer too.
+ * Which peers may connect: users and groups by name or id, of which one must match; or a function
+ * of the credentials. A group also matches the supplementary groups of the peer.
  */
 export type AllowRule =
   | { readonly uid?: readonly (string | number)[] | undefined; readonly gid?: readonly (string | number)[] | undefined }
@@ -15,10 +15,10 @@ export type AllowRule =
 
 const example = "write { uid: ['www-data'] }, { gid: [1000] }, or a function of the credentials";
 
-/** Reads a rule. Names are looked up once, now. */
+/** Reads a rule. Looks names up once, now. */
 export function readRule(address: string, rule: AllowRule): Judge {
   if (typeof rule === 'function') return rule;
-  // Callers without types pass what they like.
+  // Callers without types may pass anything.
   if (typeof rule !== 'object' || (rule as object | null) === null || Array.isArray(rule))
     throw badOption(address, 'allow', `must be a rule or a function, and this is ${kindOf(rule)}`, example);
   const unknown = Object.keys(rule).find((key) => key !== 'uid' && key !== 'gid');
@@ -28,7 +28,7 @@ export function readRule(address: string, rule: AllowRule): Judge {
   return ({ uid, gid, groups = [] }) => uids.has(uid) || gids.has(gid) || groups.some((group) => gids.has(group));
 }
 
-/** The same user, or root: what an abstract name is given, since it has no permissions. */
+/** Accepts the same user and root: the default for an abstract name, which has no permissions. */
 export function sameUserOrRoot({ uid }: Credentials): boolean {
   return uid === 0 || uid === process.geteuid?.();
 }

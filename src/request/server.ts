@@ -2,7 +2,10 @@ import type { Server } from 'node:net';
 import { explainWrong } from '../errors/explain.js';
 import { kindOf } from '../errors/kind.js';
 
-/** Refuses what is no server. To pass the application instead is the most natural mistake, so its kind is told how to write it. */
+/**
+ * Throws if `server` is not a server. The most natural mistake is to pass the application, so the
+ * message then says how to write it.
+ */
 export function refuseOther(address: unknown, server: unknown): asserts server is Server {
   if (isServer(server)) return;
   const wrong = `the first argument must be a server of node:net, node:http, node:https, node:http2 or node:tls, and this is ${kindOf(server)}`;
@@ -12,7 +15,9 @@ export function refuseOther(address: unknown, server: unknown): asserts server i
   });
 }
 
-/** By what it can do: on Bun servers of node:http are none of node:net. */
+/**
+ * Recognises a server by its methods: on Bun, servers of node:http are not instances of net.Server.
+ */
 function isServer(value: unknown): boolean {
   return typeof value === 'object' && has(value, 'listen', 'close', 'once') && typeof get(value, 'listening') === 'boolean';
 }
@@ -39,6 +44,6 @@ function get(value: unknown, name: string): unknown {
   try {
     return (value as Record<string, unknown>)[name];
   } catch {
-    return undefined; // A getter that is not for us.
+    return undefined; // A getter that throws belongs to some other object.
   }
 }

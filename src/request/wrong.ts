@@ -4,7 +4,7 @@ import { kindOf } from '../errors/kind.js';
 import type { Task } from '../errors/message.js';
 import { show } from '../errors/show.js';
 
-/** Refuses options that are no object: a callback, say, or null. */
+/** Throws if the options are not an object but, say, a callback or null. */
 export function refuseNoOptions(address: unknown, options: unknown, task?: Task): asserts options is object {
   if (typeof options === 'object' && options !== null && !Array.isArray(options)) return;
   const wrong = `the options must be an object, and this is ${kindOf(options)}`;
@@ -18,7 +18,10 @@ export function refuseNoOptions(address: unknown, options: unknown, task?: Task)
   );
 }
 
-/** The signal, or one of this realm that follows it: of another realm's, `AbortSignal.any` takes none. */
+/**
+ * Returns the signal, or one of this realm that follows it: `AbortSignal.any` rejects signals of
+ * another realm.
+ */
 export function readSignal(address: string, signal: unknown, task?: Task): AbortSignal | undefined {
   if (signal === undefined || signal instanceof AbortSignal) return signal;
   if (!isSignal(signal)) {
@@ -36,7 +39,7 @@ function isSignal(value: unknown): value is AbortSignal {
   return typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value;
 }
 
-/** An option that we don't know is one that was misspelt, and would be missed in silence. */
+/** Throws on an unknown option: a misspelt option would otherwise have no effect, silently. */
 export function refuseUnknown(text: string, options: object, known: readonly string[], task?: Task): void {
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined || known.includes(name)) continue;
@@ -45,7 +48,7 @@ export function refuseUnknown(text: string, options: object, known: readonly str
   }
 }
 
-/** The error for an option with a value that it cannot have: `mode must be an integer`. */
+/** Returns the error for an option with an invalid value: `mode must be an integer`. */
 export function badOption(address: string, option: string, wrong: string, right?: string, task?: Task): SocketAddressError {
   return explainWrong(address, 'bad-option', 'EINVAL', { option, wrong, right }, task);
 }

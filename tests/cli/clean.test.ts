@@ -88,7 +88,7 @@ test('somebody has the lock and has not bound yet → the stale socket is left t
   const inode = inodeAt(place.path);
   const { status, stderr } = await run(['clean', directory]);
   assert.equal(status, 1);
-  assert.match(stderr, /^reuseaddr: Cannot clean .*app\.sock: .* has it but does not listen/);
+  assert.match(stderr, /^reuseaddr: Cannot clean .*app\.sock: .* holds it but does not listen/);
   assert.equal(inodeAt(place.path), inode);
 });
 

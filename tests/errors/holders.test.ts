@@ -40,7 +40,7 @@ test(
     await holder.ask('listen', { address, options: { backlog: 1 } });
     await stop(holder);
     const { message } = await refusal(address);
-    assert.match(message, /holds it since \d\d:\d\d, and is stopped, so it serves no client\. /);
+    assert.match(message, /has held it since \d\d:\d\d, and is stopped, so it serves no client\. /);
     assert.match(message, new RegExp(` Continue it with kill -CONT ${holder.pid}, end it with kill -KILL, or wait `));
     assert.equal((await inspect(address)).holder?.stopped, true);
     assert.match(inspectByCommand(address), /holder .* since \d\d:\d\d,\s+stopped\n/);
@@ -71,7 +71,7 @@ test('this very process holds the address → the message says so, and advises n
   const held = await listen(net.createServer(), address);
   t.after(() => held.release());
   const { message } = await refusal(address);
-  assert.match(message, new RegExp(`: this very process \\(${process.pid}\\) holds it since `));
+  assert.match(message, new RegExp(`: this very process \\(${process.pid}\\) has held it since `));
   assert.match(message, / Close the server that listens there before you listen again\.$/);
   assert.doesNotMatch(message, /wait|stop/i);
 });
@@ -114,7 +114,7 @@ test('a child has inherited the lock of a program that is gone → the message a
   const error = await refusal(address);
   const { pid = 0 } = error.holder ?? {};
   t.after(() => pid > 0 && process.kill(pid));
-  assert.match(error.message, new RegExp(`: process ${pid} \\(sleep 1000, user \\S+\\) has it but does not listen`));
+  assert.match(error.message, new RegExp(`: process ${pid} \\(sleep 1000, user \\S+\\) holds it but does not listen`));
   assert.equal((await inspect(address)).holder?.pid, pid);
 });
 

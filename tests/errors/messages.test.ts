@@ -28,7 +28,7 @@ test('a held address → the message names pid, command, user, and since when; t
   const error = await refusal(address);
   const user = ownUser();
   const pattern = new RegExp(
-    `^Cannot listen on ${address}: process ${holder.pid} \\(node .*holder\\.mjs, user ${user}\\) holds it since \\d\\d:\\d\\d\\. Stop it, or wait for it with { wait: true }\\.$`,
+    `^Cannot listen on ${address}: process ${holder.pid} \\(node .*holder\\.mjs, user ${user}\\) has held it since \\d\\d:\\d\\d\\. Stop it, or wait for it with { wait: true }\\.$`,
   );
   assert.match(error.message, pattern);
   assert.deepEqual(
@@ -88,7 +88,7 @@ test(
     await holder.ask('listen', { address });
     fs.unlinkSync(address);
     const error = await refusal(address);
-    assert.match(error.message, new RegExp(`process ${holder.pid} .* holds it since .*, but its socket file was removed`));
+    assert.match(error.message, new RegExp(`process ${holder.pid} .* has held it since .*, but its socket file was removed`));
     assert.deepEqual([error.code, error.reason, error.holder?.pid], ['EADDRINUSE', 'displaced', holder.pid]);
     const { state, reason, holder: inspected } = await inspect(address);
     assert.deepEqual([state, reason, inspected?.pid], ['starting', 'displaced', holder.pid]);

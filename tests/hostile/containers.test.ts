@@ -49,7 +49,7 @@ for (const names of [
       assert.deepEqual([failure.code, failure.reason, failure.holder?.pid], ['EADDRINUSE', 'held', 1]);
       assert.match(
         failure.message,
-        /^Cannot listen on \S+: process 1 \(.*holder\.mjs.*the pid is that of another PID namespace\) holds it since/,
+        /^Cannot listen on \S+: process 1 \(.*holder\.mjs.*the pid is that of another PID namespace\) has held it since/,
       );
       assert.equal(/on alpha/.test(failure.message), names[0] === 'alpha', failure.message);
       // From outside as well, where pid 1 is init.

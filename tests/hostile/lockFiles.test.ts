@@ -141,7 +141,7 @@ test(
       (reason: unknown) => reason as SocketAddressError,
     );
     assert.deepEqual([error.code, error.reason, error.holder?.uid], ['EADDRINUSE', 'starting', stranger.uid]);
-    assert.match(error.message, /: process \d+ \(flock .*, user 54321\) has it but does not listen/);
+    assert.match(error.message, /: process \d+ \(flock .*, user 54321\) holds it but does not listen/);
     assert.deepEqual(snapshot(directory), before);
     assert.equal((await inspect(address)).state, 'starting');
     await letGo();

@@ -172,7 +172,7 @@ test('somebody holds the address → exit status 3, and it says who', onLinux, a
     assert.match(
       stderr,
       new RegExp(
-        `Cannot listen on .*: process ${running.pid} \\(node .*server\\.mjs.*\\) holds it since .* Stop it, or wait for it with --wait\\.\n$`,
+        `Cannot listen on .*: process ${running.pid} \\(node .*server\\.mjs.*\\) has held it since .* Stop it, or wait for it with --wait\\.\n$`,
       ),
     );
   }

@@ -34,7 +34,7 @@ test(
     const said = await run(program, `${temporaryDirectory(t)}/app.sock`);
     assert.match(
       said,
-      /^EADDRINUSE Cannot listen on .*: another worker of this cluster, process \d+ \(node .*\), holds it since /,
+      /^EADDRINUSE Cannot listen on .*: another worker of this cluster, process \d+ \(node .*\), has held it since /,
     );
     assert.match(
       said,

@@ -154,7 +154,7 @@ test('NODE_DEBUG=reuseaddr → stderr says why each start waits, is refused, or 
   };
   assert.deepEqual(run(''), []);
   const lines = run('reuseaddr');
-  const holds = 'this very process \\(\\d+\\) holds it since \\d\\d:\\d\\d';
+  const holds = 'this very process \\(\\d+\\) has held it since \\d\\d:\\d\\d';
   const expected = [
     'is claimed',
     `was refused, because ${holds}`,

@@ -136,7 +136,7 @@ test('the deadline of a wait passes → EADDRINUSE, cancelled, with the holder; 
   for (const wait of [30, 1, 0]) {
     await assert.rejects(listen(greeter('x'), address, { wait }), (error: SocketAddressError) => {
       assert.deepEqual([error.code, error.reason, error.holder?.pid], ['EADDRINUSE', 'cancelled', process.pid]);
-      assert.match(error.message, /still holds it since .*, and the wait for it has ended/);
+      assert.match(error.message, /has held it since .*, and the wait for it has ended/);
       return true;
     });
   }
