@@ -4,18 +4,19 @@ import { isRefusal } from '../claim/refusal.js';
 import { failed } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 
-/** The place of a socket file, and those by whose locks it is guarded. */
+/** The place of a socket file, and the places whose locks guard it. */
 export interface Guarded {
   readonly place: Place;
   readonly guards: readonly [Place, ...Place[]];
 }
 
 /**
- * The place of a socket file in a pinned directory, and the places whose locks guard it: mostly itself alone. The socket on which a holder
- * serves handovers (`app.sock.handover`), and a name that an interrupted start has set aside, are guarded by the lock of `app.sock`; but
- * another program may listen at a name like that.
+ * Returns the place of a socket file in a pinned directory, and the places whose locks guard it.
  *
- * Undefined: a name that is too long for an address. No process has claimed it, nor can.
+ * Most sockets are guarded by their own lock alone. The lock of `app.sock` also guards
+ * `app.sock.handover` (the socket on which its holder serves handovers), and each name that an
+ * interrupted start has set aside. Another program may listen at such a name, so its own lock
+ * counts too. Returns undefined if the name is too long for an address: no process can claim it.
  */
 export function placeAndGuards(directory: Directory, name: string): Guarded | undefined {
   const place = placeIn({ directory, name });
@@ -26,12 +27,8 @@ export function placeAndGuards(directory: Directory, name: string): Guarded | un
 }
 
 /**
- * Returns the place of a socket file in a pinned directory, with the lock file that guards it.
- *
- * Most sockets have a lock file of their own. The lock file of `app.sock` also guards
- * `app.sock.handover` (the socket on which its holder serves handovers), and each name that an
- * interrupted start has set aside. Returns undefined if the name is too long for an address: no
- * process can claim it.
+ * Returns the place of a socket file in a pinned directory, with the lock file that guards it now.
+ * Returns undefined if the name is too long for an address.
  */
 export function guardedPlace(directory: Directory, name: string): Place | undefined {
   const place = placeIn({ directory, name });

@@ -1,20 +1,25 @@
 /** A mounted file system: one line of mountinfo, proc_pid_mountinfo(5). */
 export interface Mount {
-  /** `st_dev` of what is on it, but for the subvolumes of btrfs: `MAJOR:MINOR`. */
+  /** `st_dev` of the files on it: `MAJOR:MINOR`. On btrfs, subvolumes have numbers of their own. */
   readonly device: string;
   readonly mountPoint: string;
   /** `ext4`, `overlay`, `fuse.bindfs`. */
   readonly type: string;
-  /** A device, a tag, or, where the file system shows another directory, mostly that. */
+  /**
+   * A device or a tag. If the file system shows another directory, this is often that directory.
+   */
   readonly source: string;
-  /** What else the file system says of itself: names and values, without those that have no value. */
+  /**
+   * The other options of the file system: names and values. Options without a value are left out.
+   */
   readonly options: readonly (readonly [name: string, value: string])[];
 }
 
-/** Reads a mountinfo. What is not as it should be is left out. */
+/** Reads a mountinfo. Leaves out lines that are malformed. */
 export function parseMountinfo(text: string): readonly Mount[] {
   return text.split('\n').flatMap((line) => {
-    // `36 35 98:0 /root /mount rw,noatime shared:1 - ext3 /dev/root rw,errors=continue`; before the dash may be any number of fields.
+    // `36 35 98:0 /root /mount rw,noatime shared:1 - ext3 /dev/root rw,errors=continue`: the number
+    // of fields before the dash varies.
     const fields = line.split(' ');
     const [, , device = '', , mountPoint = ''] = fields;
     const [type = '', source = '', options = ''] = fields.slice(fields.indexOf('-') + 1);
@@ -27,24 +32,30 @@ export function parseMountinfo(text: string): readonly Mount[] {
   });
 }
 
-/** The kernel writes blanks, commas and backslashes as three octal digits: seq_escape() in fs/seq_file.c. */
+/**
+ * The kernel writes blanks, commas and backslashes as three octal digits: seq_escape() in
+ * fs/seq_file.c.
+ */
 function unescaped(field: string): string {
   return field.replaceAll(/\\([0-7]{3})/g, (_escape, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 
-/** A directory that a mount shows in another place, and how it is called there. */
+/** A directory that a mount shows in another place, and its name there. */
 export interface ShownDirectory {
   readonly path: string;
   readonly as: 'upperdir' | 'lowerdir' | 'workdir' | 'backing';
 }
 
 /**
- * The directories that a mount shows in another place, as far as it tells. Each reading of a name that could be meant is given: one too
- * many names a directory that is not there, or one that is left alone.
+ * Returns the directories that a mount shows in another place, as far as it tells.
+ *
+ * A name may be ambiguous, and then every reading of it is returned. A reading that is wrong names
+ * a directory that is absent, or one that is left alone.
  */
 export function directoriesShown({ type, source, options, mountPoint }: Mount): readonly ShownDirectory[] {
   if (type === 'overlay') {
-    // A path that is not absolute began at the directory of the process that mounted it: mostly one above the others.
+    // A relative path began at the working directory of the process that mounted it, which is
+    // usually an ancestor of another path.
     const above = [mountPoint, ...options.filter(([name]) => name in layers).map(([, path]) => path)].flatMap(ancestors);
     return options.flatMap(([name, value]) => {
       const as = layers[name];
@@ -53,13 +64,14 @@ export function directoriesShown({ type, source, options, mountPoint }: Mount): 
       return [...new Set(absolute)].map((path) => ({ path, as: as as ShownDirectory['as'] }));
     });
   }
-  // bindfs, gocryptfs and others give the directory that they show as the source; a union of several may have colons between.
+  // bindfs, gocryptfs and others name the directory that they show as the source. A union of
+  // several may separate them with colons.
   if (!/^fuse(\.|$)|^ecryptfs$/.test(type) || !source.startsWith('/')) return [];
   const paths = new Set([source, ...source.split(':').filter((path) => path.startsWith('/'))]);
   return [...paths].map((path) => ({ path, as: 'backing' }));
 }
 
-/** `lowerdir+` and `datadir+` come one by one, since Linux 6.8. */
+/** Since Linux 6.8, `lowerdir+` and `datadir+` add one layer each. */
 const layers: Readonly<Record<string, 'upperdir' | 'lowerdir' | 'workdir'>> = {
   upperdir: 'upperdir',
   workdir: 'workdir',
@@ -69,8 +81,10 @@ const layers: Readonly<Record<string, 'upperdir' | 'lowerdir' | 'workdir'>> = {
 };
 
 /**
- * The paths in `upperdir=A`, or `lowerdir=A:B` (and `A::B` before a layer of data alone). Given to mount(2), a comma, a colon or a
- * backslash in a name has a backslash before it, and is shown with that; given by fsconfig(2) it has none.
+ * Returns the paths in `upperdir=A`, or `lowerdir=A:B` (and `A::B` before a layer of data alone).
+ *
+ * mount(2) expects a backslash before a comma, a colon or a backslash in a name, and mountinfo
+ * shows it. fsconfig(2) expects none.
  */
 function readings(value: string, several: boolean): readonly string[] {
   const parts = several ? (value.match(/(?:\\.|[^:\\])+/gs) ?? []) : [value];
@@ -78,7 +92,7 @@ function readings(value: string, several: boolean): readonly string[] {
   return [...new Set([value, ...parts, ...bare])].filter((path) => path !== '');
 }
 
-/** `/`, `/a/` and `/a/b/` of `/a/b/c`. */
+/** Returns `/`, `/a/` and `/a/b/` for `/a/b/c`. */
 function ancestors(path: string): readonly string[] {
   if (!path.startsWith('/')) return [];
   const parts = path.split('/').slice(0, -1);

@@ -3,7 +3,7 @@ import type { FileStatus } from '../kernel/kernel.js';
 import { major, minor } from './locks.js';
 import { directoriesShown, parseMountinfo, type Mount, type ShownDirectory } from './mounts.js';
 
-/** A directory, what a mount calls it, and where that mount shows it. */
+/** A directory, its name in a mount, and the place where that mount shows it. */
 export interface WrongSide extends ShownDirectory {
   readonly mountPoint: string;
   readonly type: string;
@@ -12,8 +12,11 @@ export interface WrongSide extends ShownDirectory {
 type File = Pick<FileStatus, 'dev' | 'ino'>;
 
 /**
- * On which side of a mount a directory is. The kernel knows a socket by the inode that it was bound to. One that was bound through an
- * overlay, or a FUSE file system, has another inode in the directory that lies below: there it looks as if its server were dead.
+ * Tells on which side of a mount a directory is.
+ *
+ * The kernel knows a socket by the inode that it was bound to. A socket that was bound through an
+ * overlay, or a FUSE file system, has another inode in the directory that lies below. There it
+ * looks as if its server were dead.
  *
  * @see proc_pid_mountinfo(5); the kernel's Documentation/filesystems/overlayfs.rst
  */
@@ -21,7 +24,10 @@ export class Sides {
   readonly #types = new Map<string, string>();
   readonly #wrong = new Map<string, WrongSide>();
 
-  /** The mounts of this process, and of all others that may be asked: a container's are in its own namespace only. */
+  /**
+   * Reads the mounts of this process, and of all others that this user may inspect: the mounts of a
+   * container exist only in its own namespace.
+   */
   static read(): Sides {
     const sides = new Sides();
     const own = contentOf('/proc/self/mountinfo');
@@ -30,7 +36,7 @@ export class Sides {
     return sides;
   }
 
-  /** @param root a name of the root directory that the paths in it begin at */
+  /** @param root a name of the root directory at which the paths begin */
   add(mountinfo: string, root = '', ours = false): void {
     for (const mount of parseMountinfo(mountinfo)) {
       if (ours) this.#types.set(mount.device, mount.type);
@@ -38,7 +44,10 @@ export class Sides {
     }
   }
 
-  /** As that process sees the path, and as we do: which of the two the path was meant for, only the process knew that mounted it. */
+  /**
+   * Notes the path as that process sees it and as this one does: only the process that mounted it
+   * knew which of the two it meant.
+   */
   #note(shown: ShownDirectory, { mountPoint, type }: Mount, root: string): void {
     for (const path of new Set([shown.path, root + shown.path])) {
       const file = fileAt(path);
@@ -46,12 +55,15 @@ export class Sides {
     }
   }
 
-  /** That the directory is on the wrong side. Undefined: no mount that could be read says so. */
+  /**
+   * Returns the mount on whose wrong side a directory is. Undefined: no mount that could be read
+   * says so.
+   */
   wrongSide(directory: File): WrongSide | undefined {
     return this.#wrong.get(keyOf(directory));
   }
 
-  /** The type of the file system; undefined where it is not known. */
+  /** Returns the type of the file system, or undefined if it is not known. */
   typeOf({ dev }: Pick<File, 'dev'>): string | undefined {
     return this.#types.get(`${major(dev)}:${minor(dev)}`);
   }
@@ -61,7 +73,7 @@ function keyOf({ dev, ino }: File): string {
   return `${dev}:${ino}`;
 }
 
-/** The directory at a path, through symlinks, as mount(2) takes it. */
+/** Returns the directory at a path, through symlinks, as mount(2) takes it. */
 function fileAt(path: string): File | undefined {
   try {
     const status = statSync(path, { bigint: true });
@@ -71,7 +83,10 @@ function fileAt(path: string): File | undefined {
   }
 }
 
-/** The mounts that other processes see, once for each namespace and root directory. A user may ask about processes of its own. */
+/**
+ * Returns the mounts that other processes see, once for each namespace and root directory. A user
+ * may inspect only processes of its own.
+ */
 function othersMounts(): readonly { readonly mountinfo: string; readonly root: string }[] {
   const seen = new Set<string>();
   return list('/proc').flatMap((pid) => {
@@ -80,7 +95,7 @@ function othersMounts(): readonly { readonly mountinfo: string; readonly root: s
     const view = `${namespace} ${linkAt(`${process}/root`)}`;
     if (namespace === undefined || seen.has(view)) return [];
     const mountinfo = contentOf(`${process}/mountinfo`);
-    // A process that has just ended: another may show the same.
+    // The process has just ended. Another one may show the same mounts.
     if (mountinfo === '') return [];
     seen.add(view);
     return [{ mountinfo, root: `${process}/root` }];
