@@ -91,10 +91,12 @@ export class PreloadedServer implements Acceptor {
     this.#server._handle = null;
   }
 
-  /** node:cluster's primary has taken the handle away from its server, whose workers have the connections. */
+  /**
+   * node:cluster's primary takes the handle away from its server, and its workers have the connections. The handle is closed with the
+   * descriptor that was lent to it, before the event loop turns.
+   */
   drain(): void {
     if (this.#deliveries === undefined || this.#server._handle !== null) return drain(this.#server);
-    this.#claimed?.close();
     endGeneration(this.#address, this.#deliveries);
   }
 }
