@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 /** The repository. */
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** What the comparisons need from npm: `bench/peers/`. */
+/** The packages for comparison: `bench/peers/`. */
 export const peers = createRequire(join(root, 'bench/peers/package.json'));
 
 /** The programs in C: `bench/native/`. */
@@ -18,7 +18,7 @@ export const floor = join(root, 'build/bench-floor');
 
 export const commandLine = join(root, 'dist/cli/main.js');
 
-/** A compiled program of `bench/programs/`. */
+/** Returns the path of a compiled program of `bench/programs/`. */
 export function program(name: string): string {
   return fileURLToPath(new URL(`programs/${name}.js`, import.meta.url));
 }
@@ -26,7 +26,7 @@ export function program(name: string): string {
 /** Memory and disk, as far as this machine has both. */
 export const places = { tmpfs: '/dev/shm', disk: join(root, 'build') } as const;
 
-/** Runs something with a new directory, which is removed afterwards. */
+/** Calls `work` with a new directory, and removes the directory afterwards. */
 export async function withDirectory<Result>(place: string, work: (directory: string) => Promise<Result>): Promise<Result> {
   const directory = mkdtempSync(join(place, 'reuseaddr-bench-'));
   try {
@@ -37,8 +37,8 @@ export async function withDirectory<Result>(place: string, work: (directory: str
 }
 
 /**
- * The environment of every child. NODE_OPTIONS, NODE_EXTRA_CA_CERTS and the like change what a start of Node costs, several times over,
- * so no child inherits them.
+ * The environment of every child. NODE_OPTIONS, NODE_EXTRA_CA_CERTS and the like multiply the cost
+ * of a start of Node, so no child inherits them.
  */
 export const cleanEnvironment = { PATH: process.env['PATH'] ?? '/usr/bin:/bin' } as const;
 
@@ -56,7 +56,7 @@ export class Child {
     this.#lines = this.#reader[Symbol.asyncIterator]();
   }
 
-  /** The next line that it prints. */
+  /** Returns the next line that it prints. */
   async line(): Promise<string> {
     const { value, done } = await this.#lines.next();
     if (done === true) throw new Error(`${this.process.spawnargs.join(' ')} ended without a word`);
@@ -78,12 +78,12 @@ export class Child {
   }
 }
 
-/** A Node of our own version that runs a program of `bench/programs/`. */
+/** Starts a program of `bench/programs/` with this version of Node. */
 export function node(name: string, ...args: readonly string[]): Child {
   return new Child(process.execPath, [program(name), ...args]);
 }
 
-/** The clock that all processes of this machine share, in microseconds. */
+/** Returns the clock that all processes of this machine share, in microseconds. */
 export function sharedClock(): number {
   return Number(process.hrtime.bigint() / 1000n);
 }
@@ -111,7 +111,7 @@ export function describeMachine(): Machine {
   };
 }
 
-/** How many processes wanted to run, over the last minute. */
+/** Returns how many processes wanted to run, over the last minute. */
 export function load(): number {
   return loadavg()[0] ?? Number.NaN;
 }
@@ -124,7 +124,7 @@ function fileSystem(path: string): string {
   }
 }
 
-/** The revision that was measured, and whether the tree differed from it. */
+/** Returns the revision that is measured, and whether the tree differs from it. */
 export function revision(): string {
   try {
     const run = (...args: string[]): string => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();

@@ -1,4 +1,4 @@
-/** `npm run bench`: measures, and prints what came of it. */
+/** `npm run bench`: measures, and prints the results. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -91,7 +91,10 @@ function read(file: string): Recording {
   return JSON.parse(readFileSync(file, 'utf8')) as Recording;
 }
 
-/** One measurement a line, so that two recordings can be compared. Four digits are more than any of them is worth. */
+/**
+ * One measurement a line, so that two recordings can be compared. Four digits are more than any of
+ * them is worth.
+ */
 function format({ measurements, ...about }: Recording): string {
   const short = (value: number): number => Number(value.toPrecision(4));
   const lines = measurements.map((one) => JSON.stringify({ ...one, values: one.values.map(short) }));

@@ -1,11 +1,17 @@
-/** What all parts share: the shape of a measurement, rounds that take turns, and the numbers that sum them up. */
+/**
+ * Shared by all parts: the shape of a measurement, rounds in which subjects take turns, and the
+ * numbers that sum them up.
+ */
 
 export type Better = 'lower' | 'higher';
 
-/** One subject, measured once in each round. The values of one round, over the subjects of a group, belong together. */
+/**
+ * One subject, measured once in each round. The values of one round, over the subjects of a group,
+ * belong together.
+ */
 export interface Measurement {
   readonly part: string;
-  /** What is compared with each other: subjects of one group took turns. */
+  /** Subjects of one group take turns, and are compared with each other. */
   readonly group: string;
   readonly subject: string;
   readonly unit: string;
@@ -15,24 +21,25 @@ export interface Measurement {
 
 export interface Subject {
   readonly name: string;
-  /** One value of the group's unit. */
+  /** Returns one value in the group's unit. */
   readonly measure: () => Promise<number> | number;
 }
 
-/** How much is done, and how to say what is being done. */
+/** The size of a run, and a function that reports its progress. */
 export interface Run {
   readonly size: 'tiny' | 'quick' | 'full';
   readonly say: (what: string) => void;
 }
 
-/** By the size of the run. */
+/** Chooses a value by the size of the run. */
 export function choose<Value>({ size }: Run, full: Value, quick: Value, tiny: Value): Value {
   return { full, quick, tiny }[size];
 }
 
 /**
- * Measures the subjects in turn, `rounds` times. Each round begins with another one: what the machine does besides, and what the one
- * before left in the caches, meets all of them alike. The first round is thrown away.
+ * Measures the subjects in turn, `rounds` times. Each round begins with another subject. So the
+ * load of the machine, and the caches that the previous subject left, affect all of them alike. The
+ * first round is thrown away.
  */
 export async function takeTurns(
   about: Pick<Measurement, 'part' | 'group' | 'unit' | 'better'>,
@@ -50,7 +57,7 @@ export async function takeTurns(
   return [...values].map(([subject, measured]) => ({ ...about, subject, values: measured }));
 }
 
-/** The value below which this share of all lies. */
+/** Returns the value below which this share of all values lies. */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((one, other) => one - other);
   const at = (sorted.length - 1) * share;
@@ -63,12 +70,12 @@ export function median(values: readonly number[]): number {
   return quantile(values, 0.5);
 }
 
-/** Half of all values lie between these two. */
+/** Returns the quartiles: half of all values lie between them. */
 export function quartiles(values: readonly number[]): readonly [number, number] {
   return [quantile(values, 0.25), quantile(values, 0.75)];
 }
 
-/** The ratio of the medians, and the quartiles of the ratios round by round. */
+/** Returns the ratio of the medians, and the quartiles of the ratios round by round. */
 export function ratio(
   one: Measurement,
   other: Measurement,
@@ -77,7 +84,7 @@ export function ratio(
   return { median: median(one.values) / median(other.values), spread: quartiles(pairs) };
 }
 
-/** Microseconds that something takes, as the average of `times`. */
+/** Returns the microseconds that some work takes, as the average of `times`. */
 export async function microseconds(times: number, work: () => Promise<unknown>): Promise<number> {
   const begin = performance.now();
   for (let count = 0; count < times; count++) await work();

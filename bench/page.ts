@@ -1,4 +1,7 @@
-/** The tables and plots of `docs/benchmarks.md`, between marks that name them. All the rest of the page is written by hand. */
+/**
+ * The tables and plots of `docs/benchmarks.md`, between marks that name them. The rest of the page
+ * is written by hand.
+ */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './environment.js';

@@ -1,4 +1,6 @@
-/** Plots as SVG, drawn by Apache ECharts without a browser: each for a light and for a dark page. */
+/**
+ * Plots as SVG, drawn by Apache ECharts without a browser: each for a light and for a dark page.
+ */
 import { peers } from './environment.js';
 import { median, ratio, type Measurement } from './measure.js';
 import type { Recording } from './recording.js';
@@ -21,7 +23,7 @@ type Theme = (typeof themes)[keyof typeof themes];
 const widthPixels = 760;
 const barPixels = 30;
 const marginPixels = 90;
-/** Without a browser nobody can measure a text, so its room is given. */
+/** A fixed width: without a browser, text cannot be measured. */
 const namesPixels = 210;
 
 interface Bars {
@@ -64,7 +66,7 @@ function byGroup(measurements: readonly Measurement[], unit: string, logarithmic
   };
 }
 
-/** How many times as fast, whichever way the unit counts. */
+/** Returns how many times as fast a Unix socket is, in whichever direction the unit counts. */
 function unixToTcp(measurements: readonly Measurement[]): Bars {
   const pairs = measurements.flatMap((unix) => {
     const tcp = measurements.find(({ group, subject }) => group === unix.group && subject === 'TCP');

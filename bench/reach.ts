@@ -1,7 +1,7 @@
 import { median, ratio } from './measure.js';
 import { find, type Recording } from './recording.js';
 
-/** What was to be reached, and whether it was. */
+/** A goal, and whether it was reached. */
 export interface ReachLine {
   readonly name: string;
   readonly limit: string;
@@ -18,7 +18,7 @@ interface Aim {
   readonly judge: (recording: Recording) => Judged;
 }
 
-/** The one against the other, in one group, at most so many times. */
+/** The one takes at most `max` times as much as the other, in one group. */
 function atMost(name: string, max: number, part: string, group: string, one: string, other: string): Aim {
   return { name, limit: `≤ ${max}`, judge: (recording) => compare(recording, part, group, one, other, (value) => value <= max) };
 }

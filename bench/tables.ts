@@ -6,11 +6,11 @@ export interface Row {
   readonly subject: string;
   readonly median: string;
   readonly spread: string;
-  /** To the first subject of the group. */
+  /** The ratio to the first subject of the group. */
   readonly ratio: string;
 }
 
-/** Groups whose subjects are not there to be compared with the first. */
+/** Groups whose subjects are not compared with the first one. */
 const incomparable: ReadonlySet<string> = new Set(['import']);
 
 export function rowsOf(group: readonly Measurement[]): readonly Row[] {
@@ -28,7 +28,7 @@ export function rowsOf(group: readonly Measurement[]): readonly Row[] {
   });
 }
 
-/** Three digits. */
+/** Formats a value with three digits. */
 export function figure(value: number): string {
   if (value === 0) return '0';
   if (value >= 1000) return Math.round(value).toLocaleString('en');
@@ -48,7 +48,10 @@ export function textTables(measurements: readonly Measurement[]): string {
     .join('\n');
 }
 
-/** Groups of the same subjects as one table: a row for each group, a column for each subject. Other groups: a row for each subject. */
+/**
+ * Makes tables. Groups of the same subjects share one: a row for each group, a column for each
+ * subject. Any other group has a row for each subject.
+ */
 export function markdownTables(measurements: readonly Measurement[]): string {
   const alike = new Map<string, (readonly Measurement[])[]>();
   for (const group of groupsOf(measurements)) {
@@ -70,7 +73,7 @@ function tallTable(group: readonly Measurement[]): string {
   );
 }
 
-/** The ratio stands behind the median, but for the subject that the others are compared with. */
+/** The ratio follows the median, except for the subject that the others are compared with. */
 function cell({ median: middle, ratio: compared }: Row, index: number): string {
   return compared === '' || index === 0 ? middle : `${middle} (${compared})`;
 }

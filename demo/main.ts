@@ -1,6 +1,7 @@
 /**
- * `npm run demo`: real HTTP servers and clients, each in a process of its own. First `reuseaddr`, on a pathname and on an abstract
- * name; then the same script with the three usual schemes. Exits with status 1 unless everything happened as the table says.
+ * `npm run demo`: real HTTP servers and clients, each in a process of its own. First `reuseaddr`,
+ * on a pathname and on an abstract name; then the same script with the three usual schemes. Exits
+ * with status 1 unless everything happened as the table says.
  */
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,7 +13,7 @@ import { runInspect, runScript } from './script.js';
 import { runService } from './service.js';
 import { printEnd, printHeading, printStep, printTable, printTitle } from './terminal.js';
 
-/** Only a demo that hangs meets it. */
+/** Only a demo that hangs reaches it. */
 const hangMs = 60_000;
 
 const headings: Record<Scheme, string> = {
@@ -34,7 +35,8 @@ process.on('exit', () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-// So that the lines above run: by default a signal, or a reader that has gone (`npm run demo | head`), would skip them.
+// Makes the lines above run: by default a signal, or a reader that is gone (`npm run demo | head`),
+// would skip them.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 process.stdout.once('error', () => process.exit(1));
 

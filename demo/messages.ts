@@ -1,7 +1,7 @@
 /** The messages between the processes of the demo. */
 import type { ListenOptions, Reason } from 'reuseaddr';
 
-/** How a server takes its address. */
+/** The way in which a server gets its address. */
 export type Scheme = 'reuseaddr' | 'plain' | 'unlink first' | 'probe, unlink';
 
 /** The options that the demo shows. */

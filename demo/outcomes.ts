@@ -1,4 +1,4 @@
-/** What the demo says will happen, scheme by scheme. It fails unless just this happens. */
+/** The outcome that the demo expects of each scheme. Any other outcome makes it fail. */
 import type { Scheme } from './messages.js';
 
 /** The steps of the script, in its order. */
@@ -27,7 +27,7 @@ export type Outcome =
 
 export type Outcomes = Partial<Record<Step, Outcome>>;
 
-/** What a step should come to. Anything else is a failure of the scheme. */
+/** The desired outcome of a step. Any other is a failure of the scheme. */
 export const good: Record<Step, Outcome> = {
   start: 'serves',
   'second start': 'refused',
@@ -65,5 +65,5 @@ export const expected: Record<Scheme, Required<Outcomes>> = {
   },
 };
 
-/** The schemes in the order in which they are shown. */
+/** The schemes in the order of the demo. */
 export const schemes: readonly Scheme[] = Object.keys(expected) as Scheme[];

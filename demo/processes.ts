@@ -1,4 +1,7 @@
-/** The processes of the demo. Each says by message when it is ready: nothing here sleeps or guesses. */
+/**
+ * The processes of the demo. Each reports by message when it is ready: nothing here sleeps or
+ * guesses.
+ */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +14,7 @@ export function processesStarted(): number {
   return started;
 }
 
-/** Ends what is left, by `kill -9`. */
+/** Ends every remaining process by `kill -9`. */
 export function killAll(): void {
   for (const child of running) child.kill('SIGKILL');
 }
@@ -21,7 +24,7 @@ function start(program: 'server' | 'client', args: readonly string[]): ChildProc
   return track(fork(fileURLToPath(new URL(`fixtures/${program}.js`, import.meta.url)), args, { execArgv: [] }));
 }
 
-/** Counts a child, and ends it with the demo. */
+/** Registers a child, which ends with the demo. */
 export function track(child: ChildProcess): ChildProcess {
   started += 1;
   running.add(child);
@@ -29,7 +32,7 @@ export function track(child: ChildProcess): ChildProcess {
   return child;
 }
 
-/** The next message of a child; it fails where the child ends without one. */
+/** Returns the next message of a child. Fails if the child ends without one. */
 function nextMessage(child: ChildProcess): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const onMessage = (message: unknown): void => {
@@ -47,16 +50,22 @@ function nextMessage(child: ChildProcess): Promise<unknown> {
   });
 }
 
-/** As many clients as ever ask at once. Each is a process that lives as long as the demo, and connects anew for each question. */
+/**
+ * The clients, as many as ever ask at once. Each is a process that lives as long as the demo, and
+ * makes a new connection for each question.
+ */
 const clients: ChildProcess[] = [];
 
-/** Which process answers each of so many clients that ask at once; undefined for those that none does. */
+/**
+ * Returns which process answers each of several clients that ask at once, or undefined for a client
+ * without an answer.
+ */
 export async function whoAnswersAll(address: string, clientsCount: number): Promise<(number | undefined)[]> {
   while (clients.length < clientsCount) clients.push(start('client', []));
   return await Promise.all(clients.slice(0, clientsCount).map((client) => ask(client, address)));
 }
 
-/** Which process answers a client here; undefined when none does. */
+/** Returns which process answers a client here, or undefined if none does. */
 export async function whoAnswers(address: string): Promise<number | undefined> {
   return (await whoAnswersAll(address, 1))[0];
 }
@@ -93,10 +102,10 @@ async function stopLoad(client: ChildProcess): Promise<{ answered: number; faile
   return counted as { answered: number; failed: number };
 }
 
-/** A server that is starting, and how that went. */
+/** A server that is starting, and the result of its start. */
 export class ServerProcess {
   readonly #child: ChildProcess;
-  /** Whether the scheme has looked and waits; otherwise what has become of it. */
+  /** Whether the scheme has looked and waits; otherwise the result of its start. */
   state: FromServer = { is: 'there' };
 
   /** Fulfilled when the process has ended. */
@@ -107,7 +116,7 @@ export class ServerProcess {
     this.ended = once(child, 'exit');
   }
 
-  /** Starts a server and takes it all the way: serving, or refused. */
+  /** Starts a server to the end: it serves, or is refused. */
   static async start(scheme: Scheme, address: string, options: Options = {}): Promise<ServerProcess> {
     const server = await ServerProcess.startAndLook(scheme, address, options);
     await server.goOn();
@@ -129,7 +138,7 @@ export class ServerProcess {
     return this.state.is === 'serving';
   }
 
-  /** Why it was refused; undefined where it was not. */
+  /** Why it was refused; undefined if it was not. */
   get refusal(): Extract<FromServer, { is: 'refused' }> | undefined {
     return this.state.is === 'refused' ? this.state : undefined;
   }
@@ -141,7 +150,7 @@ export class ServerProcess {
     this.state = await next;
   }
 
-  /** Whether the process still runs and hears us, whatever clients can see of it. */
+  /** Whether the process still runs and responds, even if clients cannot reach it. */
   async isAlive(): Promise<boolean> {
     if (!this.#child.connected) return false;
     const answer = this.#hear();
@@ -149,7 +158,7 @@ export class ServerProcess {
     return (await answer).is === 'there';
   }
 
-  /** `kill -9`, and waits for the end of the process. */
+  /** Ends the process by `kill -9`, and waits for its end. */
   async kill(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const exit = once(this.#child, 'exit');
@@ -157,7 +166,7 @@ export class ServerProcess {
     await exit;
   }
 
-  /** Has it close its server and end. */
+  /** Makes the process close its server and end. */
   async stop(): Promise<void> {
     const exit = once(this.#child, 'exit');
     this.#say('stop');

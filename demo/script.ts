@@ -1,4 +1,7 @@
-/** The script: the same for every scheme, on one address. What it finds, it finds by asking, as a client would. */
+/**
+ * The script: the same for every scheme, on one address. It learns every result by asking, as a
+ * client would.
+ */
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { inspect, type Reason } from 'reuseaddr';
 import type { Scheme } from './messages.js';
@@ -8,10 +11,10 @@ import { printQuote, printStep } from './terminal.js';
 
 const clientsAtOnce = 3;
 
-/** The name of the abstract address, twice, is too much to read. */
+/** A quote that contains a long address twice is too much to read. */
 const quoteCharactersMax = 400;
 
-/** Runs the script, prints each step, and says what came of it. */
+/** Runs the script, prints each step, and returns the outcomes. */
 export async function runScript(scheme: Scheme, address: string): Promise<Outcomes> {
   const outcomes: Outcomes = {};
   const tell = (step: Step, outcome: Outcome, text: string): void => {
@@ -36,7 +39,7 @@ export async function runScript(scheme: Scheme, address: string): Promise<Outcom
     tell('kill -9, start', inUse ? 'EADDRINUSE' : 'none', `${third.refusal?.code}, though no process listens`);
   }
 
-  // An abstract name has no file that could be a stray's or another program's.
+  // An abstract name has no file that a stray or another program could own.
   if (!address.startsWith('@')) {
     const [stray, file] = await Promise.all([meetStray(scheme, `${address}-stray`), meetRegularFile(scheme, `${address}-file`)]);
     tell('stray', ...stray);
@@ -111,7 +114,10 @@ function isFileWith(path: string, content: string): boolean {
   }
 }
 
-/** After a crash, two servers start at once. Where a scheme has a gap between look and deed, both are in it at the same time. */
+/**
+ * After a crash, two servers start at once. If a scheme has a gap between look and deed, both are
+ * in it at the same time.
+ */
 async function tellTwoStarts(scheme: Scheme, address: string, tell: Tell): Promise<void> {
   const starters = await Promise.all([ServerProcess.startAndLook(scheme, address), ServerProcess.startAndLook(scheme, address)]);
   const [faster, slower] = starters;
@@ -119,7 +125,8 @@ async function tellTwoStarts(scheme: Scheme, address: string, tell: Tell): Promi
     await Promise.all(starters.map((starter) => starter.goOn()));
   } else {
     await faster.goOn();
-    if ((await whoAnswers(address)) !== faster.pid) throw new Error('the faster one should serve, until the slower one goes on');
+    if ((await whoAnswers(address)) !== faster.pid)
+      throw new Error('the faster one should serve, until the slower one continues');
     await slower.goOn();
   }
   const serving = starters.filter((starter) => starter.serves);
@@ -135,7 +142,7 @@ async function tellTwoStarts(scheme: Scheme, address: string, tell: Tell): Promi
   await Promise.all(starters.map((starter) => starter.kill()));
 }
 
-/** The life of an address as `inspect` sees it. Returns what was not as it should be. */
+/** The life of an address as `inspect` sees it. Returns the deviations. */
 export async function runInspect(address: string): Promise<string[]> {
   const seen: string[] = [];
   const look = async (path = address): Promise<void> => {

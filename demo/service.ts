@@ -1,4 +1,7 @@
-/** What reuseaddr does beyond a start: a standby, a handover under load, and a supervised program. */
+/**
+ * The features of reuseaddr beyond a start: a standby, a handover under load, and a supervised
+ * program.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
@@ -12,7 +15,7 @@ const versions = 4;
 const replacements = 3;
 const asksMax = 10_000;
 
-/** Runs them, prints each, and returns what was not as it should be. */
+/** Shows and prints each feature, and returns the deviations. */
 export async function runService(address: string): Promise<string[]> {
   return [...(await showWait(address)), ...(await showHandover(address)), ...(await showRun(address))];
 }
@@ -35,7 +38,7 @@ async function showWait(address: string): Promise<string[]> {
   return tell('wait', isGood, `a standby serves ${tookMs} ms after the holder was killed`);
 }
 
-/** Each version takes over from the one before it, which ends by itself. */
+/** Each version takes over from its predecessor, which ends by itself. */
 async function showHandover(address: string): Promise<string[]> {
   const both = { takeover: true, handover: true };
   let holder = await ServerProcess.start('reuseaddr', address, both);
@@ -51,7 +54,7 @@ async function showHandover(address: string): Promise<string[]> {
   return tell('handover', isCurrent && failed === 0, `${versions} versions under load: ${answered} requests, ${failed} failed`);
 }
 
-/** `reuseaddr run` replaces its program on SIGHUP, and starts it again after `kill -9`. */
+/** `reuseaddr run` replaces its program on SIGHUP, and restarts it after `kill -9`. */
 async function showRun(address: string): Promise<string[]> {
   const { bin } = createRequire(import.meta.url)('reuseaddr/package.json') as { bin: { reuseaddr: string } };
   const tool = join(fileURLToPath(import.meta.resolve('reuseaddr/package.json')), '..', bin.reuseaddr);

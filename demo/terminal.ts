@@ -1,4 +1,4 @@
-/** What the demo prints: plain text, coloured on a terminal only, in 80 columns. */
+/** The output of the demo: plain text in 80 columns, coloured on a terminal only. */
 import { styleText } from 'node:util';
 import { good, schemes, steps, type Outcome, type Outcomes, type Step } from './outcomes.js';
 import type { Scheme } from './messages.js';
@@ -29,18 +29,18 @@ export function printHeading(title: string, text: string): void {
 
 export type ServiceStep = 'wait' | 'handover' | 'run, SIGHUP' | 'run, kill -9';
 
-/** A step and its outcome. */
+/** Prints a step and its outcome. */
 export function printStep(step: Step | ServiceStep | 'stop' | 'inspect', isGood: boolean, text: string): void {
   print(`  ${mark(isGood)} ${step.trimStart().padEnd(stepColumns - 2)}${text}`);
 }
 
-/** What a program said, word for word. */
+/** Prints the words of a program as they are. */
 export function printQuote(text: string): void {
   for (const line of wrap(text, columnsMax - stepColumns - 4))
     print(`${' '.repeat(stepColumns + 2)}${paint('dim', `│ ${line}`)}`);
 }
 
-/** All schemes side by side. */
+/** Prints all schemes side by side. */
 export function printTable(results: Readonly<Partial<Record<Scheme, Outcomes>>>): void {
   print();
   print(`  ${paint('bold', (' '.repeat(stepColumns) + schemes.map(cell).join('')).trimEnd())}`);

@@ -1,6 +1,9 @@
 type Child = Node | string | undefined | false;
 
-/** An element with attributes and children: `h('button', { type: 'button', class: 'step' }, 'Step')`. */
+/**
+ * Returns an element with attributes and children: `h('button', { type: 'button', class: 'step' },
+ * 'Step')`.
+ */
 export function h<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,
   attributes: Readonly<Record<string, string | undefined>> = {},
@@ -12,14 +15,17 @@ export function h<Tag extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** The element of the page's own markup that has this id. */
+/** Returns the element of the page's own markup that has this id. */
 export function byId<Kind extends HTMLElement>(id: string, kind: new () => Kind): Kind {
   const element = document.getElementById(id);
   if (!(element instanceof kind)) throw new Error(`the page has no ${kind.name} with the id ${id}`);
   return element;
 }
 
-/** A disabled button would lose the focus of somebody who steps by keyboard, so it stays focusable and does nothing. */
+/**
+ * A disabled button would lose the focus of a keyboard user, so it stays focusable and does
+ * nothing.
+ */
 export function enable(button: HTMLButtonElement, enabled: boolean): void {
   button.setAttribute('aria-disabled', String(!enabled));
 }

@@ -1,10 +1,10 @@
 import { AT_FDCWD, type FileStatus, type SystemCall } from '#dist/kernel/kernel.js';
 import { halfway } from '../tests/simulation/systemCalls.js';
 
-/** Flags that every open has; the legend says so. */
+/** The flags of every open; the legend mentions them. */
 const usualFlags = new Set(['O_NOFOLLOW', 'O_NONBLOCK', 'O_CLOEXEC']);
 
-/** A path, below the one directory that there is. */
+/** Shortens a path to its part below the one directory. */
 export function formatPath(path: string): string {
   return path.replace(/^\/run\//, '');
 }
@@ -21,7 +21,7 @@ export function formatArguments({ name, args }: SystemCall): string {
     return isMode ? formatMode(arg as number) : JSON.stringify(arg);
   });
   const texts = args[0] === AT_FDCWD ? all.slice(1) : all;
-  // openat(2) reads its mode only where it creates, rename its flags only where there are some.
+  // openat(2) reads its mode only if it creates; the flags of rename may be empty.
   const superfluous = (name === 'openat' && args[3] === 0) || texts.at(-1) === '';
   return (superfluous ? texts.slice(0, -1) : texts).join(', ');
 }
@@ -53,7 +53,7 @@ export function formatSeconds(seconds: number): string {
   return `${seconds.toFixed(seconds < 1 ? 2 : 1)} s`;
 }
 
-/** `A`, `A and B`, `A, B and C`. */
+/** Returns `A`, `A and B`, or `A, B and C`. */
 export function formatList(words: readonly string[]): string {
   return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`;
 }

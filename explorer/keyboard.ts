@@ -1,14 +1,14 @@
 export interface KeyActions {
-  /** Gives whether there is such a process. */
+  /** Returns whether there is such a process. */
   readonly move: (letter: string, crash: boolean) => boolean;
-  /** By so many steps; ±Infinity: to the first or last. */
+  /** Moves by this many steps; ±Infinity: to the first or last. */
   readonly go: (by: number) => void;
   readonly playOrPause: () => void;
 }
 
 const jumps: Readonly<Record<string, number>> = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
 
-/** Single keys, where no control needs them itself, and only while the box is ticked. */
+/** Listens to single keys, unless a control needs them itself, and only while the box is ticked. */
 export function listenToKeys(enabled: HTMLInputElement, actions: KeyActions): void {
   document.addEventListener('keydown', (event) => {
     if (!enabled.checked || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;

@@ -17,7 +17,7 @@ interface Lane {
   readonly crash: HTMLButtonElement;
 }
 
-/** The head of each process's lane: what it is doing, its next call, and the buttons that move it. */
+/** The head of each process's lane: its state, its next call, and the buttons that move it. */
 export class Lanes {
   readonly #root: HTMLElement;
   readonly #actions: Actions;
@@ -59,7 +59,7 @@ export class Lanes {
         doing: h('span', { class: 'doing' }),
         next: h('p', { class: 'next' }),
         step: button('Step', `One system call (${letter})`, this.#actions.step),
-        run: button('Run', 'On until it holds, is refused or has stopped', this.#actions.run),
+        run: button('Run', 'Run until it holds, is refused or has stopped', this.#actions.run),
         crash: button('Crash', `kill -9 (Shift+${letter})`, this.#actions.crash),
       };
     });
@@ -88,7 +88,7 @@ function stepWord(doing: keyof typeof doingWords, moved: boolean): string {
   return moved ? 'Start again' : 'Start';
 }
 
-/** The moves, a row for each, in the lane of who made it. */
+/** The moves, a row for each, in the lane of the process that made it. */
 export class Log {
   readonly #root: HTMLElement;
   readonly #go: (at: number) => void;
@@ -162,7 +162,7 @@ export class Log {
 }
 
 function code(call: Parameters<typeof formatArguments>[0]): HTMLElement {
-  // A place to break a long argument list at.
+  // A long argument list may break here.
   const args = formatArguments(call)
     .split(/(?<=[|.])/)
     .flatMap((part) => [part, h('wbr')]);

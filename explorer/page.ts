@@ -12,7 +12,10 @@ import { guaranteeWords, outsiderWords } from './words.js';
 
 const stepMs = 900;
 const linkDelayMs = 150;
-/** A run that comes to no end (a start that waits for ever is not one: it can't move). */
+/**
+ * The length of a run without an end. (A start that waits indefinitely cannot move, and ends the
+ * run.)
+ */
 const runMovesMax = 200;
 
 export function startPage(script: string): void {
@@ -78,7 +81,7 @@ class Page {
     );
     this.#scheme.addEventListener('change', () => {
       const scheme = this.#scheme.value;
-      // What is known of it shows best in the directory that it is known from.
+      // Each scheme begins with the state that shows its known weakness best.
       this.#choose({ ...this.#setting, scheme, stale: scheme !== 'unlink-at-exit' });
     });
     this.#directory.addEventListener('change', () =>
@@ -105,7 +108,7 @@ class Page {
     const copy = byId('copy', HTMLButtonElement);
     onClick(copy, () => {
       this.#writeLink();
-      // From a file there may be no clipboard; the address bar has the link all the same.
+      // A page from a file may have no clipboard. The address bar has the link too.
       navigator.clipboard.writeText(location.href).then(
         () => this.#say('', 'The link to this state is copied.'),
         () => this.#say('', 'The link to this state is in the address bar.'),
@@ -113,7 +116,7 @@ class Page {
     });
   }
 
-  /** Another scenario, from its beginning. */
+  /** Shows another scenario, from its beginning. */
   #choose(setting: Setting): void {
     this.#open({ ...setting, schedule: '' });
   }
@@ -127,7 +130,7 @@ class Page {
       this.#open(parseLink(location.hash));
     } catch (error) {
       this.#choose(this.#setting);
-      this.#say(`This link can't be shown.`, error instanceof Error ? error.message : String(error));
+      this.#say(`This link cannot be shown.`, error instanceof Error ? error.message : String(error));
     }
   }
 
@@ -149,7 +152,7 @@ class Page {
     check('processes', [String(setting.processes)]);
     check('outsiders', Array.from(setting.outsiders));
     this.#render();
-    if (played >= 0) this.#say(`This schedule can be played up to step ${played} only.`, schedule);
+    if (played >= 0) this.#say(`This schedule can be played only up to step ${played}.`, schedule);
   }
 
   #move(move: Move): void {
@@ -168,7 +171,7 @@ class Page {
     return process >= 0;
   }
 
-  /** On until the process holds, is refused or has stopped; a holder stops first. */
+  /** Runs until the process holds, is refused or has stopped; a holder stops first. */
   #run(process: number): void {
     this.#pause();
     this.#play.cut(this.#at);
@@ -187,7 +190,7 @@ class Page {
     this.#announce();
   }
 
-  /** Says the last step to who can't see the rows. */
+  /** Announces the last step to screen readers. */
   #announce(): void {
     byId('said', HTMLElement).textContent = document.querySelector('.row.now')?.textContent ?? 'Before the first step.';
   }
@@ -223,14 +226,15 @@ class Page {
 
   #search(): void {
     this.#pause();
-    // Two lives show what a restart does; with three processes or more the others are the restart.
+    // Two lives show the effect of a restart; with three or more processes the others are the
+    // restart.
     const crowd = this.#setting.processes > 2 || (this.#setting.processes === 2 && this.#setting.outsiders.length > 1);
     const starts = crowd ? 1 : 2;
     const guarantee = this.#goal.value;
     this.#find.textContent = 'Stop';
     this.#say('Searching…');
     this.#verdict.dataset['outcome'] = 'searching';
-    // Each report of the progress would be read out.
+    // A screen reader would read out each report of the progress.
     this.#verdict.setAttribute('aria-busy', 'true');
     const search = { setting: this.#setting, starts, ...(guarantee !== '' && { guarantee }) };
     this.#searcher.start(search, (report) => this.#told(report, starts, guarantee));
@@ -260,13 +264,13 @@ class Page {
     else if (report.kind === 'too-many')
       this.#stopSearch(
         `${what} ${breaks} in the first ${formatCount(report.states)} states.`,
-        'There are more, too many for a page.',
+        'There are too many more for a page.',
       );
     else if (report.kind === 'holds') {
       const { states, transitions, steps, seconds } = report;
       const each = this.#setting.processes === 1 ? 'It starts' : 'Each process starts';
       this.#stopSearch(
-        `${what} ${breaks} in any of all ${formatCount(states)} states.`,
+        `${what} ${breaks} in any of the ${formatCount(states)} states.`,
         `${formatCount(transitions)} transitions, up to ${steps} steps deep, in ${formatSeconds(seconds)}. ` +
           `${each} ${lives}, and may crash before and after any call.`,
       );
@@ -292,7 +296,7 @@ class Page {
 
   #render(): void {
     const [play, at] = [this.#play, this.#at];
-    // Before the log, which scrolls to a row that is as high as its lane is narrow.
+    // Comes before the log: the height of its rows depends on the width of the lanes.
     document.documentElement.style.setProperty('--lanes', String(play.scenario.processes.length));
     this.#lanes.show(play, at);
     this.#log.show(play, at);
@@ -308,7 +312,7 @@ class Page {
     for (const id of ['first', 'back']) enable(byId(id, HTMLButtonElement), at > 0);
     for (const id of ['forward', 'last']) enable(byId(id, HTMLButtonElement), at < play.length);
     clearTimeout(this.#linkTimer);
-    // Browsers count how often the address changes.
+    // Browsers limit how often the address changes.
     this.#linkTimer = setTimeout(() => this.#writeLink(), linkDelayMs);
   }
 

@@ -10,10 +10,10 @@ export function showClients(root: HTMLElement, play: Play, at: number): void {
   const name = letters(play);
   const { reaches, errno, why, lost } = clientView(moment);
   const reasons = {
-    nothing: 'there is nothing at the path',
-    'not-a-socket': 'what is at the path is no socket',
-    dead: 'the socket file is dead: nobody is bound to it',
-    'not-listening': 'the socket is bound, and does not listen yet',
+    nothing: 'nothing is at the path',
+    'not-a-socket': 'the file at the path is not a socket',
+    dead: 'the socket file is dead: no process is bound to it',
+    'not-listening': 'the socket is bound, but does not listen yet',
     served: '',
   };
   const answer =
@@ -21,7 +21,12 @@ export function showClients(root: HTMLElement, play: Play, at: number): void {
       ? h('p', { class: 'client' }, h('strong', {}, errno), `, because ${reasons[why]}.`)
       : h('p', { class: 'client' }, 'reaches ', h('strong', { class: 'letter' }, name(reaches)), '.');
   const forgotten = lost.map((process) =>
-    h('p', { class: 'lost' }, h('strong', { class: 'letter' }, name(process)), ' believes that it serves: no client finds it.'),
+    h(
+      'p',
+      { class: 'lost' },
+      h('strong', { class: 'letter' }, name(process)),
+      ' believes that it serves, but no client can reach it.',
+    ),
   );
   root.replaceChildren(answer, ...forgotten);
 }
@@ -46,7 +51,7 @@ export function showGuarantees(root: HTMLElement, play: Play, at: number): void 
 export function showFiles(root: HTMLTableElement, play: Play, at: number): void {
   const name = letters(play);
   const head = ['name', 'inode', 'mode', 'what it is'].map((title) => h('th', { scope: 'col' }, title));
-  // The renamer's file is there in every scenario, and plays no part without him.
+  // The renamer's file exists in every scenario, and plays no part without the renamer.
   const shown = files(play.moment(at)).filter((file) => file.name !== otherPath || hasRenamer(play));
   const rows = shown.map((file) => {
     const label = file.name === undefined ? h('i', {}, 'no name') : h('code', {}, ...breakable(formatPath(file.name)));
@@ -74,7 +79,7 @@ function hasRenamer({ scenario: { processes } }: Play): boolean {
   return processes.some(({ letter }) => letter === 'R');
 }
 
-/** With a place to break the line at before each dot. */
+/** Lets a line break before each dot. */
 function breakable(name: string): (string | HTMLElement)[] {
   return name.split(/(?=[.-])/).flatMap((part) => [h('wbr'), part]);
 }

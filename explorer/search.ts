@@ -22,10 +22,10 @@ export type Report =
   | { readonly kind: 'too-many'; readonly states: number }
   | { readonly kind: 'failed'; readonly message: string };
 
-/** More would take the memory of a small machine. */
+/** More would exceed the memory of a small machine. */
 const statesMax = 3_000_000;
 
-/** The worker's side: one search, and then it is ended. */
+/** The worker's side: one search, then the worker is ended. */
 export function serveSearch(): void {
   const tell = (report: Report): void => self.postMessage(report);
   self.addEventListener('message', ({ data }: MessageEvent<Search>) => {
@@ -54,7 +54,10 @@ function search({ setting, starts, guarantee }: Search, progress: (states: numbe
   }
 }
 
-/** A search in a worker, so that the page goes on. The worker runs the page's own script: a file has no others. */
+/**
+ * A search in a worker, so that the page stays responsive. The worker runs the page's own script: a
+ * file has no others.
+ */
 export class Searcher {
   readonly #url: string;
   #worker: Worker | undefined;

@@ -1,4 +1,4 @@
-/** What the page calls the things that the simulation knows by a letter or a word. */
+/** The page's words for things that the simulation identifies by a letter or a word. */
 
 export const outsiderWords: readonly (readonly [letter: string, name: string, what: string])[] = [
   ['K', 'cleaner', 'locks the lock file for a moment, as systemd-tmpfiles does'],

@@ -1,8 +1,8 @@
 /**
- * `npm run api`: makes `etc/reuseaddr.api.md` (the public interface, for review) and `docs/api.md` (the reference) from the docstrings,
- * and the table of `docs/errors.md` from that of the reasons.
+ * `npm run api`: makes the public interface for review (`etc/reuseaddr.api.md`) and the reference
+ * (`docs/api.md`) from the docstrings, and the table of `docs/errors.md` from the table of reasons.
  *
- *     node scripts/api.mjs --check      says what is out of date, and changes nothing
+ * With `--check` it reports what is out of date, and changes nothing.
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -10,12 +10,14 @@ import { join } from 'node:path';
 import { prepare } from './prepare.mjs';
 import { root } from './step.mjs';
 
-// Not by import: the linter would then judge every script of the project by its types.
+// Loaded by require, because an import would make the linter judge every script of the project by
+// its types.
 const { Extractor, ExtractorConfig } = createRequire(import.meta.url)('@microsoft/api-extractor');
 
 const check = process.argv.includes('--check');
 if (!check) await prepare();
-const { errorsPage, reasonNames } = await import('./errors.mjs'); // It loads what prepare() has built.
+// It loads the modules that prepare() has built.
+const { errorsPage, reasonNames } = await import('./errors.mjs');
 mkdirSync(join(root, 'build'), { recursive: true });
 const workshop = mkdtempSync(join(root, 'build/api-'));
 try {
@@ -98,7 +100,7 @@ function anchor(text) {
     .replaceAll(' ', '-');
 }
 
-/** One export, with its members. */
+/** Returns one export, with its members. */
 function section(item, level) {
   const { text, example, parameters, throws, see } = readDocstring(item.docComment ?? '');
   const parts = [`${'#'.repeat(level)} ${title(item)}`, `\`\`\`ts\n${signature(item)}\n\`\`\``, text];
@@ -127,7 +129,7 @@ function signature({ name, excerptTokens }) {
     .trim();
 }
 
-/** A docstring without its frame, in its parts. */
+/** Splits a docstring into its parts, without its frame. */
 function readDocstring(comment) {
   const plain = comment.replaceAll(/^\s*(\/\*\*|\*\/|\* ?)/gm, '').replace(/\*\/\s*$/, '');
   const [text = '', ...tags] = plain.split(/^@/m);

@@ -1,4 +1,7 @@
-/** `npm run bench`: installs and builds what is missing, what it compares with too, then runs `bench/main.ts`. */
+/**
+ * `npm run bench`: installs and builds what is missing, including the packages for comparison, then
+ * runs `bench/main.ts`.
+ */
 import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { prepare } from './prepare.mjs';
@@ -13,7 +16,8 @@ await main(async () => {
   const { log } = console;
   // Standard output is for the figures.
   console.log = console.error;
-  // The tests have built everything, and a build would change the files under the hands of those that run beside.
+  // In a test run everything is built already, and a new build would change files that other tests
+  // use.
   const built = process.argv.includes('--built');
   if (!built) await prepare(['bench']);
   if (!peersAreInstalled()) await step('install peers', installPeers);
@@ -27,13 +31,13 @@ function peersAreInstalled() {
   return existsSync(mark) && readFileSync(mark, 'utf8') === readFileSync(join(peers, 'package-lock.json'), 'utf8');
 }
 
-/** Without their install scripts. */
+/** Installs the packages for comparison, without their install scripts. */
 async function installPeers() {
   await run('npm', ['ci', '--prefix', peers, '--ignore-scripts', '--no-audit', '--no-fund']);
   copyFileSync(join(peers, 'package-lock.json'), mark);
 }
 
-/** The same in C, by the compiler that builds the addon. */
+/** Compiles the same schemes in C, with the compiler that builds the addon. */
 async function compileFloor() {
   const [compiler, ...flags] = (process.env.CC || 'cc').trim().split(/\s+/);
   mkdirSync(join(root, 'build'), { recursive: true });

@@ -3,9 +3,10 @@
  *
  *     node scripts/build-native.mjs [--force] [--arch arm64] [--output FILE]
  *
- * The compiler is $CC, or cc. For another processor than this machine's it is $CC_CROSS, or the one that Debian has.
+ * The compiler is $CC, or cc. For another processor it is $CC_CROSS, or Debian's cross compiler.
  *
- * The same source gives the same bytes wherever it lies. What is newer than its sources is left as it is.
+ * The same source gives the same bytes in every directory. Output that is newer than its sources is
+ * left alone.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
@@ -18,7 +19,7 @@ const sourceFolder = join(root, 'native');
 
 const compileFlags = [
   '-std=c11',
-  // Four of these files are in the package, and all their time goes to system calls.
+  // Four of these files are in the package, and they spend their time in system calls.
   '-Os',
   '-fno-asynchronous-unwind-tables',
   '-fPIC',
@@ -27,24 +28,26 @@ const compileFlags = [
   '-Wpedantic',
   '-Werror',
   '-fvisibility=hidden',
-  // Both would call functions that only the libc of the machine that builds has.
+  // Both would call functions that only the libc of the build machine may have.
   '-fno-stack-protector',
   '-U_FORTIFY_SOURCE',
-  // No path of this machine in the output.
+  // Keeps the paths of this machine out of the output.
   '-ffile-prefix-map=' + root + '=.',
 ];
 
 const archFlags = {
-  // Debian's compiler calls libgcc for each atomic operation, to choose the instruction at run time. Nothing is linked here.
+  // By default, Debian's compiler calls libgcc for each atomic operation, to choose the instruction
+  // at run time. Nothing is linked here.
   arm64: ['-mno-outline-atomics'],
 };
 
-/** What Debian calls the cross compilers (gcc-aarch64-linux-gnu). */
+/** Debian's names for the cross compilers (gcc-aarch64-linux-gnu). */
 const crossCompilers = { 'linux-arm64': 'aarch64-linux-gnu-gcc', 'linux-x64': 'x86_64-linux-gnu-gcc' };
 
 const linkFlags = {
-  // Nothing in DT_NEEDED: the libc is the one that Node has loaded, glibc or musl. nodelete: a thread may still be in here
-  // when a worker's end would unmap us. now: a missing symbol shows when the addon is loaded, not in the middle of a claim.
+  // Nothing in DT_NEEDED: Node has loaded the libc already, glibc or musl. nodelete: a thread may
+  // still run this code when the end of a worker would unmap it. now: a missing symbol shows when
+  // the addon is loaded, not in the middle of a claim.
   linux: [
     '-shared',
     '-nostdlib',
@@ -61,7 +64,11 @@ const linkFlags = {
   darwin: ['-bundle', '-undefined', 'dynamic_lookup'],
 };
 
-/** @returns {string | undefined} the file that was built, or was new enough; undefined on Windows, which needs none */
+/**
+ * Builds the addon, unless it is up to date.
+ *
+ * @returns {string | undefined} the file, or undefined on Windows, which needs none
+ */
 export function buildNative({ platform = process.platform, arch = process.arch, force = false, output: elsewhere } = {}) {
   if (platform === 'win32') return undefined;
   const output = elsewhere ?? join(root, 'prebuilt', `reuseaddr.${platform}-${arch}.node`);
@@ -73,10 +80,11 @@ export function buildNative({ platform = process.platform, arch = process.arch, 
 
   const own = platform === process.platform && arch === process.arch;
   const usual = own ? 'cc' : (crossCompilers[`${platform}-${arch}`] ?? 'cc');
-  // $CC is for this machine where it builds for several.
+  // In a cross build, $CC still compiles for this machine.
   const [compiler, ...compilerFlags] = ((own ? process.env.CC : process.env.CC_CROSS) || usual).trim().split(/\s+/);
   mkdirSync(dirname(output), { recursive: true });
-  // Under another name first: a process that loads the addon now must find the old one or the new one, not half of it.
+  // Written under another name first: a process that loads the addon now must find the old file or
+  // the new one, not half of it.
   const unfinished = `${output}.${process.pid}`;
   const flags = [
     ...compilerFlags,

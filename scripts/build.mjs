@@ -1,4 +1,4 @@
-/** `npm run build`: the package as it is published, `dist/` and the addon. */
+/** `npm run build`: builds the package as it is published, `dist/` and the addon. */
 import { prepare } from './prepare.mjs';
 import { main } from './step.mjs';
 

@@ -1,14 +1,16 @@
 /**
- * The package as programs load it, `dist/bundle/`: the library, the preload and the command line, what they share in further files, and
- * their types. As modules of their own, some sixty files take a third of a process's start to be found, read and compiled.
+ * Builds the package as programs load it, `dist/bundle/`: the library, the preload and the command
+ * line, files that they share, and their types. As separate modules, some sixty files would take a
+ * third of a process's start to be found, read and compiled.
  *
- * The code is CommonJS, which everything can load: `require` in each Node version, Jest, single executable applications. For `import`
- * there is a module next to it that exports the same values. So a process has one copy of the code and of its state, however it asks.
+ * The code is CommonJS, which every loader accepts: `require` in each Node version, Jest, single
+ * executable applications. For `import`, a module next to it exports the same values. So a process
+ * has one copy of the code and of its state, however it loads the package.
  *
- * In the bundle, modules of Node are asked for by `process.getBuiltinModule`. A bundler that makes an ES module of the package leaves these
- * calls as they are; a call of `require` would not work there.
+ * In the bundle, `process.getBuiltinModule` loads the modules of Node. A bundler that makes an ES
+ * module of the package leaves these calls alone; a call of `require` would not work there.
  *
- * The modules that the bundle is made of stay in `dist/`, for the tests.
+ * The separate modules stay in `dist/`, for the tests.
  */
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
@@ -18,7 +20,10 @@ import { root } from './step.mjs';
 const dist = join(root, 'dist');
 const folder = join(dist, 'bundle');
 
-/** Bundles `dist/`, which must have been compiled. What has not changed is left as it is: a program may be loading it. */
+/**
+ * Bundles `dist/`, which must have been compiled. Leaves unchanged files alone: a program may be
+ * loading them.
+ */
 export async function bundle() {
   const files = new Map([...(await code()), ...types(await reasonNames())].map(([name, text]) => [join(folder, name), text]));
   for (const [path, text] of files) {
@@ -35,12 +40,14 @@ export async function bundle() {
 }
 
 /**
- * The code, by the files that it goes to: `index` and `register` share `core`, and `library` is what `index` has besides. The command line
- * uses both through `inner`, which exports what it asks for. So each piece of code is in the package once, and `index` loads three files.
+ * The entry points of the code. `index` and `register` share `core`; `library` is the rest of
+ * `index`. The command line uses both through `inner`, which exports what it needs. So each piece
+ * of code is in the package once, and `index` loads three files.
  */
 async function code() {
   const shared = reachedFrom('index.js', 'register.js');
-  // All that `index` reaches: what `inner` does not reach would be in one more file.
+  // Everything that `index` reaches. A module that `inner` does not reach would end up in one more
+  // file.
   const asked = new Set([`export * as index from './index.js';`]);
   const throughInner = (file, text) => {
     if (shared.has(file)) return text;
@@ -68,7 +75,7 @@ async function code() {
   ];
 }
 
-/** The files with those names that stack traces should show: `core` is what the preload uses, too. */
+/** Renames the files for stack traces: `core` is the part that the preload shares. */
 function named(files) {
   const [ofIndex, ofRegister] = ['index.cjs', 'register.cjs'].map((entry) => chunksOf(files.find(([name]) => name === entry)[1]));
   const [core] = ofIndex.filter((chunk) => ofRegister.includes(chunk));
@@ -81,7 +88,9 @@ function chunksOf(text) {
   return [...text.matchAll(/require\("\.\/(chunk-\w+)\.cjs"\)/g)].map(([, name]) => name);
 }
 
-/** esbuild splits ES modules only, so it does that first, and makes CommonJS of each file then. */
+/**
+ * Splits with esbuild, which can do so for ES modules only. Each file is then made into CommonJS.
+ */
 async function split(entries, edit) {
   const { build, transform } = await import('esbuild');
   const load = ({ path }) => {
@@ -130,11 +139,11 @@ async function split(entries, edit) {
   return { files: await Promise.all(files), exports: new Map(exports) };
 }
 
-/** What a module has by nature, and CommonJS by these lines. */
+/** Expressions that ES modules have by nature, and that CommonJS gets by these lines. */
 const ofModules = { 'import.meta.url': 'ownUrl', 'import.meta.resolve': 'ownResolve' };
 const toUrl = "process.getBuiltinModule('node:url').pathToFileURL";
 
-/** What an entry point does on a Node that lacks `process.getBuiltinModule`, in words that every Node reads. */
+/** Refuses a Node without `process.getBuiltinModule`, in a syntax that every Node reads. */
 function refusal(entry) {
   const why = "'reuseaddr needs Node.js 20.19, or 22.3 or later, and this is ' + process.version + '.'";
   const refuse =
@@ -158,10 +167,10 @@ function withoutImports(text) {
   return contents.replaceAll(/\brequire\(/g, 'requireAsItIs(');
 }
 
-/** The modules of `dist/` that these import, and that those import. */
+/** Returns the modules of `dist/` that these files import, directly or indirectly. */
 function reachedFrom(...files) {
   const reached = new Set(files);
-  // The list grows while it is walked.
+  // The list grows during the loop.
   for (const file of reached) {
     const text = readFileSync(join(dist, file), 'utf8');
     for (const [, to] of text.matchAll(/^(?:import|export) .*from '(\.[^']+)';$/gm)) reached.add(join(dirname(file), to));
@@ -171,7 +180,10 @@ function reachedFrom(...files) {
 
 const reasonsFile = 'errors/reasons.d.ts';
 
-/** The reasons by name. In the source the type is made from their table, whose own type says nothing to users. */
+/**
+ * Returns the names of the reasons. The source derives the type from their table, whose own type
+ * tells users nothing.
+ */
 async function reasonNames() {
   const { reasons } = await import(pathToFileURL(join(dist, 'errors/reasons.js')).href);
   return Object.keys(reasons);
@@ -182,10 +194,10 @@ function reasonType(names) {
   return `/** ${summary} */\nexport type Reason = ${names.map((name) => `'${name}'`).join(' | ')};\n`;
 }
 
-/** The types that the public ones are made of, for CommonJS, and for `import` a module that exports them. */
+/** Bundles the types for CommonJS, with a module for `import` that exports the same. */
 function types(reasons) {
   const found = new Map();
-  // What these export is public, and read on hover. Of the rest only the types count.
+  // The exports of `index` are public, and shown on hover. Elsewhere only the types matter.
   const index = readFileSync(join(dist, 'index.d.ts'), 'utf8');
   const shown = new Set([...index.matchAll(relativeImport)].map(([, name]) => `${name.slice(3)}.d.ts`));
   const add = (file) => {
@@ -210,7 +222,7 @@ const docstring = /^ *\/\*\*[^]*?\*\/\n/gm;
 /** The name of a module, with the quotation mark before it. */
 const relativeImport = /(['"]\.{1,2}\/[^'"]+)\.js(['"])/g;
 
-/** Whether a file of `dist/`, by its path there, is of the bundle. */
+/** Whether a file, by its path below `dist/`, goes into the bundle. */
 export function isBundled(file) {
   return file.split(/[/\\]/, 1)[0] === 'bundle';
 }

@@ -1,4 +1,4 @@
-/** `npm run check`, `npm run lint`, `npm run format`: all the checks, or the one that is named. */
+/** `npm run check`, `npm run lint`, `npm run format`: runs all checks, or the named one. */
 import { format, lint, runChecks } from './checks.mjs';
 import { install, prepare } from './prepare.mjs';
 import { main, step } from './step.mjs';
@@ -6,7 +6,7 @@ import { main, step } from './step.mjs';
 await main(async () => {
   const only = process.argv[2];
   if (only === 'format') {
-    // Formatting must work on code that doesn't compile yet.
+    // Formatting must work on code that does not compile yet.
     await install();
     await step('format', format);
     return;

@@ -1,4 +1,7 @@
-/** The checks that need no test to run: format, lint, unused code, and the package as it would be published. */
+/**
+ * The checks that need no test to run: format, lint, prose, unused code, and the package as it
+ * would be published.
+ */
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,13 +12,13 @@ import { root, run, runTool, step } from './step.mjs';
 /** Rewrites every file in the project's format. */
 export const format = () => runTool('oxfmt/bin/oxfmt');
 
-/** Lints with type information; needs `dist/`, because tests import the built package. */
+/** Lints with type information. Needs `dist/`, because tests import the built package. */
 export const lint = () => runTool('oxlint/bin/oxlint', '--type-aware', '--deny-warnings', '--report-unused-disable-directives');
 
 const checkFormat = () => runTool('oxfmt/bin/oxfmt', '--check');
 const checkUnused = () => runTool('knip/bin/knip.js', '--no-progress');
 
-/** Packs the package once, and has publint and attw judge that very file. */
+/** Packs the package once, and runs publint and attw on that very file. */
 async function checkPackage() {
   const folder = mkdtempSync(join(tmpdir(), 'reuseaddr-pack-'));
   try {
@@ -28,7 +31,10 @@ async function checkPackage() {
   }
 }
 
-/** Runs them all, the cheapest first and two at a time. Throws when one failed, after all have been reported. */
+/**
+ * Runs all checks, the cheapest first and two at a time. Throws after all have been reported if one
+ * failed.
+ */
 export async function runChecks() {
   const waiting = [
     ['format', checkFormat],

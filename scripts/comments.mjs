@@ -9,8 +9,8 @@ const directive = /^(?:oxlint-|@ts-|#(?:region|endregion))/;
 const tag = /^@(?:throws \{\w+\}|\w+)\s*/;
 
 /**
- * Returns the comments of TypeScript, JavaScript or C as Markdown in which every line keeps its number.
- * Lines of code become empty, which also separates the paragraphs.
+ * Returns the comments of TypeScript, JavaScript or C as Markdown in which every line keeps its
+ * number. Lines of code become empty, which also separates the paragraphs.
  */
 export function commentsOf(source) {
   return linesOf(source)
@@ -18,7 +18,7 @@ export function commentsOf(source) {
     .join('\n');
 }
 
-/** Returns the numbers of the lines that are nothing but a comment, and too long. Links and examples may be long. */
+/** Returns the numbers of comment lines that are too long. Links and examples may be. */
 export function longComments(source) {
   const lines = source.split('\n');
   let inExample = false;

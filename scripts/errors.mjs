@@ -1,4 +1,7 @@
-/** The table of `docs/errors.md`, made from the one of `src/errors/reasons.ts`: part of `npm run api`. */
+/**
+ * Makes the table of `docs/errors.md` from the table in `src/errors/reasons.ts`. Part of `npm run
+ * api`.
+ */
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { root } from './step.mjs';
@@ -11,7 +14,7 @@ const { errnos } = await load('errnos');
 const begin = '<!-- Made by `npm run api` from src/errors/reasons.ts. -->\n\n';
 const end = '\n<!-- The end of what is made. -->';
 
-/** What the sentences of an example say. */
+/** The facts of the example sentences. */
 const sample = {
   call: 'open',
   holder: 'process 412 (node server.js, user www-data)',
@@ -26,7 +29,7 @@ const sample = {
   wrong: '',
 };
 
-/** Where a reason has more than one sentence, an example for each. */
+/** Examples for the reasons that have more than one sentence. */
 const samples = {
   held: [
     {},
@@ -50,7 +53,7 @@ const samples = {
   unsupported: { wrong: 'abstract names exist on Linux only', right: 'write ./@app for a file of that name' },
 };
 
-/** Only `connect` fails for these reasons. */
+/** The reasons that only `connect` reports. */
 const toConnect = new Set(['absent', 'stale', 'backlog-full', 'denied', 'not-a-stream']);
 
 const addresses = {
@@ -60,10 +63,10 @@ const addresses = {
   ERR_INVALID_ARG_TYPE: { wrong: 'the address must be a string, and this is a number', right: 'pass a path' },
 };
 
-/** In the source the type is made from the table. */
+/** The names of the reasons: the source derives the type from their table. */
 export const reasonNames = Object.keys(reasons);
 
-/** The page with its table made anew. */
+/** Returns the page with a new table. */
 export function errorsPage(page) {
   const [from, to] = [page.indexOf(begin), page.indexOf(end)];
   if (from < 0 || to < 0) throw new Error('docs/errors.md has lost the comments between which its table is made.');
@@ -80,7 +83,7 @@ function table() {
   return ['| code | reason | what happened | what to do |', '|---|---|---|---|', ...lines.map(line)].join('\n') + '\n';
 }
 
-/** One row for all codes with which a reason says the same. */
+/** Returns one row for all codes with which a reason says the same. */
 function rowsOf(reason) {
   const rows = new Map();
   for (const code of reasons[reason].codes) {

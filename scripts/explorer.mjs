@@ -1,5 +1,6 @@
 /**
- * `npm run explorer`: builds `build/explorer/index.html`, one page that needs no server, no network and no other file.
+ * `npm run explorer`: builds `build/explorer/index.html`, one page that needs no server, no network
+ * and no other file.
  */
 import { mkdirSync, readFileSync, realpathSync, renameSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -7,10 +8,13 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { prepare } from './prepare.mjs';
 import { main, root, runTool, step } from './step.mjs';
 
-/** What the page may weigh, in all. */
+/** The greatest size of the page. */
 const pageBytesMax = 150_000;
 
-/** Checks the types, bundles, and puts script and style into the page. Needs `dist/`. Gives the file and its size in bytes. */
+/**
+ * Checks the types, bundles, and puts script and style into the page. Needs `dist/`. Returns the
+ * file and its size in bytes.
+ */
 export async function buildExplorer() {
   await runTool('typescript/bin/tsc', '-p', 'explorer');
   const { build } = await import('esbuild');
@@ -21,7 +25,7 @@ export async function buildExplorer() {
   ]);
   const parts = {
     style: `<style>${style.outputFiles[0].text.trim()}</style>`,
-    // A script ends at the first of these, even inside a string.
+    // A script ends at the first `</script`, even inside a string.
     script: `<script>${script.outputFiles[0].text.trim().replaceAll('</script', '<\\/script')}</script>`,
   };
   const template = readFileSync(join(root, 'explorer/index.html'), 'utf8');
@@ -31,7 +35,7 @@ export async function buildExplorer() {
   const folder = join(root, 'build/explorer');
   mkdirSync(folder, { recursive: true });
   const file = join(folder, 'index.html');
-  // Under another name first: a browser that opens it now must find the whole of it.
+  // Written under another name first: a browser that opens it now must find the whole page.
   const unfinished = `${file}.${process.pid}`;
   writeFileSync(unfinished, page);
   renameSync(unfinished, file);

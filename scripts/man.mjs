@@ -1,4 +1,7 @@
-/** `npm run man`: makes `man/reuseaddr.1` of the commands' own descriptions. With `--check` it only says whether it is out of date. */
+/**
+ * `npm run man`: makes `man/reuseaddr.1` from the descriptions of the commands. With `--check` it
+ * only reports whether the page is out of date.
+ */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { prepare } from './prepare.mjs';
@@ -93,7 +96,9 @@ ${command.description
   .join('')}${options.length === 0 ? '' : '.PP\nOptions:\n'}${options.join('')}${statuses(command)}${examples.join('')}`;
 }
 
-/** Text, or a list: lines of two blanks, a term, at least two blanks more, and what it means. */
+/**
+ * Formats text, or a list: lines of two blanks, a term, at least two blanks more, and the meaning.
+ */
 function paragraph(text, isFirst) {
   const items = text.split('\n').map((line) => /^ {2}(\S+) {2,}(.*)$/.exec(line));
   if (items.every((item) => item !== null))
@@ -110,7 +115,7 @@ function spell(name, { short, value, valueIsOptional }) {
   return `${short === undefined ? '' : `-${short}, `}--${name}${argument}`;
 }
 
-/** A line that begins with a dot or a quote would be a request of troff's. */
+/** Troff takes a line that begins with a dot or a quote for a request. */
 function sentence(text) {
   return escape(text).replace(/^[.']/, '\\&$&');
 }

@@ -1,11 +1,13 @@
 /**
- * `npm run pack:all`: builds the package with an addon for each processor that Linux runs on here, and packs it as it is published.
+ * `npm run pack:all`: builds the package with an addon for each processor of Linux, and packs it as it
+ * is published.
  *
  *     node scripts/pack.mjs [--destination FOLDER] [--release]
- *     node scripts/pack.mjs --built [--destination FOLDER]     what has been built, with the addons that are there
- *     node scripts/pack.mjs --refuse                           what `npm publish` does first in this folder: it ends there
+ *     node scripts/pack.mjs --built [--destination FOLDER]   packs the existing build and its addons
+ *     node scripts/pack.mjs --refuse                         stops `npm publish` in this folder
  *
- * `--release`: the addons for macOS, which the release workflow builds on macOS, must be there, too, and so must the repository's address.
+ * With `--release`, the addons for macOS (which the release workflow builds on macOS) and the address
+ * of the repository must be present too.
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
@@ -15,7 +17,7 @@ import { placeAddons, prepare } from './prepare.mjs';
 import { stage } from './stage.mjs';
 import { main, root, run, step } from './step.mjs';
 
-/** One file per processor: none of them has a libc in its needed list, so each serves glibc and musl. */
+/** One file per processor. None of them needs a libc by name, so each serves glibc and musl. */
 const builtHere = ['linux-x64', 'linux-arm64'];
 const builtElsewhere = ['darwin-x64', 'darwin-arm64'];
 
@@ -42,7 +44,7 @@ await main(async () => {
   console.log(relative(process.cwd(), await pack(resolve(values.destination))));
 });
 
-/** A package without one of the addons would install well, and fail at its first use. */
+/** Without one of the addons, the package would install well, and fail at its first use. */
 function checkRelease() {
   for (const target of [...builtHere, ...builtElsewhere]) {
     if (!existsSync(join(root, `prebuilt/reuseaddr.${target}.node`)))

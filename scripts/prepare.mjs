@@ -1,6 +1,6 @@
 /**
- * What every npm script needs first, so that each works alone on a fresh clone: the development dependencies, `dist/`, the addon,
- * and `build/tests` or `build/demo` when asked.
+ * Prepares what every npm script needs, so that each works alone on a fresh clone: the development
+ * dependencies, `dist/`, the addon, and `build/tests` or `build/demo` on request.
  */
 import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,8 +9,11 @@ import { bundle, isBundled } from './bundle.mjs';
 import { root, run, runTool, step } from './step.mjs';
 
 /**
- * Installs and builds. `programs` are the folders compiled besides `src`: 'tests', 'demo', 'bench'. With `despiteTypeErrors`, they are
- * reported and count for the exit status, but what tsc made of the code is run all the same.
+ * Installs and builds.
+ *
+ * `programs` are the folders to compile in addition to `src`: 'tests', 'demo', 'bench'. With
+ * `despiteTypeErrors`, type errors are reported and count for the exit status, but the output of
+ * tsc runs all the same.
  */
 export async function prepare(programs = [], { despiteTypeErrors = false } = {}) {
   await install();
@@ -25,10 +28,11 @@ export async function prepare(programs = [], { despiteTypeErrors = false } = {})
   await Promise.all(present.map((folder) => compiled(folder, `build/${folder}`)));
 }
 
-/** Installs the development dependencies, unless node_modules has just those. */
+/** Installs the development dependencies, unless node_modules holds exactly these. */
 export async function install() {
   if (dependenciesAreInstalled()) return;
-  // Without --include=dev, NODE_ENV=production would leave the compiler out. None needs its scripts, and `prepare` of our own is this.
+  // Without --include=dev, NODE_ENV=production would leave the compiler out. --ignore-scripts: no
+  // dependency needs its scripts, and `prepare` of this package would call itself.
   await step('install', () => run('npm', ['ci', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund']));
 }
 
@@ -40,20 +44,27 @@ async function compile(folder, outFolder) {
   await bundle();
 }
 
-/** The addons are next to the code that loads them: in the bundle, and for the tests in the modules that it is made of. */
+/**
+ * Copies the addons next to the code that loads them: into the bundle, and for the tests next to
+ * the modules.
+ */
 export function placeAddons() {
   for (const file of readdirSync(join(root, 'prebuilt')).filter((name) => name.endsWith('.node'))) {
     const content = readFileSync(join(root, 'prebuilt', file));
     for (const path of ['bundle', 'kernel'].map((folder) => join(root, 'dist', folder, file))) {
       if (existsSync(path) && readFileSync(path).equals(content)) continue;
-      // Under another name first: a process that loads it now must find the old one or the new one, not half of it.
+      // Written under another name first: a process that loads it now must find the old file or the
+      // new one, not half of it.
       writeFileSync(`${path}.${process.pid}`, content);
       renameSync(`${path}.${process.pid}`, path);
     }
   }
 }
 
-/** Removes output whose source is gone: a test that was deleted would go on running, a module go on being published. */
+/**
+ * Removes output whose source is gone. A deleted test would otherwise still run, and a deleted
+ * module be published.
+ */
 function removeOrphans(folder, outFolder) {
   const current = new Set(sources(folder).map((file) => file.slice(0, -'.ts'.length)));
   for (const file of filesUnder(outFolder)) {
@@ -75,20 +86,22 @@ function filesUnder(folder) {
 }
 
 /**
- * Whether node_modules holds what package-lock.json asks for. npm records there what it installed; contents are compared, since
- * a checkout changes modification times without changing anything else.
+ * Whether node_modules holds what package-lock.json asks for.
+ *
+ * npm records there what it installed. Contents are compared, because a checkout changes
+ * modification times and nothing else.
  */
 function dependenciesAreInstalled() {
   const wanted = readJson('package-lock.json');
   const installed = readJson('node_modules/.package-lock.json');
   if (wanted === undefined || installed === undefined) return false;
-  // `npm ci` says what is wrong when package.json and the lock file disagree.
+  // `npm ci` reports it if package.json and the lock file disagree.
   const asked = JSON.stringify(readJson('package.json').devDependencies);
   if (asked !== JSON.stringify(wanted.packages[''].devDependencies)) return false;
   return Object.entries(wanted.packages).every(([path, entry]) => {
     if (path === '') return true;
     const have = installed.packages[path];
-    // npm leaves out what is optional and meant for other platforms.
+    // npm leaves out optional packages for other platforms.
     if (have === undefined) return entry.optional === true;
     return have.version === entry.version && have.integrity === entry.integrity;
   });

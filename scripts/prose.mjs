@@ -9,16 +9,12 @@ const unfinished = [
   ...['api', 'run', 'errors'].map((name) => `docs/${name}.md`),
   ...['claim', 'cli', 'handover', 'kernel', 'preload', 'run', 'server'].map((folder) => `src/${folder}/`),
   'native/',
-  'bench/',
-  'demo/',
-  'explorer/',
-  'scripts/',
 ];
 
 /** The folders whose comments are checked. */
 const code = ['src', 'native', 'scripts', 'bench', 'demo', 'explorer'];
 
-/** Where comments and help texts are put for textlint, which reads Markdown. */
+/** The folder of the extracted comments and help texts: textlint reads Markdown. */
 const extracted = 'build/prose';
 
 /** Checks everything. Needs `dist/`, for the help texts. */

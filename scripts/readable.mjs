@@ -5,12 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root } from './step.mjs';
 
-/** Any user but root: nobody. */
+/** An unprivileged user. */
 const other = { uid: 65_534, gid: 65_534, cwd: '/' };
 
 /**
- * Does the work in this project's folder; where we are root and others may not read that (a clone in /root, a umask of 077), in a
- * copy of it. What was installed is not copied: no other user runs that.
+ * Does the work in this project's folder, or in a copy if root runs it and other users may not read
+ * the original (a clone in /root, a umask of 077). Installed packages are not copied: only root
+ * runs them.
  */
 export async function inReadableFolder(work) {
   if (process.geteuid?.() !== 0 || spawnSync('test', ['-r', join(root, 'package.json')], other).status === 0)

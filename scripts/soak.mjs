@@ -1,4 +1,7 @@
-/** `npm run soak -- --minutes N --seed S`: processes start, take over, wait and die at random, see `tests/long/soak.ts`. */
+/**
+ * `npm run soak -- --minutes N --seed S`: processes start, take over, wait and die at random. See
+ * `tests/long/soak.ts`.
+ */
 import { parseArgs } from 'node:util';
 import { prepare } from './prepare.mjs';
 import { main, root, runAttached } from './step.mjs';

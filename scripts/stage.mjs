@@ -1,18 +1,21 @@
 /**
- * The package as it is published, in a folder of its own: what a user's program and its author need, and nothing else. The manifest has no
- * `imports` of the tests, no scripts and no development dependencies; the pages have no links to what is not there.
+ * Puts the package as it is published into a folder of its own: only the files that a user's
+ * program and its author need.
+ *
+ * The manifest has no `imports` of the tests, no scripts and no development dependencies. The pages
+ * have no links to unpublished files.
  */
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
 import { root } from './step.mjs';
 
-/** What is published, by its path in the repository; a folder with all that is in it. */
+/** The published paths. A folder is published with everything in it. */
 const published = ['dist/bundle', 'docs', 'man', 'README.md', 'CHANGELOG.md', 'SECURITY.md', 'LICENSE'];
 
-/** Except for this: pages for those who work on the package, and pictures. */
+/** Exceptions: pages for contributors, and pictures. */
 const unpublished = [/^docs\/(benchmarks|testing|explorer)\b/, /^docs\/.*\.(svg|png)$/];
 
-/** Fields of package.json that mean something only in the repository. */
+/** Fields of package.json that have a meaning only in the repository. */
 const ofTheRepository = ['imports', 'files', 'scripts', 'devDependencies'];
 
 /** Fills a folder with the package, which must have been built. */
@@ -36,7 +39,10 @@ function filesUnder(path) {
     .flatMap((name) => filesUnder(`${path}/${name}`));
 }
 
-/** A page whose links to other files of the repository lead there, where it is known, or are plain text. It has no pictures. */
+/**
+ * Returns a page without pictures. Its links to unpublished files lead to the repository if its
+ * address is known; otherwise they become plain text.
+ */
 function readable(page, files, { repository, version }) {
   const link = (whole, text, target) => {
     const [path, fragment] = target.split('#');

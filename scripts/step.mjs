@@ -1,5 +1,6 @@
 /**
- * Steps of a build or a check: one line for each that goes well, all the tool's output for one that doesn't.
+ * Steps of a build or a check: prints one line for a step that succeeds, and all the output of a
+ * tool that fails.
  */
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 /** The repository's root folder, without a trailing slash. */
 export const root = fileURLToPath(new URL('..', import.meta.url)).replace(/[/\\]$/, '');
 
-/** A tool ended with a failure; `output` is what it printed. */
+/** A tool failed; `output` is what it printed. */
 export class ToolFailed extends Error {
   constructor(command, output, status) {
     super(`${command} failed (${status})`);
@@ -15,7 +16,9 @@ export class ToolFailed extends Error {
   }
 }
 
-/** Does the work, and prints its name with the time it took. A failure is printed whole, and thrown on. */
+/**
+ * Does the work, and prints its name with the time it took. Prints a failure in full, and throws.
+ */
 export async function step(name, work) {
   const start = performance.now();
   const seconds = () => `${((performance.now() - start) / 1000).toFixed(1)} s`;
@@ -31,10 +34,12 @@ export async function step(name, work) {
   }
 }
 
-/** A step failed, and what there is to say has been printed. */
+/** A step failed, and its failure has been printed. */
 export class StepFailed extends Error {}
 
-/** Runs an npm script's main function: a failed step ends it with status 1, without a second report. */
+/**
+ * Runs an npm script's main function. A failed step ends it with status 1, without a second report.
+ */
 export async function main(work) {
   try {
     await work();
@@ -44,7 +49,10 @@ export async function main(work) {
   }
 }
 
-/** Runs a command in the root folder and gives what it printed; throws `ToolFailed` unless it ends with status 0. */
+/**
+ * Runs a command in the root folder, and returns what it printed. Throws `ToolFailed` unless it
+ * ends with status 0.
+ */
 export async function run(command, args) {
   // npm is a .cmd file on Windows, which only a shell can start.
   const shell = process.platform === 'win32' && command === 'npm';
@@ -65,12 +73,14 @@ export async function run(command, args) {
   return printed.out;
 }
 
-/** Runs a tool of node_modules by its JavaScript file, so that no shell and no .cmd file comes between. */
+/**
+ * Runs a tool of node_modules by its JavaScript file, without a shell or a .cmd file in between.
+ */
 export function runTool(file, ...args) {
   return run(process.execPath, [`${root}/node_modules/${file}`, ...args]);
 }
 
-/** Runs a command with the terminal as its own; gives its exit status. */
+/** Runs a command on this terminal, and returns its exit status. */
 export async function runAttached(command, args, cwd = root) {
   const child = spawn(command, args, { cwd, stdio: 'inherit' });
   return await exitStatus(child);

@@ -1,7 +1,9 @@
 /**
- * `npm test`: installs and builds what is missing, runs the checks, then every test.
- * `npm test -- --only claim/acquire`: just the test files whose path contains that, without the checks.
- * `npm run test:long`: those in `tests/long`, which the others leave out: they need more time, or more than Node and a compiler.
+ * - `npm test` installs and builds what is missing, runs the checks, then every test.
+ * - `npm test -- --only claim/acquire` runs only the test files whose path contains that, without the
+ *   checks.
+ * - `npm run test:long` runs the tests in `tests/long`. They need more time, or more than Node and a
+ *   compiler.
  */
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -11,7 +13,9 @@ import { prepare } from './prepare.mjs';
 import { inReadableFolder } from './readable.mjs';
 import { exitStatus, main, root, runAttached } from './step.mjs';
 
-/** Ten times as long as the slowest file takes on two busy cores, so that only a test that hangs meets it. */
+/**
+ * Ten times as long as the slowest file takes on two busy cores. Only a test that hangs reaches it.
+ */
 const hangMs = { short: 3_600_000, long: 7_200_000 };
 
 /** The lines of node:test's closing summary. */
@@ -33,7 +37,7 @@ await main(async () => {
     process.exitCode = await runTests(allTests().filter((file) => !isLong(file)));
     return;
   }
-  // A file that somebody is in the middle of writing should not keep another from being tested.
+  // A file that is half-written should not keep another one from being tested.
   await prepare(['tests', 'bench'], { despiteTypeErrors: true });
   const status = await runTests(testFiles(values.only, allTests()));
   process.exitCode = status === 0 ? process.exitCode : status;
@@ -45,7 +49,10 @@ async function runTests(files) {
   return await inReadableFolder((folder) => runTestsIn(folder, files));
 }
 
-/** Runs node:test on these files, each by its name (facts: a glob fails on 20, a folder on 24). */
+/**
+ * Runs node:test on these files, each by its name: a glob fails on Node 20, and a folder on Node
+ * 24.
+ */
 async function runTestsIn(folder, files) {
   const args = [
     '--test',
@@ -66,13 +73,14 @@ async function runTestsIn(folder, files) {
     process.stdout.write(text);
   });
   const status = await exitStatus(child);
-  // The failures are printed after the summary; who reads the output by machine looks for the summary at its end.
+  // The failures are printed after the summary. Programs that read the output look for the summary
+  // at its end.
   const summary = tail.match(summaryLine) ?? [];
   if (status !== 0 && summary.length > 0) process.stdout.write(`\n${summary.slice(-8).join('\n')}\n`);
   return status;
 }
 
-/** All compiled test files, by their path below `build/tests`. */
+/** Returns all compiled test files, by their paths below `build/tests`. */
 function allTests() {
   return readdirSync(`${root}/build/tests`, { recursive: true })
     .map((file) => String(file).replaceAll('\\', '/'))
@@ -80,7 +88,10 @@ function allTests() {
     .sort();
 }
 
-/** Those of the test files whose path has one of the wanted in it: `claim`, `tests/claim/acquire.test.ts`. */
+/**
+ * Returns the test files whose path contains one of the wanted: `claim`,
+ * `tests/claim/acquire.test.ts`.
+ */
 function testFiles(wanted, all) {
   const parts = wanted.map((part) => part.replace(/^(\.\/)?(build\/)?tests\//, '').replace(/\.ts$/, '.js'));
   const chosen = all.filter((file) => parts.some((part) => file.includes(part)));

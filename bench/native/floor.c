@@ -1,10 +1,13 @@
 /*
  * The floor: what the same schemes cost in C.
  *
- *   floor claim PATH TIMES        the system calls of a claim and its release, as reuseaddr makes them; prints microseconds for each
- *   floor standby PATH            blocks in flock(2) on PATH.lock, binds, listens, prints the clock in microseconds, and waits
+ *   floor claim PATH TIMES        the system calls of a claim and its release in reuseaddr; prints the
+ *                                 microseconds of each
+ *   floor standby PATH            blocks in flock(2) on PATH.lock, binds, listens, prints the clock in
+ *                                 microseconds, and waits
  *   floor echo unix|tcp BYTES TIMES           prints microseconds for one round trip
- *   floor stream unix|tcp BYTES MIB BUFFER    prints MiB a second; BUFFER: SO_SNDBUF and SO_RCVBUF, 0 leaves them
+ *   floor stream unix|tcp BYTES MIB BUFFER    prints MiB a second; BUFFER: SO_SNDBUF and SO_RCVBUF,
+ *                                             0 leaves them
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -59,7 +62,7 @@ static void name_all(struct names *names, const char *path) {
   snprintf(names->aside, sizeof names->aside, "%s/.%s.reuseaddr-aside", names->directory, slash + 1);
 }
 
-/* Asked over netlink where SIOCUNIXFILE is not allowed. */
+/* Uses netlink if SIOCUNIXFILE is not permitted. */
 static void ask_netlink(int fd) {
   struct {
     struct nlmsghdr header;
@@ -105,7 +108,7 @@ static int acquire(const struct names *names, int *lock, int wait) {
   int fd = (int)must(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket");
   fchmod(fd, 0600);
   if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) {
-    /* Whoever had it is dead: we have the lock. */
+    /* Its former holder is dead: this process has the lock. */
     must(rename_noreplace(names->path, names->aside), "rename");
     must(unlink(names->aside), "unlink");
     must(bind(fd, (struct sockaddr *)&address, sizeof address), "bind");
@@ -136,7 +139,8 @@ static void claim(const char *path, int times) {
   name_all(&names, path);
   double begin = 0;
   for (int i = -times / 4; i < times; i++) {
-    if (i == 0) begin = clock_us(); /* It is warm by now. */
+    /* The caches are warm by now. */
+    if (i == 0) begin = clock_us();
     int fd = acquire(&names, &lock, 0);
     release(&names, fd, lock);
   }

@@ -1,4 +1,4 @@
-/** What holding an address costs those who connect: nothing. And what `allow` costs them. */
+/** The cost of a held address for its clients (none), and the cost of `allow` for them. */
 import { join } from 'node:path';
 import { node, places, withDirectory } from '../environment.js';
 import { choose, takeTurns, type Measurement, type Run } from '../measure.js';

@@ -1,4 +1,4 @@
-/** What a claim costs in a process that runs already: listen on an address, and close. */
+/** The cost of a claim in a process that runs already: listen on an address, and close. */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, closeSync, openSync, rmSync, statSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
@@ -15,10 +15,10 @@ interface NativeLocks {
   tryLock(fd: number): boolean;
 }
 
-/** So short that most of them are over before the scheduler turns to somebody else. */
+/** Few enough that most of them are over before the scheduler runs another process. */
 const claimsPerValue = 10;
 
-/** Before anything is measured, so that the compiler has done its work. */
+/** Made before anything is measured, so that the compiler has done its work. */
 const warmClaims = { full: 3000, quick: 1000, tiny: 10 } as const;
 
 const nobody = 65_534;
@@ -31,7 +31,8 @@ export async function measureClaim(run: Run): Promise<Measurement[]> {
     const about = { part: 'claim', group, unit: 'µs', better: 'lower' } as const;
     measurements.push(
       ...(await withDirectory(place, async (directory) => {
-        chmodSync(directory, 0o777); // For the one who is nobody.
+        // The unprivileged user has to reach it.
+        chmodSync(directory, 0o777);
         for (let count = 0; count < warmClaims[run.size]; count++) await listenHeld(join(directory, 'warm'));
         return await takeTurns(about, rounds, [...subjects(directory), ...(await unprivileged(run, directory))]);
       })),
@@ -64,7 +65,7 @@ function subjects(directory: string): Subject[] {
   ];
 }
 
-/** Where root measures, a user besides. */
+/** If root measures, measures an ordinary user too. */
 async function unprivileged(run: Run, directory: string): Promise<Subject[]> {
   if (process.geteuid?.() !== 0) return [];
   const { name, measure } = each('reuseaddr, not root', () => listenHeld(join(directory, 'nobody.sock')));
@@ -81,7 +82,7 @@ function each(name: string, work: () => Promise<unknown>): Subject {
   return { name, measure: () => microseconds(claimsPerValue, work) };
 }
 
-/** The effective user alone: that is what the kernel asks for capabilities. */
+/** Changes the effective user alone: the kernel derives capabilities from it. */
 async function asNobody<Result>(work: () => Promise<Result> | Result): Promise<Result> {
   process.seteuid?.(nobody);
   try {

@@ -1,4 +1,6 @@
-/** How long an address is without a server after `kill -9` of its holder, where a standby waits. */
+/**
+ * The time for which an address has no server after `kill -9` of its holder, while a standby waits.
+ */
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Child, floor, node, places, sharedClock, withDirectory } from '../environment.js';
@@ -25,8 +27,11 @@ export async function measureFailover(run: Run): Promise<Measurement[]> {
 }
 
 /**
- * A holder, which is a Node process in all cases: the kernel frees the memory of a process before it closes its files, so a large one
- * takes a few milliseconds to die, and nobody can have its lock before. And a standby, which becomes the holder.
+ * A holder, and a standby that becomes the holder.
+ *
+ * The holder is a Node process in all cases: the kernel frees the memory of a process before it
+ * closes its files. So a large process takes a few milliseconds to die, and its lock is held until
+ * then.
  */
 class Pair {
   readonly kind: string;
@@ -47,7 +52,7 @@ class Pair {
   async failOver(): Promise<number> {
     const command = this.kind === 'C' ? new Child(floor, ['standby', this.#path]) : node('standby', this.kind, this.#path);
     const standby = await waiting(command);
-    // It says that it waits just before it does so.
+    // It reports that it waits just before it does so.
     await pause(settledMs);
     const begin = sharedClock();
     this.#holder?.process.kill('SIGKILL');
@@ -66,7 +71,7 @@ class Pair {
   }
 }
 
-/** It has said that it waits. */
+/** It has reported that it waits. */
 async function waiting(child: Child): Promise<Child> {
   await child.line();
   return child;

@@ -1,4 +1,6 @@
-/** What becomes of the costs with many addresses, many starters, many standbys, and many sockets to list. */
+/**
+ * How the costs grow with many addresses, many starters, many standbys, and many sockets to list.
+ */
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { claim } from 'reuseaddr';
@@ -16,7 +18,7 @@ export async function measureGrowth(run: Run): Promise<Measurement[]> {
 
 const about = { part: 'growth', better: 'lower' } as const;
 
-/** Two descriptors for each address, and some besides. */
+/** Two descriptors for each address, and some spare ones. */
 function addressesMax(): number {
   const limit = Number(execFileSync('sh', ['-c', 'ulimit -Hn'], { encoding: 'utf8' }));
   return Number.isNaN(limit) ? 10_000 : Math.min(10_000, Math.floor((limit - 100) / 2 / 100) * 100);
@@ -49,7 +51,7 @@ async function measureAddresses(run: Run): Promise<Measurement[]> {
   }));
 }
 
-/** Until all but one have been refused. Eight processes, each with its share. */
+/** Measures until all but one have been refused. Eight processes share the starters. */
 async function measureStarters(run: Run): Promise<Measurement[]> {
   const counts = choose(run, [2, 8, 32, 128, 256], [2, 8, 32], [2]);
   run.say(`${counts.at(-1) ?? 0} starters on one address`);
@@ -77,7 +79,7 @@ async function measureStarters(run: Run): Promise<Measurement[]> {
   }
 }
 
-/** From the release to the next holder. */
+/** Measures from the release to the next holder. */
 async function measureStandbys(run: Run): Promise<Measurement[]> {
   const counts = choose(run, [1, 4, 16, 64, 256], [1, 16], [1]);
   run.say(`${counts.at(-1) ?? 0} standbys`);

@@ -1,10 +1,13 @@
-/** What clients see of a reload: four of them connect without a pause while a new server takes the place of the old one. */
+/**
+ * The view of clients during a reload: four of them connect without a pause while a new server
+ * replaces the old one.
+ */
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { node, places, withDirectory, type Child } from '../environment.js';
 import { choose, type Measurement, type Run } from '../measure.js';
 
-/** What clients have seen in one reload. */
+/** The results of all clients in one reload. */
 export interface Load {
   answered: number;
   /** ECONNREFUSED, ENOENT. */
@@ -23,7 +26,7 @@ const groups = [
   { group: 'answered', field: 'answered', unit: 'connections', better: 'higher' },
 ] as const;
 
-/** Of traffic before the reload, and after the old server has left. */
+/** The traffic before the reload, and after the old server has left. */
 const besidesMs = 200;
 
 export async function measureHandover(run: Run): Promise<Measurement[]> {

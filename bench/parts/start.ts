@@ -1,4 +1,7 @@
-/** What a whole process takes, from its start until it listens; and what importing the package costs. */
+/**
+ * The time of a whole process, from its start until it listens; and the cost of importing the
+ * package.
+ */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { node, places, program, sharedClock, withDirectory, Child } from '../environment.js';
@@ -39,7 +42,7 @@ export async function measureStart(run: Run): Promise<Measurement[]> {
   });
 }
 
-/** The file of a process that SIGTERM has ended stays, and plain Node would not start. */
+/** A process that SIGTERM ends leaves its file, and plain Node would not start. */
 async function cleanly<Result>(path: string, work: () => Promise<Result> | Result): Promise<Result> {
   rmSync(path, { force: true });
   return await work();

@@ -1,4 +1,7 @@
-/** A Unix socket against TCP over loopback: in Node, and in C; and which settings of a Unix socket matter. */
+/**
+ * A Unix socket compared with TCP over loopback, in Node and in C; and the settings of a Unix
+ * socket that matter.
+ */
 import { execFileSync } from 'node:child_process';
 import { createServer, connect, type NetConnectOpts } from 'node:net';
 import { join } from 'node:path';
@@ -74,7 +77,8 @@ async function measureC(run: Run): Promise<Measurement[]> {
       { name: 'default', measure: () => ask('stream', 'unix', '65536', mebibytes, '0') },
       ...bufferKiB.map((kib) => ({
         name: `${kib} KiB`,
-        measure: () => ask('stream', 'unix', '65536', mebibytes, String((kib * 1024) / 2)), // The kernel doubles it.
+        // The kernel doubles it.
+        measure: () => ask('stream', 'unix', '65536', mebibytes, String((kib * 1024) / 2)),
       })),
     ])),
   ];
@@ -84,7 +88,7 @@ function ask(...given: string[]): number {
   return Number(execFileSync(floor, given, { encoding: 'utf8' }));
 }
 
-/** How many of a burst of connections fail, with EAGAIN, because the queue is full. */
+/** Measures how many connections of a burst fail with EAGAIN because the queue is full. */
 async function measureBacklog(run: Run): Promise<Measurement[]> {
   const burst = choose(run, 1000, 500, 50);
   return await withDirectory(places.tmpfs, async (directory) => {
@@ -97,7 +101,10 @@ async function measureBacklog(run: Run): Promise<Measurement[]> {
   });
 }
 
-/** Client and server in one process: the server comes to accept only after all have connected, as a busy one does. */
+/**
+ * Client and server share one process: the server accepts only after all have connected, like a
+ * busy one.
+ */
 async function failuresOfBurst(path: string, backlog: number, count: number): Promise<number> {
   const server = createServer((socket) => void socket.on('error', () => undefined).destroy());
   await new Promise<void>((resolve) => void server.listen(path, backlog, resolve));

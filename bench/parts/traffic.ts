@@ -1,15 +1,18 @@
-/** What clients of a running server do: connect, ask, send. In Node, against a server in another process. */
+/**
+ * The work of a running server's clients: connect, ask, send. In Node, with the server in another
+ * process.
+ */
 import http from 'node:http';
 import { connect, type Socket, type NetConnectOpts } from 'node:net';
 import { once } from 'node:events';
 
-/** Connections a second, one after the other. */
+/** Returns connections a second, one after the other. */
 export async function connectionsPerSecond(to: NetConnectOpts, count: number): Promise<number> {
   const begin = performance.now();
   for (let made = 0; made < count; made++) {
     const socket = connect(to);
     await once(socket, 'connect');
-    // All the way to the server's program and back.
+    // The byte travels to the server's program and back.
     socket.write('e');
     await once(socket, 'data');
     socket.destroy();
@@ -17,7 +20,7 @@ export async function connectionsPerSecond(to: NetConnectOpts, count: number): P
   return count / ((performance.now() - begin) / 1000);
 }
 
-/** Microseconds from sending so many bytes until they are all back. */
+/** Returns the microseconds from sending this many bytes until they are all back. */
 export async function roundTrip(to: NetConnectOpts, bytes: number, count: number): Promise<number> {
   const socket = await open(to);
   const message = Buffer.alloc(bytes, 'e');
@@ -39,7 +42,7 @@ export async function roundTrip(to: NetConnectOpts, bytes: number, count: number
   return microseconds;
 }
 
-/** MiB a second, in writes of 64 KiB. */
+/** Returns MiB a second, in writes of 64 KiB. */
 export async function throughput(to: NetConnectOpts, mebibytes: number): Promise<number> {
   const socket = await open(to);
   const chunk = Buffer.alloc(64 * 1024, 's');
@@ -58,7 +61,7 @@ export async function throughput(to: NetConnectOpts, mebibytes: number): Promise
   return rate;
 }
 
-/** HTTP requests a second, over eight connections that stay open. */
+/** Returns HTTP requests a second, over eight connections that stay open. */
 export async function requestsPerSecond(to: { socketPath?: string; port?: number }, count: number): Promise<number> {
   const atOnce = 8;
   const agent = new http.Agent({ keepAlive: true, maxSockets: atOnce });

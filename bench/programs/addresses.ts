@@ -1,6 +1,6 @@
 /**
- * Holds many addresses: `addresses DIRECTORY held|plain COUNT...`. At each of the counts it says how many microseconds each of the last
- * hundred took, and waits for a line.
+ * Holds many addresses: `addresses DIRECTORY held|plain COUNT...`. At each of the counts it prints
+ * how many microseconds each of the last hundred took, and waits for a line.
  */
 import { writeSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
@@ -14,7 +14,7 @@ const sampleMax = 100;
 const warmRounds = 300;
 const times: number[] = [];
 
-// The first ones would show what the compiler costs, not what addresses cost.
+// The first ones would show the cost of the compiler, not of addresses.
 for (let round = 0; round < warmRounds; round++) {
   const server = createServer();
   await listenOn(server, join(directory, `warm-${round}.sock`));

@@ -1,4 +1,6 @@
-/** Connects again and again, several at a time, from `go PATH` to `stop`, and says how that went. */
+/**
+ * Connects again and again, several at a time, from `go PATH` to `stop`, and prints the results.
+ */
 import { writeSync } from 'node:fs';
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
@@ -24,7 +26,7 @@ async function connectUntilStopped(path: string, mine: Load): Promise<void> {
   while (isWanted(mine)) count(mine, await ask(path));
 }
 
-/** Until the next `stop`. */
+/** Whether this load runs, until the next `stop`. */
 function isWanted(mine: Load): boolean {
   return load === mine;
 }

@@ -1,4 +1,6 @@
-/** A server that answers each connection with one byte, and the way in which a new one takes its place. */
+/**
+ * A server that answers each connection with one byte, and the way in which a new one replaces it.
+ */
 import cluster from 'node:cluster';
 import { renameSync, rmSync, writeSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
@@ -6,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { listen } from 'reuseaddr';
 
 const [kind, path = ''] = process.argv.slice(2);
-/** Long enough for every connection that is open. */
+/** Long enough for every open connection. */
 const drainMs = 300;
 
 const server: Server = createServer((socket) => {

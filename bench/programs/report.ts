@@ -1,6 +1,9 @@
 import { writeSync } from 'node:fs';
 
-/** Says at once that this process listens, and what it has cost so far: the clock and its processor time, in microseconds. */
+/**
+ * Reports at once that this process listens, and its cost so far: the clock and its processor time,
+ * in microseconds.
+ */
 export function report(): void {
   const { user, system } = process.cpuUsage();
   writeSync(1, `${process.hrtime.bigint() / 1000n} ${user + system}\n`);

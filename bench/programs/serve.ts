@@ -1,4 +1,7 @@
-/** All servers that connections and bytes are measured at, in one process, so that they share what the machine does to it. */
+/**
+ * All servers of the traffic benchmarks in one process, so that the machine affects all of them
+ * alike.
+ */
 import { writeSync } from 'node:fs';
 import http from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
@@ -7,7 +10,7 @@ import { listen } from 'reuseaddr';
 
 const [directory = ''] = process.argv.slice(2);
 
-/** The first byte says what the client wants: `e`, every byte back; `s`, one byte back for each MiB. */
+/** The first byte selects the service: `e` echoes every byte; `s` answers one byte for each MiB. */
 function serve(socket: Socket): void {
   let streaming: boolean | undefined;
   let seen = 0;

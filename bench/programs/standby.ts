@@ -1,4 +1,7 @@
-/** Waits until the address is free, listens, and says when that was. What it waits by is its first argument. */
+/**
+ * Waits until the address is free, listens, and prints when that was. Its first argument selects
+ * the way to wait.
+ */
 import { readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
@@ -40,7 +43,7 @@ function holderLives(): boolean {
 
 async function waitForLockfile(): Promise<void> {
   const peers = createRequire(fileURLToPath(new URL('../../../bench/peers/package.json', import.meta.url)));
-  // Two seconds is the shortest that it takes.
+  // Two seconds is the shortest that it accepts.
   const options = { realpath: false, stale: 2000, retries: { forever: true, factor: 1, minTimeout: pollMs } };
   await (peers('proper-lockfile') as ProperLockfile).lock(path, options);
 }

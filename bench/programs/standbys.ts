@@ -1,4 +1,6 @@
-/** So many standbys of one address in one process; says when the first of them has it. */
+/**
+ * Runs many standbys of one address in one process, and reports when the first of them holds it.
+ */
 import { writeSync } from 'node:fs';
 import { claim } from 'reuseaddr';
 

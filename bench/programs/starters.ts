@@ -1,4 +1,7 @@
-/** On each line `go PATH COUNT`, tries to claim the address so many times at once; says how many had it, and gives it up at `end`. */
+/**
+ * On each line `go PATH COUNT`, makes COUNT attempts to claim the address at once, and prints how
+ * many succeeded. Releases it at `end`.
+ */
 import { writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { claim, type Claim } from 'reuseaddr';

@@ -1,4 +1,4 @@
-/** Prose lines have at most 100 columns. Tables, code and links that do not fit are left alone. */
+/** Prose lines have at most 100 columns. Exempts tables, code, and links that do not fit. */
 const columnsMax = 100;
 
 // oxlint-disable-next-line import/no-default-export -- textlint loads the default export.
@@ -6,7 +6,8 @@ export default ({ Syntax, RuleError, getSource, report }) => ({
   [Syntax.Paragraph](node) {
     if (node.parent.type === 'TableCell') return;
     let index = 0;
-    let column = node.loc.start.column; // The first line may stand behind a list's dash.
+    // The first line may follow the dash of a list.
+    let column = node.loc.start.column;
     for (const line of getSource(node).split('\n')) {
       if (column + line.length > columnsMax && line.trim().includes(' ') && !line.includes(']('))
         report(node, new RuleError(`A line of ${line.length} columns; wrap it at ${columnsMax}`, { index }));

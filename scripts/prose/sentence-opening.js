@@ -1,5 +1,6 @@
 /**
- * No sentence begins with a clause that stands in for its subject: "What is stale is removed". Questions may.
+ * No sentence begins with a clause in place of its subject: "What is stale is removed". Questions
+ * may.
  */
 // oxlint-disable-next-line import/no-default-export -- textlint loads the default export.
 export default ({ Syntax, RuleError, getSource, report }) => ({
