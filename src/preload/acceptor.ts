@@ -56,6 +56,7 @@ export class PreloadedServer implements Acceptor {
   readonly #listen: () => void;
   #claimed: ClaimedHandle | undefined;
   #deliveries: Deliveries | undefined;
+  #hold: Hold | undefined;
 
   constructor(server: NodeServer, address: string, create: CreateServerHandle, listen: () => void) {
     this.#server = server;
@@ -76,12 +77,15 @@ export class PreloadedServer implements Acceptor {
     this.#claimed = new ClaimedHandle(fd, this.#address, this.#create);
     if (hasWorkers()) this.#deliveries = new Deliveries(this.#claimed.handle);
     this.#server._handle = this.#claimed.handle;
+    // It starts again after its files were removed.
+    if (this.#hold !== undefined) this.#claimed.hold = this.#hold;
     if ('updateSettings' in this.#server) trackSessions(this.#server);
     // With a handle that is there, Node has only to listen.
     this.#listen();
   }
 
   set hold(hold: Hold) {
+    this.#hold = hold;
     if (this.#claimed !== undefined) this.#claimed.hold = hold;
   }
 

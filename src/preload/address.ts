@@ -16,13 +16,17 @@ const padsAbstractNames = Number.parseInt(process.versions.node, 10) < 22;
 export function readPath(
   path: string,
   backlog: number | false | undefined,
-  options: Partial<PreloadOptions> & Pick<ListenOptions, 'signal'>,
+  { rebind = false, ...options }: Partial<PreloadOptions> & Pick<ListenOptions, 'signal'>,
 ): Request | undefined {
   const text = /^[/\0]/.test(path) ? path : `./${path}`;
   const address = parseAddress(text);
   if ('bad' in address || address.kind === 'pipe') return undefined;
   const usable = typeof backlog === 'number' && Number.isInteger(backlog) && backlog > 0 && backlog < 0x8000_0000;
-  const request = readRequest(text, { ...options, backlog: usable ? backlog : backlogDefault });
+  const request = readRequest(text, {
+    ...options,
+    onDisplaced: rebind ? 'rebind' : 'report',
+    backlog: usable ? backlog : backlogDefault,
+  });
   return {
     ...request,
     address: address.kind === 'abstract' ? { kind: 'abstract', name: spell(address.name) } : request.address,

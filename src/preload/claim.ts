@@ -1,8 +1,11 @@
 import { acquireNow } from '../server/acquire.js';
 import { serveHandovers } from '../server/claim.js';
+import type { Hold } from '../server/hold.js';
 import { sayReady } from '../server/inherit.js';
 import { obtain } from '../server/obtain.js';
+import { rebind } from '../server/rebind.js';
 import { attempt } from '../server/target.js';
+import { watchHold } from '../server/watch.js';
 import type { Request } from '../request/options.js';
 import { ClaimedHandle, type PreloadedServer } from './acceptor.js';
 import type { CreateServerHandle, ListeningHandle } from './node.js';
@@ -17,6 +20,7 @@ export function claimNow(request: Request, server: PreloadedServer): void {
     throw error;
   }
   server.hold = hold;
+  recover(request, hold, server, () => undefined);
   if (hold.inherited) sayReady();
 }
 
@@ -24,8 +28,15 @@ export function claimNow(request: Request, server: PreloadedServer): void {
 export async function claimLater(request: Request, server: PreloadedServer): Promise<void> {
   const hold = await attempt(request, (target) => obtain(request, target, server));
   server.hold = hold;
-  if (!hold.released) serveHandovers(request, hold, server, () => undefined);
+  const serve = (): void => serveHandovers(request, hold, server, () => undefined);
+  if (!hold.released) serve();
+  recover(request, hold, server, serve);
   if (hold.inherited) sayReady();
+}
+
+/** With REUSEADDR=rebind: listens again when another process has removed the files of the claim. */
+function recover(request: Request, hold: Hold, server: PreloadedServer, serve: () => void): void {
+  if (request.rebind) watchHold(hold, (what) => rebind(request, hold, server, what, serve));
 }
 
 /** Claims an address at once, for a handle that listens later. */

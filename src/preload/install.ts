@@ -50,7 +50,7 @@ function claimingListen2(listen2: Listen2, create: CreateServerHandle, options: 
     // The worker for which this is waits for an answer, and serves no address that another generation has.
     if (hasWorkers() && wasHandedOver(path)) return;
     const calledOff = new AbortController();
-    const request = readPath(path, backlog, takesTime ? { ...options, signal: calledOff.signal } : {});
+    const request = readPath(path, backlog, takesTime ? { ...options, signal: calledOff.signal } : options);
     if (request === undefined) return listen();
     const server = new PreloadedServer(this, path, create, listen);
     if (takesTime) return listenLater(this, path, server, request, calledOff);

@@ -1,32 +1,32 @@
 import type { ListenOptions } from '../request/options.js';
 
 /**
- * Whether REUSEADDR may choose an option of `listen`, for programs that can't be changed. Every option has its line, so that none is
- * forgotten: mode, owner and peers are those of plain Node, and the rest needs a program that knows of it.
+ * The word of REUSEADDR for an option of `listen`, where it may choose that, for programs that can't be changed. Every option has its line,
+ * so that none is forgotten: mode, owner and peers are those of plain Node, and the rest needs a program that knows of it.
  */
 const offered = {
-  wait: true,
-  takeover: true,
-  handover: true,
-  mode: false,
-  owner: false,
-  group: false,
-  backlog: false,
-  lockPath: false,
-  signal: false,
-  onDisplaced: false,
-  allow: false,
-} as const satisfies Record<keyof ListenOptions, boolean>;
+  wait: 'wait',
+  takeover: 'takeover',
+  handover: 'handover',
+  onDisplaced: 'rebind',
+  mode: undefined,
+  owner: undefined,
+  group: undefined,
+  backlog: undefined,
+  lockPath: undefined,
+  signal: undefined,
+  allow: undefined,
+} as const satisfies Record<keyof ListenOptions, string | undefined>;
 
-type Choice = { [Name in keyof typeof offered]: (typeof offered)[Name] extends true ? Name : never }[keyof typeof offered];
+type Choice = NonNullable<(typeof offered)[keyof typeof offered]>;
 
-const choices = (Object.keys(offered) as (keyof typeof offered)[]).filter((name): name is Choice => offered[name]);
+const choices = Object.values(offered).filter((word) => word !== undefined);
 
 /** What REUSEADDR asks for. By default none of them: `server.listen` keeps Node's synchronous meaning. */
 export type PreloadOptions = { readonly [Name in Choice]: boolean };
 
 /**
- * Reads REUSEADDR: unset or empty for the default, `off`, or a comma-separated list of `wait`, `takeover` and `handover`.
+ * Reads REUSEADDR: unset or empty for the default, `off`, or a comma-separated list of `wait`, `takeover`, `handover` and `rebind`.
  * Undefined: the preload is switched off.
  *
  * @throws Error with the code `ERR_REUSEADDR_ENVIRONMENT` for anything else, so that a misspelt word is not taken for the default.

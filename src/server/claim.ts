@@ -11,7 +11,7 @@ import type { Hold } from './hold.js';
 import { obtain } from './obtain.js';
 import { attempt } from './target.js';
 import { publish, say } from './trace.js';
-import { displacement, watchDirectory, type Displacement } from './watch.js';
+import { displacement, watchHold, type Displacement } from './watch.js';
 
 /** A claim as `JSON.stringify` and `console.log` show it. */
 export interface ClaimSummary {
@@ -60,13 +60,12 @@ export class Claim extends EventEmitter<ClaimEvents> {
   readonly address: string;
   readonly #hold: Hold;
   readonly #release: () => void;
-  readonly #rebind: (() => void) | undefined;
-  #displacement: Displacement | undefined;
+  readonly #rebind: ((what: Displacement) => void) | undefined;
   #unwatch: (() => void) | undefined;
   #deniedCount = 0;
 
   /** @internal */
-  constructor(address: string, hold: Hold, release: () => void, rebind?: () => void) {
+  constructor(address: string, hold: Hold, release: () => void, rebind?: (what: Displacement) => void) {
     super();
     this.address = address;
     this.#hold = hold;
@@ -114,23 +113,11 @@ export class Claim extends EventEmitter<ClaimEvents> {
   }
 
   #watch(): void {
-    const { place } = this.#hold;
-    if (place === undefined || this.#unwatch !== undefined || this.#hold.released) return;
-    const directories = new Set([place.directory.path, place.lock.directory.path]);
-    const watches = [...directories].map((directory) => watchDirectory(directory, () => this.#look()));
-    this.#unwatch = () => {
-      for (const unwatch of watches) unwatch();
-    };
-    // Whoever did so before we watched has caused no event.
-    process.nextTick(() => this.#look());
-  }
-
-  #look(): void {
-    if (this.#hold.released) return this.#unwatch?.();
-    const before = this.#displacement;
-    this.#displacement = displacement(this.#hold.held);
-    if (this.#displacement !== undefined && this.#displacement !== before) this.#tellDisplaced(this.#displacement);
-    if (this.#displacement === 'socket') this.#rebind?.();
+    if (this.#unwatch !== undefined) return;
+    this.#unwatch = watchHold(this.#hold, (what, isNew) => {
+      if (isNew) this.#tellDisplaced(what);
+      this.#rebind?.(what);
+    });
   }
 
   #tellDisplaced(what: Displacement): void {

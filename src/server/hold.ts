@@ -125,6 +125,16 @@ export class Hold {
     this.#handover?.update(this.#held);
   }
 
+  /** The claim that was made in place of this one, whose lock file another process has removed. Gives up the lock that nobody asks for. */
+  replace(held: Held): void {
+    const before = this.#held;
+    this.#held = held.place === undefined ? held : { ...held, place: keep(held.place) };
+    this.#socket = Descriptor.at(held.listenFd);
+    if (before.place === undefined) return;
+    kernel.close(before.lockFd);
+    letGo(before.place);
+  }
+
   /** The hand-over socket, which ends with the claim. */
   get handover(): HandoverSocket | undefined {
     return this.#handover;

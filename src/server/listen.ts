@@ -10,6 +10,7 @@ import { sayReady } from './inherit.js';
 import { obtain } from './obtain.js';
 import { Pending } from './pending.js';
 import { rebind } from './rebind.js';
+import type { Displacement } from './watch.js';
 import { attempt } from './target.js';
 
 /**
@@ -80,9 +81,11 @@ async function adopt(server: Server, request: Request, target: Target, pending: 
   const release = (): void => {
     if (!hold.released && server.listening) server.close();
   };
-  const claim = new Claim(listening, hold, release, request.rebind ? () => rebind(request, hold, acceptor) : undefined);
+  const serve = (): void => serveHandovers(request, hold, acceptor, () => claim.emit('handover'));
+  const recover = (what: Displacement): void => rebind(request, hold, acceptor, what, serve);
+  const claim = new Claim(listening, hold, release, request.rebind ? recover : undefined);
   acceptor.onDenied = (peer) => claim.deny(peer);
-  serveHandovers(request, hold, acceptor, () => claim.emit('handover'));
+  serve();
   if (hold.inherited) sayReady();
   return claim;
 }

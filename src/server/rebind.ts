@@ -1,26 +1,82 @@
+import { writeRecord } from '../claim/acquire.js';
 import { bindUnderLock } from '../claim/bind.js';
-import { isInPlace } from '../claim/place.js';
+import { lock } from '../claim/lock.js';
+import { isInPlace, resolve, type Target } from '../claim/place.js';
 import { isRefusal } from '../claim/refusal.js';
+import { HandoverSocket } from '../handover/socket.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
+import { acquireTarget } from './acquire.js';
 import type { Hold } from './hold.js';
+import { closeTarget } from './target.js';
+import { isAt, type Displacement } from './watch.js';
 
 /**
- * Listens again at a path from which somebody has removed our socket file. The lock is still ours, so nobody else who uses reuseaddr
- * can be there; where a stray or another file is, it is left alone, and we try again when something changes.
+ * Recovers a claim whose files another process has removed. Where that is impossible for now (another process has the address, another
+ * file is at the path, the directory is gone), nothing changes, and the next change in the directory leads here again.
  *
  * Connections that were not accepted yet are lost with the old socket, and clients see them reset.
+ *
+ * @param serve Serves handovers of the claim, after it was made anew
  */
-export function rebind({ terms }: Request, hold: Hold, acceptor: Acceptor): void {
+export function rebind(request: Request, hold: Hold, acceptor: Acceptor, what: Displacement, serve: () => void): void {
   // A newcomer that has a share of the old socket would be left with that. A listener of `displaced` may have released.
   if (hold.released || hold.place === undefined || hold.handover?.offering === true) return;
+  if (what === 'socket') return bindAgain(request, hold, acceptor);
+  const target = run(kernel, resolve(request.address, request.handover));
+  if (isRefusal(target)) return;
+  try {
+    claimAgain(request, target, hold, acceptor, serve);
+  } finally {
+    closeTarget(target);
+  }
+}
+
+/** The lock is still ours, so no other process that uses reuseaddr can be at the path. */
+function bindAgain({ terms }: Request, hold: Hold, acceptor: Acceptor): void {
   // Where the path leads to another directory now, our lock says nothing, and no file of ours is to appear there.
-  if (!run(kernel, isInPlace(hold.place.directory))) return;
+  if (hold.place === undefined || !run(kernel, isInPlace(hold.place.directory))) return;
   const bound = run(kernel, bindUnderLock(hold.place, terms));
   if (isRefusal(bound)) return;
   acceptor.takeBack();
   hold.rebind(bound);
-  void Promise.resolve(acceptor.start(bound.listenFd)).catch(() => hold.surrender());
+  accept(bound.listenFd, hold, acceptor);
+}
+
+/**
+ * The lock file is gone or another, or the directory is. The lock that we have excludes nobody any more, so the claim is made like a new
+ * one, and that lock is given up only then.
+ */
+function claimAgain(request: Request, target: Target, hold: Hold, acceptor: Acceptor, serve: () => void): void {
+  const { held } = hold;
+  if ('abstract' in target || held.place === undefined) return;
+  if (isAt(target.place.path, held.identity)) {
+    // Clients still reach our socket, and a start finds it live: the lock alone is missing.
+    const lockFd = run(kernel, lock(target.place, false, false));
+    if (isRefusal(lockFd)) return;
+    run(kernel, writeRecord(lockFd, request.terms.record));
+    hold.replace({ ...held, lockFd, place: target.place });
+  } else {
+    const claim = run(kernel, acquireTarget(target, request));
+    if (isRefusal(claim)) return;
+    acceptor.takeBack();
+    hold.replace(claim);
+    accept(claim.listenFd, hold, acceptor);
+  }
+  if (request.handover) serveAgain(hold, serve);
+}
+
+function accept(listenFd: number, hold: Hold, acceptor: Acceptor): void {
+  void Promise.resolve(acceptor.start(listenFd)).catch(() => hold.surrender());
+}
+
+/** The socket for handovers hands the old claim over. */
+function serveAgain(hold: Hold, serve: () => void): void {
+  hold.endHandovers();
+  const socket = HandoverSocket.bind(hold.held, undefined);
+  if (isRefusal(socket)) return;
+  hold.handover = socket;
+  serve();
 }

@@ -2,6 +2,7 @@ import { watch, type FSWatcher } from 'node:fs';
 import { clearInterval, setInterval } from '../kernel/clock.js';
 import { AT_FDCWD, failed } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
+import type { Place } from '../claim/place.js';
 import type { Held } from './hold.js';
 
 /** Which file of a claim another process has removed or replaced. */
@@ -21,8 +22,8 @@ export function displacement(held: Held): Displacement | undefined {
   return isAt(held.place.path, held.identity) ? undefined : 'socket';
 }
 
-/** A file that can't be looked at is not known to be another. */
-function isAt(path: string, file: { readonly dev: bigint; readonly ino: bigint }): boolean {
+/** Whether the file is at the path. One that can't be looked at is not known to be another. */
+export function isAt(path: string, file: { readonly dev: bigint; readonly ino: bigint }): boolean {
   const named = kernel.fstatat(AT_FDCWD, path);
   if (failed(named)) return named !== 'ENOENT';
   return named.ino === file.ino && named.dev === file.dev;
@@ -48,15 +49,56 @@ export function watchDirectory(path: string, look: () => void): () => void {
 
 const watched = new Map<string, WatchedDirectory>();
 
+/**
+ * Watches the files of a claim, and tells about each displacement: whether it is a new one, or lasts since the last look. Returns what ends
+ * the watching, or undefined for a claim without files.
+ */
+export function watchHold(hold: Watched, tell: (what: Displacement, isNew: boolean) => void): (() => void) | undefined {
+  const { place } = hold;
+  if (place === undefined || hold.released) return undefined;
+  let before: Displacement | undefined;
+  const end = (): void => {
+    for (const unwatch of watches) unwatch();
+  };
+  const look = (): void => {
+    if (hold.released) return end();
+    const now = displacement(hold.held);
+    const isNew = now !== before;
+    before = now;
+    if (now !== undefined) tell(now, isNew);
+  };
+  const watches = [...new Set([place.directory.path, place.lock.directory.path])].map((path) => watchDirectory(path, look));
+  // Whoever did so before we watched has caused no event.
+  process.nextTick(look);
+  return end;
+}
+
+/** What is watched of a `Hold`. */
+interface Watched {
+  readonly place: Place | undefined;
+  readonly held: Held;
+  readonly released: boolean;
+}
+
 class WatchedDirectory {
   readonly lookers = new Set<() => void>();
+  readonly #path: string;
+  /** The directory that the events are of. Undefined: there is none at the path. */
+  #inode: bigint | undefined;
   #watcher: FSWatcher | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(path: string) {
+    this.#path = path;
+    this.#watch();
+  }
+
+  #watch(): void {
+    this.#inode = this.#inodeNow();
+    if (this.#inode === undefined) return this.#unwatched();
     this.#lookEvery(lookMs.watched);
     try {
-      this.#watcher = watch(path, { persistent: false }, () => this.#look());
+      this.#watcher = watch(this.#path, { persistent: false }, () => this.#look());
       this.#watcher.on('error', () => this.#unwatched());
     } catch {
       this.#unwatched(); // EMFILE, ENOSPC: no more instances or watches for this user. EACCES: it may not be read.
@@ -74,7 +116,17 @@ class WatchedDirectory {
   }
 
   #look(): void {
+    // A directory that was removed and made again is another, and the old one has no more events.
+    if (this.#inodeNow() !== this.#inode) {
+      this.#watcher?.close();
+      this.#watch();
+    }
     for (const look of this.lookers) look();
+  }
+
+  #inodeNow(): bigint | undefined {
+    const directory = kernel.fstatat(AT_FDCWD, this.#path);
+    return failed(directory) ? undefined : directory.ino;
   }
 
   close(): void {

@@ -165,22 +165,85 @@ test('rebind: a file, a stray is at the path → it is left alone, until it has 
   await held.release();
 });
 
-test('rebind: not after the release, and not where the lock file is no longer ours', async (t) => {
+test('rebind: not after the release', async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
   const held = await rebinding(address);
   await held.release();
   fs.writeFileSync(`${address}.other`, '');
   for (let turn = 0; turn < 20; turn++) await setImmediate();
   assert.equal(inodeAt(address), undefined);
+});
 
-  const second = await rebinding(address);
-  const said = once(second, 'displaced');
-  fs.rmSync(`${address}.lock`);
-  fs.rmSync(address);
-  await said;
-  for (let turn = 0; turn < 20; turn++) await setImmediate();
-  assert.equal(inodeAt(address), undefined, 'another may have the claim');
-  await second.release();
+test('rebind: socket, lock file and handover socket are removed, 3 times → all are there again, and a takeover works', async (t) => {
+  const directory = temporaryDirectory(t);
+  const address = `${directory}/app.sock`;
+  const held = await rebinding(address, { handover: true, mode: 0o640 });
+  for (let round = 0; round < 3; round++) {
+    execFileSync('sh', ['-c', 'rm -f "$1"*', 'sh', address]);
+    await until(() => fs.readdirSync(directory).length === 3);
+    assert.equal(held.displaced, false);
+    assert.equal(await greeting(address), 'first');
+    assert.equal(fs.statSync(address).mode & 0o777, 0o640);
+    await assert.rejects(listen(greeter('second'), address), { reason: 'held' });
+  }
+  const left = once(held, 'handover');
+  const taken = await listen(greeter('second'), address, { takeover: true });
+  await left;
+  assert.equal(await greeting(address), 'second');
+  await taken.release();
+  assert.deepEqual(fs.readdirSync(directory), ['app.sock.lock']);
+  assert.deepEqual(leftOpen(directory), []);
+});
+
+test('rebind: the lock file alone is removed → it is locked anew, and clients notice nothing', async (t) => {
+  const directory = temporaryDirectory(t);
+  const address = `${directory}/app.sock`;
+  const held = await rebinding(address);
+  const inode = inodeAt(address);
+  fs.unlinkSync(`${address}.lock`);
+  await until(() => inodeAt(`${address}.lock`) !== undefined && !held.displaced);
+  assert.equal(inodeAt(address), inode);
+  await assert.rejects(listen(greeter('second'), address), { reason: 'held' });
+  await held.release();
+  await (await listen(greeter('second'), address)).release();
+  assert.deepEqual(leftOpen(directory), []);
+});
+
+test('rebind: the directory is removed, and made again → the server listens there, also the second time', async (t) => {
+  const directory = `${temporaryDirectory(t)}/run`;
+  fs.mkdirSync(directory);
+  const address = `${directory}/app.sock`;
+  const held = await rebinding(address);
+  for (let round = 0; round < 2; round++) {
+    const said = once(held, 'displaced');
+    fs.rmSync(directory, { recursive: true });
+    await said;
+    fs.mkdirSync(directory);
+    await until(() => inodeAt(address) !== undefined && !held.displaced);
+    assert.equal(await greeting(address), 'first');
+    await assert.rejects(listen(greeter('second'), address), { reason: 'held' });
+  }
+  await held.release();
+  assert.deepEqual(fs.readdirSync(directory), ['app.sock.lock']);
+  assert.deepEqual(leftOpen(directory), []);
+});
+
+test('rebind: files are removed, and another process has claimed the address before → it keeps it', async (t) => {
+  const address = `${temporaryDirectory(t)}/app.sock`;
+  const held = await listen(greeter('first'), address);
+  fs.unlinkSync(address);
+  fs.unlinkSync(`${address}.lock`);
+  const second = await listen(greeter('second'), address);
+  await held.release();
+  assert.equal(await greeting(address), 'second');
+  const third = await rebinding(`${address}.third`);
+  fs.unlinkSync(`${address}.third`);
+  fs.unlinkSync(`${address}.third.lock`);
+  const fourth = await listen(greeter('fourth'), `${address}.third`);
+  for (let turn = 0; turn < 50; turn++) await setImmediate();
+  assert.equal(await greeting(`${address}.third`), 'fourth');
+  assert.equal(third.displaced, true);
+  for (const each of [second, third, fourth]) await each.release();
 });
 
 test('rebind, and then a hand-over → the newcomer gets the new socket; after it the old one rebinds nothing', async (t) => {

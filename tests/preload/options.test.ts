@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readEnvironment } from '#dist/preload/options.js';
 
-const none = { wait: false, takeover: false, handover: false };
+const none = { wait: false, takeover: false, handover: false, rebind: false };
 
 test('REUSEADDR is not set, or empty → the default', () => {
   assert.deepEqual(readEnvironment({}), none);
@@ -16,13 +16,14 @@ test('REUSEADDR=off → nothing is installed', () => {
 
 test('REUSEADDR is a list → each of its words, in any order', () => {
   assert.deepEqual(readEnvironment({ REUSEADDR: 'wait' }), { ...none, wait: true });
+  assert.deepEqual(readEnvironment({ REUSEADDR: 'rebind' }), { ...none, rebind: true });
   assert.deepEqual(readEnvironment({ REUSEADDR: 'takeover,handover' }), { ...none, takeover: true, handover: true });
   assert.deepEqual(readEnvironment({ REUSEADDR: 'handover, wait,wait' }), { ...none, wait: true, handover: true });
 });
 
 test('REUSEADDR has a word that is none of ours → an error that says which, and what there is', () => {
   for (const [text, complaint] of [
-    ['on', /"on".*it has no "on".*"off".*"wait", "takeover", "handover"/],
+    ['on', /"on".*it has no "on".*"off".*"wait", "takeover", "handover", "rebind"/],
     ['Wait', /it has no "Wait"/],
     ['wait,handoff', /it has no "handoff"/],
     ['wait,', /a word is missing/],

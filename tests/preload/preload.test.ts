@@ -281,6 +281,28 @@ test('REUSEADDR=takeover from a holder that hands nothing over → EADDRINUSE, a
   assert.equal(await whoAnswers(path), holder.pid);
 });
 
+for (const REUSEADDR of ['rebind', 'rebind,handover']) {
+  test(`REUSEADDR=${REUSEADDR}: all files of the socket are removed, and its directory → the program listens there again`, async (t) => {
+    const directory = join(temporaryDirectory(t), 'run');
+    const path = join(directory, 'socket');
+    fs.mkdirSync(directory);
+    const program = new Preloaded(t, path, { REUSEADDR });
+    await program.says('listening');
+    for (const name of fs.readdirSync(directory)) fs.unlinkSync(join(directory, name));
+    await program.says('listening');
+    assert.equal(await whoAnswers(path), program.pid);
+    fs.rmSync(directory, { recursive: true });
+    fs.mkdirSync(directory);
+    await program.says('listening');
+    assert.equal(await whoAnswers(path), program.pid);
+    const second = new Preloaded(t, path);
+    assert.equal((await second.says('error')).error?.['reason'], 'held');
+    program.child.send('close');
+    await program.says('closed');
+    assert.deepEqual(fs.readdirSync(directory), ['socket.lock']);
+  });
+}
+
 test('LISTEN_FDS has a socket of this address → it is used, and no lock is taken', (t) => {
   const path = join(temporaryDirectory(t), 'socket');
   const server = net.createServer();
