@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -240,6 +241,44 @@ napi_value js_pwrite(napi_env env, napi_callback_info info) {
   do written = pwrite(fd, bytes, length, 0);
   while (written < 0 && errno == EINTR);
   return integral(env, written < 0 ? -errno : written);
+}
+
+/* Copies bytes into a shared mapping by read(2) from a pipe, and not by memcpy: a page that cannot be had (a full disk, a file that was
+   truncated) is then EFAULT, and not a SIGBUS that ends the process. */
+static int copy_into(void *mapping, const char *bytes, size_t length) {
+#if defined(__linux__)
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return -errno;
+  /* A pipe has room for a page at least, and nothing else is in it: neither call waits. */
+  long moved = write(ends[1], bytes, length);
+  if (moved == (long)length) moved = read(ends[0], mapping, length);
+  int result = moved < 0 ? -errno : moved == (long)length ? 0 : -EIO;
+  discard(ends[0]);
+  discard(ends[1]);
+  return result;
+#else
+  return mapping == bytes && length > 0 ? 0 : -ENOSYS;
+#endif
+}
+
+/* mmap(2), MAP_SHARED: puts text at the start of a file, and NULs after it up to its end. */
+napi_value js_mmap(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  char bytes[TEXT_BYTES_MAX + ROOM_TO_SPARE];
+  size_t length;
+  int fd;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &fd) || !text(env, given[1], bytes, sizeof bytes, &length)) return NULL;
+  long size = lseek(fd, 0, SEEK_END);
+  if (size < 0) return integral(env, -errno);
+  if (size > TEXT_BYTES_MAX || length > (size_t)size) return integral(env, -EFBIG);
+  if (size == 0) return integral(env, 0);
+  memset(bytes + length, 0, (size_t)size - length);
+  void *mapping = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (mapping == MAP_FAILED) return integral(env, -errno);
+  int result = copy_into(mapping, bytes, (size_t)size);
+  munmap(mapping, (size_t)size);
+  return integral(env, result);
 }
 
 /* ftruncate(2). */

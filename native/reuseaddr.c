@@ -378,6 +378,7 @@ static const napi_property_descriptor functions[] = {
     FUNCTION("readdir", js_readdir),
     FUNCTION("pread", js_pread),
     FUNCTION("pwrite", js_pwrite),
+    FUNCTION("mmap", js_mmap),
     FUNCTION("ftruncate", js_ftruncate),
     FUNCTION("fchmod", js_fchmod),
     FUNCTION("close", js_close),

@@ -117,6 +117,7 @@ napi_value js_realpath(napi_env env, napi_callback_info info);
 napi_value js_readdir(napi_env env, napi_callback_info info);
 napi_value js_pread(napi_env env, napi_callback_info info);
 napi_value js_pwrite(napi_env env, napi_callback_info info);
+napi_value js_mmap(napi_env env, napi_callback_info info);
 napi_value js_ftruncate(napi_env env, napi_callback_info info);
 napi_value js_fchmod(napi_env env, napi_callback_info info);
 

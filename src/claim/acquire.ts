@@ -29,10 +29,19 @@ export function* acquire(place: Place, terms: Terms, wait = false): Operation<Pa
   return { lockFd, ...bound };
 }
 
-/** Step 10. The new text comes first and the old tail goes then, so that there is never nothing. A full disk is no reason to fail. */
+/**
+ * Step 10. Without an event, so that a program which watches the directory, and starts this one again at each change, takes no start for
+ * one. The first start in a file has to make it as long as all records are. A full disk is no reason to fail.
+ */
 export function* writeRecord(lockFd: number, record: string): Operation<void> {
+  if (!failed(yield* sys.mmap(lockFd, record))) return;
   const written = yield* sys.pwrite(lockFd, record);
   if (!failed(written)) yield* sys.ftruncate(lockFd, written);
+}
+
+/** Says that no process holds the claim, as quietly. */
+export function* eraseRecord(lockFd: number): Operation<void> {
+  if (failed(yield* sys.mmap(lockFd, ''))) yield* sys.ftruncate(lockFd, 0);
 }
 
 /** Claims an abstract name: the kernel's own table excludes a second holder, and forgets a dead one. */

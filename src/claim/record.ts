@@ -1,3 +1,5 @@
+import { byteLength } from '../address/address.js';
+
 /**
  * What the holder writes about itself into the lock file, for people and `inspect`. No decision rests on it: it may be absent,
  * torn, out of date, or written by somebody who lies.
@@ -20,6 +22,12 @@ export interface HolderRecord {
 /** At most this much of a lock file is ever read. */
 export const recordBytesMax = 4096;
 
+/** How long every record is, with NULs at its end: a lock file that had one before is long enough for the next. */
+const recordBytes = 1024;
+
+/** What a record may have without its command. */
+const otherBytesMax = 512;
+
 /** A lock file that holds anything else than this is not ours to write into. */
 const prefix = '{"reuseaddr":1,';
 
@@ -34,13 +42,17 @@ export function formatRecord({ sinceMs, ...process }: HolderRecord): string {
 
 /** What a record says of the process, which is the same in all of its records. */
 export function formatProcess({ command, host, ...rest }: Omit<HolderRecord, 'sinceMs'>): string {
-  const shortened = { ...rest, command: command.slice(0, commandCharactersMax), host: host?.slice(0, hostCharactersMax) };
-  return JSON.stringify(shortened).slice(1);
+  let shortened = command.slice(0, commandCharactersMax);
+  // Characters that JSON escapes, or that are long in UTF-8.
+  while (byteLength(JSON.stringify(shortened)) > recordBytes - otherBytesMax)
+    shortened = shortened.slice(0, shortened.length * 0.9);
+  return JSON.stringify({ ...rest, command: shortened, host: host?.slice(0, hostCharactersMax) }).slice(1);
 }
 
 /** A record from what `formatProcess` gave. */
 export function recordOf(process: string, sinceMs: number): string {
-  return `${prefix}"sinceMs":${sinceMs},${process}\n`;
+  const text = `${prefix}"sinceMs":${sinceMs},${process}\n`;
+  return text + '\0'.repeat(Math.max(recordBytes - byteLength(text), 0));
 }
 
 /** The record of `clean`, which has a lock for a moment only. */

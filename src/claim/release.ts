@@ -1,5 +1,5 @@
 import { sys, type Operation } from '../kernel/kernel.js';
-import type { PathnameClaim } from './acquire.js';
+import { eraseRecord, type PathnameClaim } from './acquire.js';
 import type { Place } from './place.js';
 import { isInode, take, type Taken } from './take.js';
 
@@ -19,7 +19,7 @@ export function removeSocketFile(place: Place, { identity }: Pick<PathnameClaim,
  */
 export function* releaseLock({ lockFd }: Pick<PathnameClaim, 'lockFd'>): Operation<void> {
   try {
-    yield* sys.ftruncate(lockFd, 0);
+    yield* eraseRecord(lockFd);
   } finally {
     yield* sys.close(lockFd);
   }

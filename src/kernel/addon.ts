@@ -42,6 +42,8 @@ export interface Addon {
   pread(fd: number, bytesMax: number): string | number;
   /** pwrite(2) of text, at the start of a file. */
   pwrite(fd: number, text: string): number;
+  /** mmap(2): text at the start of a file, and NULs after it up to its end. */
+  mmap(fd: number, text: string): number;
   ftruncate(fd: number, length: number): number;
   fchmod(fd: number, mode: number): number;
   /**

@@ -27,6 +27,11 @@ export interface Kernel {
   pread(fd: number, bytesMax: number): { readonly text: string } | Errno;
   /** pwrite(2) of text at the start of the file. */
   pwrite(fd: number, text: string): number | Errno;
+  /**
+   * mmap(2), MAP_SHARED: text at the start of the file, and NULs after it up to its end. No inotify(7) event tells of such a write. `EFBIG`:
+   * the file is shorter than the text, or longer than a lock file can be. Elsewhere than on Linux `ENOSYS`.
+   */
+  mmap(fd: number, text: string): 0 | Errno;
   /** ftruncate(2). */
   ftruncate(fd: number, length: number): 0 | Errno;
   /** unlinkat(2), never of a directory. */
@@ -150,6 +155,7 @@ export const sys: SystemCallOperations = {
   flock: systemCall('flock'),
   pread: systemCall('pread'),
   pwrite: systemCall('pwrite'),
+  mmap: systemCall('mmap'),
   ftruncate: systemCall('ftruncate'),
   unlinkat: systemCall('unlinkat'),
   linkat: systemCall('linkat'),

@@ -71,6 +71,7 @@ export const kernel: Kernel = {
     return typeof text === 'number' ? errnoName(text) : { text };
   },
   pwrite: (fd, text) => value(addon().pwrite(fd, text)),
+  mmap: (fd, text) => done(addon().mmap(fd, text)),
   ftruncate: (fd, length) => done(addon().ftruncate(fd, length)),
   unlinkat: (directory, name) => done(addon().unlinkat(directory, name)),
   linkat: (directory, from, to, flags) => done(addon().linkat(directory, from, to, flags === undefined ? 0 : 1)),

@@ -1,4 +1,4 @@
-import { writeRecord, type PathnameClaim } from '../claim/acquire.js';
+import { eraseRecord, writeRecord, type PathnameClaim } from '../claim/acquire.js';
 import type { Bound } from '../claim/bind.js';
 import type { Place } from '../claim/place.js';
 import { releaseLock, removeSocketFile } from '../claim/release.js';
@@ -100,7 +100,7 @@ export class Hold {
   /** At exit the names are removed and the record emptied. The kernel closes the descriptors, with no chance to come between. */
   removeAtExit(): void {
     if (this.#held.place === undefined || !this.#isOpen()) return;
-    if (!this.#removeFiles()) kernel.ftruncate(this.#held.lockFd, 0);
+    if (!this.#removeFiles()) run(kernel, eraseRecord(this.#held.lockFd));
   }
 
   /**

@@ -247,6 +247,16 @@ export const conformance: readonly Conformance[] = [
     },
   },
   {
+    name: 'mmap → text over the whole file, which keeps its length',
+    *run(d) {
+      const fd = yield* opened(sys.openat(AT_FDCWD, `${d}/file`, create, 0o600));
+      const answers: unknown[] = [yield* sys.mmap(fd, ''), yield* sys.mmap(fd, 'x'), yield* sys.pwrite(fd, 'abcdef')];
+      answers.push(yield* sys.mmap(fd, 'xy'), yield* sys.pread(fd, 10), yield* sys.mmap(fd, 'abcdefg'), yield* sys.mmap(fd, ''));
+      answers.push(yield* sys.pread(fd, 10), yield* sys.fstat(fd));
+      return [answers, yield* closed(fd), yield* sys.mmap(fd, 'x')];
+    },
+  },
+  {
     name: 'sock_diag → the inode of the bound file, wherever that is',
     files: [['file', 'file', 'x']],
     *run(d) {

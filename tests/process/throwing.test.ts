@@ -18,7 +18,7 @@ const operations: Readonly<Record<string, readonly string[]>> = {
   'listen on a free path': ['openat', 'flock', 'socket', 'bind', 'listen', 'pwrite'],
   'listen with handover and a mode, over a stale socket': ['probe', 'renameat2', 'unlinkat', 'fchmod'],
   'claim an abstract name': ['socket', 'bind'],
-  release: ['renameat2', 'ftruncate', 'close'],
+  release: ['renameat2', 'mmap', 'close'],
   'release what claim gave': ['close'],
   'wait, and be woken': ['waitFlock'],
   'take over, both sides of it': ['connect', 'peerCredentials', 'sendmsg', 'recvmsg', 'waitPoll', 'give', 'close'],

@@ -71,6 +71,7 @@ export function handoverCall(world: HandoverWorld, who: number, name: string, ar
     case 'nanosleep':
     case 'fchmod':
     case 'ftruncate':
+    case 'mmap':
       return 0;
     case 'pwrite':
       return String(args[1]).length;
@@ -211,6 +212,7 @@ export function isQuiet(name: string): boolean {
     'fchmod',
     'ftruncate',
     'pwrite',
+    'mmap',
     'pread',
     'fstat',
     'socket',

@@ -138,6 +138,14 @@ const table: Table = {
     inode.text = text + inode.text.slice(text.length);
     return text.length;
   },
+  mmap({ world, process }, fd, text) {
+    const opened = openAt(world, process, fd);
+    if (opened?.kind !== 'file') return 'EBADF';
+    const inode = world.inodes[opened.ino]!;
+    if (text.length > inode.text.length) return 'EFBIG';
+    inode.text = text.padEnd(inode.text.length, '\0');
+    return 0;
+  },
   ftruncate({ world, process }, fd, length) {
     const opened = openAt(world, process, fd);
     if (opened?.kind !== 'file') return 'EBADF';
