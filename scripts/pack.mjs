@@ -1,13 +1,13 @@
 /**
- * `npm run pack:all`: builds the package with an addon for each processor of Linux, and packs it as it
- * is published.
+ * `npm run pack:all`: builds the package with an addon for each processor of Linux, and packs it as
+ * it is published.
  *
  *     node scripts/pack.mjs [--destination FOLDER] [--release]
  *     node scripts/pack.mjs --built [--destination FOLDER]   packs the existing build and its addons
  *     node scripts/pack.mjs --refuse                         stops `npm publish` in this folder
  *
- * With `--release`, the addons for macOS (which the release workflow builds on macOS) and the address
- * of the repository must be present too.
+ * With `--release`, the addons for macOS (which the release workflow builds on macOS) and the
+ * address of the repository must be present too.
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';

@@ -1,9 +1,9 @@
 /**
  * - `npm test` installs and builds what is missing, runs the checks, then every test.
- * - `npm test -- --only claim/acquire` runs only the test files whose path contains that, without the
- *   checks.
- * - `npm run test:long` runs the tests in `tests/long`. They need more time, or more than Node and a
- *   compiler.
+ * - `npm test -- --only claim/acquire` runs only the test files whose path contains that, without
+ *   the checks.
+ * - `npm run test:long` runs the tests in `tests/long`. They need more time, or more than Node and
+ *   a compiler.
  */
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';

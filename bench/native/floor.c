@@ -1,10 +1,10 @@
 /*
  * The floor: what the same schemes cost in C.
  *
- *   floor claim PATH TIMES        the system calls of a claim and its release in reuseaddr; prints the
- *                                 microseconds of each
- *   floor standby PATH            blocks in flock(2) on PATH.lock, binds, listens, prints the clock in
- *                                 microseconds, and waits
+ *   floor claim PATH TIMES        the system calls of a claim and its release in reuseaddr; prints
+ *                                 the microseconds of each
+ *   floor standby PATH            blocks in flock(2) on PATH.lock, binds, listens, prints the clock
+ *                                 in microseconds, and waits
  *   floor echo unix|tcp BYTES TIMES           prints microseconds for one round trip
  *   floor stream unix|tcp BYTES MIB BUFFER    prints MiB a second; BUFFER: SO_SNDBUF and SO_RCVBUF,
  *                                             0 leaves them
