@@ -42,8 +42,10 @@ test('mutant: a lock file is opened by its path → it is made in another direct
   const code = await mutateCode([
     {
       file: 'lock',
-      from: 'const created = yield* sys.openat(file.directory.fd, file.name, flags, lockMode);',
-      to: 'const created = yield* sys.openat(-100, lockPath, flags, lockMode);',
+      from: 'const created = yield* create(place);',
+      to: `const flags = 'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC';
+        const fd = yield* sys.openat(-100, lockPath, flags, lockMode);
+        const created = failed(fd) ? fd : { lockFd: fd, made: true };`,
     },
   ]);
   expectToBreak(t, exchangeScenario('another directory in its place', code, { processes: 1, starts: 1 }), 'G4');
