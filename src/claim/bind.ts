@@ -97,7 +97,7 @@ function* bindOrClear(place: Place, fd: number): Operation<Refusal | undefined> 
     // is live is a stray.
     const restMs = restsMs[rests++];
     if (taken.outcome !== 'kept' || taken.why !== 'live' || restMs === undefined) return explainTaken(place, taken);
-    yield* sys.nanosleep(restMs);
+    yield* sys.sleep(restMs);
   }
   return refuse('unstable', 'EADDRINUSE', 'bind', place.path);
 }

@@ -96,7 +96,7 @@ function* openLockFile(place: Place, { claims, create }: LockTerms): Operation<L
     if (refusal !== undefined && restMs === undefined) return refusal;
     if (restMs !== undefined) {
       // A holder may have made the file, and listened, since we asked; and one that was killed may be closing its socket.
-      yield* sys.nanosleep(restMs);
+      yield* sys.sleep(restMs);
       continue;
     }
     const created = yield* create(place);
@@ -204,14 +204,14 @@ function* flock(place: Place, fd: number, wait: boolean): Operation<'locked' | '
     if (exhausted.has(liveness)) return refuse('system', liveness as Errno, 'probe', place.path);
     const restMs = restsMs[rest];
     if (liveness !== 'live' && restMs !== undefined) {
-      yield* sys.nanosleep(restMs);
+      yield* sys.sleep(restMs);
       continue;
     }
     const content = yield* sys.pread(fd, recordBytesMax);
     const record = failed(content) ? undefined : content.text;
     const longerMs = isCleaning(record) ? restsForCleanMs[cleanings++] : undefined;
     if (longerMs !== undefined) {
-      yield* sys.nanosleep(longerMs);
+      yield* sys.sleep(longerMs);
       continue;
     }
     return refuse(liveness === 'live' ? 'held' : 'starting', 'EADDRINUSE', 'flock', lockPath, record);

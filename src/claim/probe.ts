@@ -1,5 +1,5 @@
 import { fits, pathBytesMax } from '../address/address.js';
-import { failed, sys, type Errno, type Operation } from '../kernel/kernel.js';
+import { failed, sys, type ClaimCall, type Errno, type Operation, type SystemCall } from '../kernel/kernel.js';
 import { throughOf, type Named } from './place.js';
 
 /** Whether a process is bound to a socket file, or the errno that kept us from knowing. */
@@ -28,10 +28,10 @@ export function* probe(file: Named): Operation<Liveness> {
 }
 
 /** Makes one call with a name for the socket file that fits sun_path: a long name goes through a descriptor of the file itself. */
-export function* throughSocketFile<Result>(
+export function* throughSocketFile<Result, Call extends SystemCall>(
   file: Named,
-  call: (name: string) => Operation<Result | Errno>,
-): Operation<Result | Errno> {
+  call: (name: string) => Generator<Call, Result | Errno, unknown>,
+): Generator<Call | ClaimCall, Result | Errno, unknown> {
   const through = throughOf(file);
   if (fits(through, pathBytesMax)) return yield* call(through);
   const opened = yield* sys.openat(file.directory.fd, file.name, 'O_PATH|O_NOFOLLOW|O_CLOEXEC', 0);

@@ -35,6 +35,6 @@ export function* clearStale(place: Place): Operation<Refusal | undefined> {
     // is live is a stray.
     const restMs = restsMs[rest];
     if (taken.outcome !== 'kept' || taken.why !== 'live' || restMs === undefined) return explainTaken(place, taken);
-    yield* sys.nanosleep(restMs);
+    yield* sys.sleep(restMs);
   }
 }

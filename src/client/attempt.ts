@@ -2,7 +2,7 @@ import { fits, pathBytesMax } from '../address/address.js';
 import { unpinned } from '../claim/place.js';
 import { probe, throughSocketFile } from '../claim/probe.js';
 import type { FailedConnect, Unreachable } from '../errors/explain.js';
-import { AT_FDCWD, failed, run, sys, type Errno, type Operation } from '../kernel/kernel.js';
+import { AT_FDCWD, failed, run, sys, talk, type Conversation, type Errno } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 
 /**
@@ -20,9 +20,9 @@ export function isTemporary({ unreachable }: FailedConnect): boolean {
 
 const temporary: ReadonlySet<Unreachable> = new Set(['absent', 'no-directory', 'stale', 'starting', 'backlog-full']);
 
-function* connectOnce(destination: string): Operation<number | FailedConnect> {
+function* connectOnce(destination: string): Conversation<number | FailedConnect> {
   const abstract = destination.startsWith('\0');
-  const connected = abstract ? yield* sys.connect(destination) : yield* connectToFile(destination);
+  const connected = abstract ? yield* talk.connect(destination) : yield* connectToFile(destination);
   if (!failed(connected)) return connected;
   const unreachable = abstract ? explainAbstract(connected) : yield* explainPathname(destination, connected);
   // connect(2) fails in the same way for a regular file and for a dead socket.
@@ -33,11 +33,11 @@ function* connectOnce(destination: string): Operation<number | FailedConnect> {
  * Connects to a path that does not fit sun_path through a descriptor of the socket file. The last
  * component must not be a symlink.
  */
-function* connectToFile(path: string): Operation<number | Errno> {
-  if (fits(path, pathBytesMax)) return yield* sys.connect(path);
+function* connectToFile(path: string): Conversation<number | Errno> {
+  if (fits(path, pathBytesMax)) return yield* talk.connect(path);
   const real = yield* sys.realpath(path);
   if (failed(real)) return real;
-  return yield* throughSocketFile(unpinned(real.path), (name) => sys.connect(name));
+  return yield* throughSocketFile(unpinned(real.path), (name) => talk.connect(name));
 }
 
 /**
@@ -49,7 +49,7 @@ function explainAbstract(errno: Errno): Unreachable {
   return explainErrno(errno);
 }
 
-function* explainPathname(path: string, errno: Errno): Operation<Unreachable> {
+function* explainPathname(path: string, errno: Errno): Conversation<Unreachable> {
   if (errno === 'ENOENT') {
     const directory = path.slice(0, path.lastIndexOf('/')) || '/';
     return (yield* sys.fstatat(AT_FDCWD, directory)) === 'ENOENT' ? 'no-directory' : 'absent';

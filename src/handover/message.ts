@@ -1,4 +1,4 @@
-import { sys, type Errno, type Operation } from '../kernel/kernel.js';
+import { sys, talk, type Conversation, type Errno } from '../kernel/kernel.js';
 
 /**
  * The messages of a hand-over, one line each: `reuseaddr 1 offer 64768 1234`. Whoever speaks another version is refused; it then
@@ -48,8 +48,8 @@ export type Received =
   | Errno;
 
 /** Waits for a message. `ETIMEDOUT` after `timeoutMs`. */
-export function* receive(fd: number, timeoutMs: number): Operation<Received> {
-  const ready = yield* sys.poll(fd, timeoutMs);
+export function* receive(fd: number, timeoutMs: number): Conversation<Received> {
+  const ready = yield* talk.poll(fd, timeoutMs);
   if (ready === 0) return yield* receiveNow(fd);
   if (ready === 'ETIMEDOUT' || ready === 'ECANCELED') return ready;
   // There is no thread to wait on (RLIMIT_NPROC, pids.max), maybe for good. What has come already can be read all the same.
@@ -58,8 +58,8 @@ export function* receive(fd: number, timeoutMs: number): Operation<Received> {
 }
 
 /** Reads a message without waiting: `EAGAIN` where there is none. */
-export function* receiveNow(fd: number): Operation<Received> {
-  const received = yield* sys.recvmsg(fd, messageBytesMax, descriptorsMax);
+export function* receiveNow(fd: number): Conversation<Received> {
+  const received = yield* talk.recvmsg(fd, messageBytesMax, descriptorsMax);
   if (received === 'ECONNRESET') return 'closed';
   if (received === 'EMSGSIZE') return 'garbage';
   if (typeof received === 'string') return received;
@@ -75,7 +75,7 @@ export function* receiveNow(fd: number): Operation<Received> {
 }
 
 /** Closes each, even if it throws at one before. */
-export function* closeAll([fd, ...others]: readonly number[]): Operation<void> {
+export function* closeAll([fd, ...others]: readonly number[]): Conversation<void> {
   if (fd === undefined) return;
   try {
     yield* sys.close(fd);

@@ -1,5 +1,5 @@
 import type { Identity } from '../claim/bind.js';
-import { failed, sys, type Operation } from '../kernel/kernel.js';
+import { failed, sys, talk, type Conversation } from '../kernel/kernel.js';
 import { closeAll, format, receive, receiveNow } from './message.js';
 
 /** A claim that can be handed over. An abstract name has no lock. */
@@ -26,8 +26,8 @@ export type OfferOutcome =
  * Whether somebody who has connected to the hand-over socket may have the claim, and asks for it. Nothing is read from another
  * user, and nothing sent. Any number of these may go on at a time: somebody who only connects keeps nobody else from it.
  */
-export function* hear(connection: number, timeoutMs: number): Operation<boolean> {
-  const peer = yield* sys.peerCredentials(connection);
+export function* hear(connection: number, timeoutMs: number): Conversation<boolean> {
+  const peer = yield* talk.peerCredentials(connection);
   if (failed(peer) || (peer.uid !== 0 && peer.uid !== (yield* sys.geteuid()))) return false;
   const received = yield* receive(connection, timeoutMs);
   if (typeof received !== 'object') return false;
@@ -43,7 +43,7 @@ export function* hear(connection: number, timeoutMs: number): Operation<boolean>
  *
  * The connection is closed at the end.
  */
-export function* offer(connection: number, offered: Offered, timeoutMs: number): Operation<OfferOutcome> {
+export function* offer(connection: number, offered: Offered, timeoutMs: number): Conversation<OfferOutcome> {
   try {
     const outcome = yield* negotiate(connection, offered, timeoutMs);
     if (outcome === 'handed-over') yield* leave(connection, offered);
@@ -54,7 +54,7 @@ export function* offer(connection: number, offered: Offered, timeoutMs: number):
 }
 
 /** An exception in the middle of it is thrown on when the newcomer has closed its share, or, where that fails too, we have closed ours. */
-function* negotiate(connection: number, offered: Offered, timeoutMs: number): Operation<OfferOutcome> {
+function* negotiate(connection: number, offered: Offered, timeoutMs: number): Conversation<OfferOutcome> {
   try {
     return yield* ask(connection, offered, timeoutMs);
   } catch (error) {
@@ -67,10 +67,10 @@ function* negotiate(connection: number, offered: Offered, timeoutMs: number): Op
   }
 }
 
-function* ask(connection: number, offered: Offered, timeoutMs: number): Operation<OfferOutcome> {
+function* ask(connection: number, offered: Offered, timeoutMs: number): Conversation<OfferOutcome> {
   const { lockFd, listenFd, handoverFd, identity } = offered;
   const fds = lockFd === undefined ? [listenFd, handoverFd] : [listenFd, handoverFd, lockFd];
-  const sent = yield* sys.sendmsg(connection, format({ kind: 'offer', ...identity }), fds);
+  const sent = yield* talk.sendmsg(connection, format({ kind: 'offer', ...identity }), fds);
   if (failed(sent)) return 'kept'; // It has gone already.
 
   const answer = yield* receive(connection, timeoutMs);
@@ -87,13 +87,13 @@ function* ask(connection: number, offered: Offered, timeoutMs: number): Operatio
 }
 
 /** Gives up our share. The newcomer is told last: from then on it may release, and nobody else may hold a share then. */
-function* leave(connection: number, { lockFd, listenFd, handoverFd }: Offered): Operation<void> {
+function* leave(connection: number, { lockFd, listenFd, handoverFd }: Offered): Conversation<void> {
   try {
-    yield* sys.epoll_ctl('EPOLL_CTL_DEL', listenFd);
+    yield* talk.accepting('stop', listenFd);
   } finally {
     yield* closeAll([listenFd, handoverFd, ...(lockFd === undefined ? [] : [lockFd])]);
   }
-  yield* sys.sendmsg(connection, format({ kind: 'done' }), []);
+  yield* talk.sendmsg(connection, format({ kind: 'done' }), []);
 }
 
 /**
@@ -101,13 +101,13 @@ function* leave(connection: number, { lockFd, listenFd, handoverFd }: Offered): 
  * until it has closed the connection, which it does after it has closed its share. Until then we can make no other offer, and
  * can't release.
  */
-function* withdraw(connection: number): Operation<OfferOutcome> {
-  yield* sys.sendmsg(connection, format({ kind: 'abort' }), []);
+function* withdraw(connection: number): Conversation<OfferOutcome> {
+  yield* talk.sendmsg(connection, format({ kind: 'abort' }), []);
   for (;;) {
     const received = yield* receive(connection, Infinity);
     if (received === 'closed') return 'kept';
     if (received === 'ECANCELED') return 'abandoned';
     if (typeof received === 'object') yield* closeAll(received.fds);
-    else if (received !== 'garbage') yield* sys.nanosleep(errorRestMs); // No memory for a wait, say. Its share is out all the same.
+    else if (received !== 'garbage') yield* sys.sleep(errorRestMs); // No memory for a wait, say. Its share is out all the same.
   }
 }

@@ -3,7 +3,7 @@ import { grant, type Identity, type Terms } from '../claim/bind.js';
 import type { Named, Place, Target } from '../claim/place.js';
 import { throughSocketFile } from '../claim/probe.js';
 import { refuse, type Refusal, type Unhanded } from '../claim/refusal.js';
-import { failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
+import { failed, talk, sys, type Errno, type FileStatus, type Conversation } from '../kernel/kernel.js';
 import { closeAll, format, receive } from './message.js';
 import { errorRestMs, type Offered } from './offer.js';
 
@@ -16,7 +16,7 @@ export type NotReceived = Unhanded | Errno;
  * With descriptors in hand we share the holder's claim. It is ours alone when the holder says `done`, or has gone. Until then we
  * do not release. If the holder takes the offer back we close everything, and the connection last: that is how it knows.
  */
-export function* request(target: Target, terms: Terms, timeoutMs: number): Operation<Offered | NotReceived | Refusal> {
+export function* request(target: Target, terms: Terms, timeoutMs: number): Conversation<Offered | NotReceived | Refusal> {
   const connection = yield* connectTo(target);
   if (typeof connection !== 'number') return connection;
   const outcome = yield* negotiate(connection, target, terms, timeoutMs);
@@ -24,7 +24,7 @@ export function* request(target: Target, terms: Terms, timeoutMs: number): Opera
   return outcome;
 }
 
-function* connectTo(target: Target): Operation<number | NotReceived> {
+function* connectTo(target: Target): Conversation<number | NotReceived> {
   const connection = yield* connectToHandover(target);
   switch (connection) {
     case 'ENOENT':
@@ -40,11 +40,11 @@ function* connectTo(target: Target): Operation<number | NotReceived> {
   }
 }
 
-function* connectToHandover(target: Target): Operation<number | Errno> {
-  if ('abstract' in target) return yield* sys.connect(`\0${abstractHandover(target.abstract)}`);
+function* connectToHandover(target: Target): Conversation<number | Errno> {
+  if ('abstract' in target) return yield* talk.connect(`\0${abstractHandover(target.abstract)}`);
   const { handover } = target.place;
   // With a name that is too long for an address, no process serves any.
-  return handover === undefined ? 'ENOENT' : yield* throughSocketFile(handover, (name) => sys.connect(name));
+  return handover === undefined ? 'ENOENT' : yield* throughSocketFile(handover, (name) => talk.connect(name));
 }
 
 function* negotiate(
@@ -52,10 +52,10 @@ function* negotiate(
   target: Target,
   terms: Terms,
   timeoutMs: number,
-): Operation<Offered | NotReceived | Refusal> {
+): Conversation<Offered | NotReceived | Refusal> {
   // In a directory that others write to, anybody may have bound that name. What a stranger offers is not taken.
   if (!(yield* isTrusted(connection, target))) return 'denied';
-  yield* sys.sendmsg(connection, format({ kind: 'request' }), []); // If it fails, the holder has gone, and the end comes next.
+  yield* talk.sendmsg(connection, format({ kind: 'request' }), []); // If it fails, the holder has gone, and the end comes next.
   const received = yield* receive(connection, timeoutMs);
   if (received === 'closed') return 'again';
   if (received === 'ETIMEDOUT') return 'late';
@@ -74,8 +74,8 @@ function* negotiate(
  * The same user, or root. Root also believes the owner of the lock file: that it may use this file at all was decided before it
  * found the lock taken, see claim/lock.ts.
  */
-function* isTrusted(connection: number, target: Target): Operation<boolean> {
-  const peer = yield* sys.peerCredentials(connection);
+function* isTrusted(connection: number, target: Target): Conversation<boolean> {
+  const peer = yield* talk.peerCredentials(connection);
   if (failed(peer)) return false;
   const uid = yield* sys.geteuid();
   if (peer.uid === 0 || peer.uid === uid) return true;
@@ -85,7 +85,7 @@ function* isTrusted(connection: number, target: Target): Operation<boolean> {
 }
 
 /** Whether what we were given is the claim, with the mode and owner that we were asked for. */
-function* examine(offered: Offered, target: Target, terms: Terms): Operation<'bad-offer' | Refusal | undefined> {
+function* examine(offered: Offered, target: Target, terms: Terms): Conversation<'bad-offer' | Refusal | undefined> {
   if ('abstract' in target) return undefined;
   const file = yield* sharedFile(offered, target.place);
   if (file === undefined) return 'bad-offer';
@@ -102,7 +102,7 @@ function share(target: Target, { dev, ino }: Identity, fds: readonly number[]): 
 }
 
 /** The socket file, if this is the lock of the address, and these are the sockets that are bound to its files now. */
-function* sharedFile(offered: Offered, place: Place): Operation<FileStatus | undefined> {
+function* sharedFile(offered: Offered, place: Place): Conversation<FileStatus | undefined> {
   const { lockFd, listenFd, handoverFd, identity } = offered;
   // Succeeds only on the open file description that has the lock, and changes nothing there.
   if (lockFd === undefined || (yield* sys.flock(lockFd, 'LOCK_EX|LOCK_NB')) !== 0) return undefined;
@@ -116,7 +116,7 @@ function* sharedFile(offered: Offered, place: Place): Operation<FileStatus | und
 }
 
 /** The file at a path, if this socket is bound to it as far as the kernel can tell. See `identify` in claim/bind.ts. */
-function* boundFile(fd: number, { directory, name }: Named): Operation<FileStatus | undefined> {
+function* boundFile(fd: number, { directory, name }: Named): Conversation<FileStatus | undefined> {
   const named = yield* sys.fstatat(directory.fd, name);
   if (failed(named) || named.type !== 'socket') return undefined;
   const bound = yield* sys.sock_diag(fd);
@@ -125,14 +125,14 @@ function* boundFile(fd: number, { directory, name }: Named): Operation<FileStatu
 }
 
 /** We accept first, and say so then: at every moment at least one of us does. */
-function* confirm(connection: number, offered: Offered): Operation<Offered | NotReceived> {
-  const accepting = yield* sys.epoll_ctl('EPOLL_CTL_ADD', offered.listenFd);
+function* confirm(connection: number, offered: Offered): Conversation<Offered | NotReceived> {
+  const accepting = yield* talk.accepting('start', offered.listenFd);
   if (failed(accepting)) {
     yield* closeShare(offered);
     return accepting;
   }
   // If this fails, the holder has gone, or has taken the offer back and gone: what it sent last tells which.
-  yield* sys.sendmsg(connection, format({ kind: 'ready' }), []);
+  yield* talk.sendmsg(connection, format({ kind: 'ready' }), []);
   for (;;) {
     const received = yield* receive(connection, Infinity);
     if (received === 'closed') return offered;
@@ -141,15 +141,15 @@ function* confirm(connection: number, offered: Offered): Operation<Offered | Not
       if (received.message.kind === 'done') return offered;
       if (received.message.kind === 'abort') break;
     } else if (received !== 'garbage') {
-      yield* sys.nanosleep(errorRestMs); // No memory for a wait, say. The holder's answer is what counts, so we ask again.
+      yield* sys.sleep(errorRestMs); // No memory for a wait, say. The holder's answer is what counts, so we ask again.
     }
   }
-  yield* sys.epoll_ctl('EPOLL_CTL_DEL', offered.listenFd);
+  yield* talk.accepting('stop', offered.listenFd);
   yield* closeShare(offered);
   return 'again';
 }
 
-function* closeShare({ listenFd, handoverFd, lockFd }: Offered): Operation<void> {
+function* closeShare({ listenFd, handoverFd, lockFd }: Offered): Conversation<void> {
   yield* sys.close(listenFd);
   yield* sys.close(handoverFd);
   if (lockFd !== undefined) yield* sys.close(lockFd);

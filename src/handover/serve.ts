@@ -113,7 +113,7 @@ export class HandoverService {
     const given = new Map([listenFd, lockFd].map((fd) => [fd, Descriptor.at(fd ?? -1)]));
     return {
       ...kernel,
-      epoll_ctl: () => {
+      accepting: () => {
         try {
           this.#hooks.leave();
         } catch (error) {

@@ -1,11 +1,11 @@
 /**
- * The kernel, as the protocol sees it: one method for each system call, by its own name.
+ * The kernel, as a claim sees it: one method for each system call, by its own name. The few that are no system calls say what they do.
  *
- * There are two of them: the real one (`./posix.ts`) and the simulated one of the tests, which runs the same protocol one call
+ * There are two kernels: the real one (`./posix.ts`) and the simulated one of the tests, which runs the same protocol one call
  * at a time in every order. A call gives its value, or the errno by its name: `typeof result === 'string'` is a failure.
  * Names rather than numbers, because the numbers differ between systems, and because they can be read.
  */
-export interface Kernel {
+export interface ClaimKernel {
   /** openat(2). Descriptors are close-on-exec. Without O_PATH (not Linux): `ENOSYS`, but for a directory, which is opened otherwise. */
   openat(directory: number, name: string, flags: OpenFlags, mode: number): number | Errno;
   /** close(2). */
@@ -68,6 +68,14 @@ export interface Kernel {
    * is allowed to, the real kernel asks by ioctl(2), SIOCUNIXFILE.
    */
   sock_diag(fd: number): { readonly dev: bigint; readonly ino: bigint } | Errno;
+  /** geteuid(2). */
+  geteuid(): number;
+  /** Lets this many milliseconds pass. An asynchronous runner lets others run meanwhile. */
+  sleep(milliseconds: number): 0;
+}
+
+/** What a conversation with another process takes: to ask for a claim, to hand it over, or to be a client. */
+export interface ConversationKernel {
   /** connect(2) with a new stream socket, close-on-exec and non-blocking. A full backlog is `EAGAIN` at once. */
   connect(name: string): number | Errno;
   /** SO_PEERCRED: who is at the other end of a connection, as of its connect(2). */
@@ -85,15 +93,14 @@ export interface Kernel {
    */
   recvmsg(fd: number, bytesMax: number, fdsMax: number): { readonly text: string; readonly fds: readonly number[] } | Errno;
   /**
-   * epoll_ctl(2) on the listening socket, which is what it is to accept connections or to stop. The event loop does that, so only a
+   * accepting(2) on the listening socket, which is what it is to accept connections or to stop. The event loop does that, so only a
    * runner that has a server to do it with may be asked to.
    */
-  epoll_ctl(operation: 'EPOLL_CTL_ADD' | 'EPOLL_CTL_DEL', fd: number): 0 | Errno;
-  /** geteuid(2). */
-  geteuid(): number;
-  /** nanosleep(2), in milliseconds. */
-  nanosleep(milliseconds: number): 0;
+  accepting(operation: 'start' | 'stop', fd: number): 0 | Errno;
 }
+
+/** Both. The real kernel is one, and so is what a runner is given. */
+export interface Kernel extends ClaimKernel, ConversationKernel {}
 
 /** In place of a directory's descriptor, the process's own directory: names are then paths as ever. openat(2). */
 export const AT_FDCWD = -100;
@@ -132,20 +139,32 @@ export interface PeerCredentials {
   readonly gid: number;
 }
 
-/** One system call that a protocol step asks for. */
-export type SystemCall = {
-  [Name in keyof Kernel]: { readonly name: Name; readonly args: Parameters<Kernel[Name]> };
-}[keyof Kernel];
+type CallOf<Interface extends Partial<Kernel>> = {
+  [Name in keyof Interface & keyof Kernel]: { readonly name: Name; readonly args: Parameters<Kernel[Name]> };
+}[keyof Interface & keyof Kernel];
+
+/** One call that a step of a claim asks for. */
+export type ClaimCall = CallOf<ClaimKernel>;
+
+/** One call that a protocol step asks for. */
+export type SystemCall = CallOf<Kernel>;
 
 /** A piece of the protocol: it yields system calls, is sent their results, and returns its outcome. It does nothing by itself. */
-export type Operation<Outcome> = Generator<SystemCall, Outcome, unknown>;
+export type Operation<Outcome> = Generator<ClaimCall, Outcome, unknown>;
 
-type SystemCallOperations = {
-  readonly [Name in keyof Kernel]: (...args: Parameters<Kernel[Name]>) => Operation<ReturnType<Kernel[Name]>>;
+/** Likewise, with calls of a conversation among them. */
+export type Conversation<Outcome> = Generator<SystemCall, Outcome, unknown>;
+
+type ClaimCalls = {
+  readonly [Name in keyof ClaimKernel]: (...args: Parameters<Kernel[Name]>) => Operation<ReturnType<Kernel[Name]>>;
+};
+
+type ConversationCalls = {
+  readonly [Name in keyof ConversationKernel]: (...args: Parameters<Kernel[Name]>) => Conversation<ReturnType<Kernel[Name]>>;
 };
 
 /** The system calls as operations: `const fd = yield* sys.openat(directory, name, flags, 0)`. No Proxy makes them: it would be asked each time. */
-export const sys: SystemCallOperations = {
+export const sys: ClaimCalls = {
   openat: systemCall('openat'),
   close: systemCall('close'),
   fstat: systemCall('fstat'),
@@ -168,21 +187,25 @@ export const sys: SystemCallOperations = {
   listen: systemCall('listen'),
   probe: systemCall('probe'),
   sock_diag: systemCall('sock_diag'),
+  geteuid: systemCall('geteuid'),
+  sleep: systemCall('sleep'),
+};
+
+/** Those of a conversation: `yield* talk.sendmsg(connection, text, [])`. */
+export const talk: ConversationCalls = {
   connect: systemCall('connect'),
   peerCredentials: systemCall('peerCredentials'),
   poll: systemCall('poll'),
   sendmsg: systemCall('sendmsg'),
   recvmsg: systemCall('recvmsg'),
-  epoll_ctl: systemCall('epoll_ctl'),
-  geteuid: systemCall('geteuid'),
-  nanosleep: systemCall('nanosleep'),
+  accepting: systemCall('accepting'),
 };
 
-function systemCall<Name extends keyof Kernel>(name: Name): SystemCallOperations[Name] {
+function systemCall<Name extends keyof Kernel>(name: Name): (ClaimCalls & ConversationCalls)[Name] {
   const operation = function* (...args: unknown[]): Generator<unknown, unknown, unknown> {
     return yield { name, args };
   };
-  return operation as unknown as SystemCallOperations[Name];
+  return operation as unknown as (ClaimCalls & ConversationCalls)[Name];
 }
 
 /**
@@ -191,7 +214,7 @@ function systemCall<Name extends keyof Kernel>(name: Name): SystemCallOperations
  * A call that throws (a mistake of ours, no memory) leaves nothing behind: the operation may close what it was given, and whatever it
  * has opened and not closed by then is closed here.
  */
-export function run<Outcome>(kernel: Kernel, operation: Operation<Outcome>): Outcome {
+export function run<Outcome>(kernel: Kernel, operation: Conversation<Outcome>): Outcome {
   return runPromptly(kernel, operation) as Outcome;
 }
 
@@ -203,12 +226,12 @@ export type AsyncKernel = {
 };
 
 /** Runs an operation to its end as `run` does, and waits where a system call does. */
-export async function runAsync<Outcome>(kernel: AsyncKernel, operation: Operation<Outcome>): Promise<Outcome> {
+export async function runAsync<Outcome>(kernel: AsyncKernel, operation: Conversation<Outcome>): Promise<Outcome> {
   return await runPromptly(kernel, operation);
 }
 
 /** The same, with the outcome itself where no system call had to be waited for. */
-export function runPromptly<Outcome>(kernel: AsyncKernel, operation: Operation<Outcome>): Outcome | Promise<Outcome> {
+export function runPromptly<Outcome>(kernel: AsyncKernel, operation: Conversation<Outcome>): Outcome | Promise<Outcome> {
   const opened = new Opened();
   const goOn = (begin: () => IteratorResult<SystemCall, Outcome>): Outcome | Promise<Outcome> => {
     try {

@@ -37,7 +37,7 @@ const statusLong = new BigUint64Array(status.buffer, 0, 3) as BigUint64Array & {
 const credentials = new Uint32Array(3) as Credentials;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
-/** The real kernel. Every method is synchronous and takes microseconds, but for `nanosleep`. */
+/** The real kernel. Every method is synchronous and takes microseconds, but for `sleep`. */
 export const kernel: Kernel = {
   openat(directory, name, flags, mode) {
     const number = openFlags[flags];
@@ -111,10 +111,10 @@ export const kernel: Kernel = {
     if (typeof text === 'number') return errnoName(text);
     return { text, fds: Array.from(received.subarray(1, 1 + (received[0] ?? 0)), (each) => Descriptor.opened(each).fd) };
   },
-  epoll_ctl: () => 'ENOSYS',
+  accepting: () => 'ENOSYS',
   // Windows alone has none, and this kernel is not for Windows.
   geteuid: () => process.geteuid?.() ?? -1,
-  nanosleep(milliseconds) {
+  sleep(milliseconds) {
     Atomics.wait(sleeper, 0, 0, milliseconds);
     return 0;
   },

@@ -12,7 +12,7 @@ const timeoutMsMax = 2 ** 31 - 1;
 const retryMs = 50;
 
 /**
- * The real kernel, with a `flock`, a `poll` and a `nanosleep` that never keep the event loop waiting. Each wait of the first two has
+ * The real kernel, with a `flock`, a `poll` and a `sleep` that never keep the event loop waiting. Each wait of the first two has
  * a thread of its own, keeps the process alive, and doesn't delay its end. It works on a duplicate of the descriptor, so a connection that `poll` waits for stays open until that has ended,
  * whoever closes it.
  *
@@ -31,7 +31,7 @@ export function waitingKernel(signal?: AbortSignal, lockPath?: string): AsyncKer
       return wait(lockOnThread(fd), interrupts);
     },
     poll: (fd, timeoutMs) => wait(inputOnThread(fd, timeoutMs), [aborted(signal)]),
-    nanosleep: (milliseconds) => pause(milliseconds).then(() => 0),
+    sleep: (milliseconds) => pause(milliseconds).then(() => 0),
   };
 }
 

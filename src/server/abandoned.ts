@@ -20,4 +20,4 @@ export function removeAbandoned(place: Place): void {
 }
 
 /** A lock that is taken now is taken by one that will come here itself, or by the next holder. */
-const unresting = (): Kernel => ({ ...kernel, nanosleep: () => 0 });
+const unresting = (): Kernel => ({ ...kernel, sleep: () => 0 });

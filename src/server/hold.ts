@@ -38,10 +38,16 @@ export class Hold {
 
   /** @param address as it was asked for, for those that follow the claims of this process */
   constructor(held: Held, address: string) {
-    this.#held = held.place === undefined ? held : { ...held, place: keep(held.place) };
     this.#address = address;
-    say(address, () => (this.inherited ? 'is an inherited socket' : 'is claimed'));
     this.#socket = Descriptor.at(held.listenFd);
+    try {
+      this.#held = held.place === undefined ? held : { ...held, place: keep(held.place) };
+    } catch (error) {
+      this.#socket?.close();
+      if (held.place !== undefined) kernel.close(held.lockFd);
+      throw error;
+    }
+    say(address, () => (this.inherited ? 'is an inherited socket' : 'is claimed'));
     remember(this);
   }
 

@@ -1,7 +1,6 @@
 import type { Target } from '../claim/place.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
-import { rehearse } from '../claim/rehearse.js';
-import { clearTimeout, pause, setImmediate, setTimeout } from '../kernel/clock.js';
+import { clearTimeout, pause, setTimeout } from '../kernel/clock.js';
 import { runAsync, runPromptly } from '../kernel/kernel.js';
 import { waitingKernel } from '../kernel/wait.js';
 import type { Request } from '../request/options.js';
@@ -94,7 +93,6 @@ async function waitFor(request: Request, waitMs: number, first: Refusal): Promis
 
 async function waitUntil(request: Request, signal: AbortSignal, first: Refusal): Promise<Hold | Refusal> {
   let refusal = first;
-  if (request.address.kind === 'pathname') setImmediate(rehearse, request.terms);
   for (const pauseMs of pauses()) {
     const hold = await tryOrWait(request, signal);
     if (!isRefusal(hold)) return hold;

@@ -54,7 +54,7 @@ function claimAgain(request: Request, target: Target, hold: Hold, acceptor: Acce
   if ('abstract' in target || held.place === undefined) return;
   if (isAt(target.place.path, held.identity)) {
     // Clients still reach our socket, and a start finds it live: the lock alone is missing.
-    const lockFd = run(kernel, lock(target.place, false, false));
+    const lockFd = run(kernel, lock(target.place, false));
     if (isRefusal(lockFd)) return;
     run(kernel, writeRecord(lockFd, request.terms.record));
     hold.replace({ ...held, lockFd, place: target.place });

@@ -100,9 +100,9 @@ class SharedAcceptor {
       ...base,
       // Only the wait for an offer can be called off. After that we have a share, and must hear what the holder does.
       poll: (fd, timeoutMs) => (timeoutMs === Infinity ? base : cancellable).poll(fd, timeoutMs),
-      epoll_ctl: async (operation, fd) => {
+      accepting: async (operation, fd) => {
         try {
-          if (operation === 'EPOLL_CTL_ADD') await this.#start(fd);
+          if (operation === 'start') await this.#start(fd);
           else this.stop();
           return 0;
         } catch (error) {
@@ -131,13 +131,16 @@ function holdOffered(request: Request, target: Target, acceptor: Acceptor, offer
   const { listenFd, lockFd, identity } = offered;
   const held: Held =
     'abstract' in target || lockFd === undefined ? { listenFd } : { listenFd, lockFd, identity, place: target.place };
-  const hold = new Hold(held, request.text);
+  let hold: Hold | undefined;
   try {
+    hold = new Hold(held, request.text);
     hold.handover = HandoverSocket.received(offered, hold.held);
     hold.writeRecord(request.terms.record);
     return hold;
   } catch (error) {
-    hold.surrender(() => giveBack(hold, acceptor));
+    const made = hold;
+    if (made === undefined) acceptor.takeBack();
+    else made.surrender(() => giveBack(made, acceptor));
     kernel.close(offered.handoverFd);
     throw error;
   }

@@ -40,19 +40,26 @@ const users = new Map<Directory, number>();
 /** The place of an address that is held from now on, with the descriptors that all holds share. Its end is `letGo`. */
 export function keep(place: Place): Place {
   const directory = keepDirectory(place.directory);
-  return rebase(place, directory, place.lock.directory === place.directory ? directory : keepDirectory(place.lock.directory));
+  try {
+    return rebase(place, directory, place.lock.directory === place.directory ? directory : keepDirectory(place.lock.directory));
+  } catch (error) {
+    drop(directory);
+    throw error;
+  }
 }
 
 /** A hold, or an attempt, uses the place no more. */
 export function letGo(place: Place): void {
-  for (const directory of directoriesOf(place)) {
-    const others = (users.get(directory) ?? 1) - 1;
-    users.set(directory, others);
-    if (others > 0) continue;
-    users.delete(directory);
-    if (shared.get(directory.path) === directory) shared.delete(directory.path);
-    kernel.close(directory.fd);
-  }
+  for (const directory of directoriesOf(place)) drop(directory);
+}
+
+function drop(directory: Directory): void {
+  const others = (users.get(directory) ?? 1) - 1;
+  users.set(directory, others);
+  if (others > 0) return;
+  users.delete(directory);
+  if (shared.get(directory.path) === directory) shared.delete(directory.path);
+  kernel.close(directory.fd);
 }
 
 function keepDirectory(directory: Directory): Directory {

@@ -10,7 +10,16 @@ import { isRefusal, type Refusal } from '#dist/claim/refusal.js';
 import { release } from '#dist/claim/release.js';
 import { inspectPlace } from '#dist/inspect/inspect.js';
 import { Snapshot } from '#dist/inspect/snapshot.js';
-import { AT_FDCWD, failed, perform, run, type Errno, type Kernel, type Operation, type SystemCall } from '#dist/kernel/kernel.js';
+import {
+  AT_FDCWD,
+  failed,
+  perform,
+  run,
+  type Errno,
+  type Kernel,
+  type Conversation,
+  type SystemCall,
+} from '#dist/kernel/kernel.js';
 import { kernel } from '#dist/kernel/posix.js';
 import { inodeAt, openDescriptors, snapshot, temporaryDirectory } from '../support/directory.js';
 import { onLinux, stranger } from '../support/privileges.js';
@@ -53,7 +62,7 @@ const terms: Terms = { mode: 0o600, backlog: 5, record: '{"reuseaddr":1,"pid":1}
 function failingAt(nth: number, errno: Errno, calls: SystemCall[]): Kernel {
   const answer = (call: SystemCall): unknown => {
     calls.push(call);
-    if (call.name === 'nanosleep') return 0;
+    if (call.name === 'sleep') return 0;
     if (calls.length - 1 !== nth) return perform(kernel, call);
     if (call.name === 'close') kernel.close(...call.args);
     return errno;
@@ -78,7 +87,7 @@ interface World {
 interface Scenario {
   readonly name: string;
   readonly set: (directory: string) => World;
-  readonly operation: (world: World) => Operation<unknown>;
+  readonly operation: (world: World) => Conversation<unknown>;
   /** What comes of it when nothing fails. */
   readonly outcome: 'claim' | Refusal['refused'] | 'other';
 }
@@ -114,7 +123,7 @@ function crashedAt(place: Place, path = place.path): void {
 /** A group that this process may give a file to, and that new files don't have. */
 const anotherGroup = process.geteuid?.() === 0 ? stranger.gid : process.getgroups?.().find((gid) => gid !== process.getegid?.());
 
-const acquiring = ({ place }: World): Operation<unknown> => acquire(place, terms);
+const acquiring = ({ place }: World): Conversation<unknown> => acquire(place, terms);
 
 const scenarios: readonly Scenario[] = [
   {

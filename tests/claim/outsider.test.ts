@@ -7,7 +7,7 @@ import { close, type Place } from '#dist/claim/place.js';
 import { lock } from '#dist/claim/lock.js';
 import { isRefusal } from '#dist/claim/refusal.js';
 import { release } from '#dist/claim/release.js';
-import { failed, perform, run, type Kernel, type Operation, type SystemCall } from '#dist/kernel/kernel.js';
+import { failed, perform, run, type Kernel, type Conversation, type SystemCall } from '#dist/kernel/kernel.js';
 import { kernel } from '#dist/kernel/posix.js';
 import { openDescriptors, temporaryDirectory } from '../support/directory.js';
 import { onLinux } from '../support/privileges.js';
@@ -143,7 +143,7 @@ interface Before {
 interface Scenario {
   readonly name: string;
   readonly set: (place: Place) => Before;
-  readonly operation: (place: Place, before: Before) => Operation<unknown>;
+  readonly operation: (place: Place, before: Before) => Conversation<unknown>;
   /** The kernel doesn't tell which inode a socket is bound to. Then only the type tells a file of somebody else from our socket. */
   readonly withoutSockDiag?: true;
 }
@@ -185,7 +185,7 @@ const scenarios: readonly Scenario[] = [
 function interrupted(nth: number, act: () => void, calls: string[], withoutSockDiag: boolean): Kernel {
   const answer = (call: SystemCall): unknown => {
     if (calls.push(call.name) - 1 === nth) act();
-    if (call.name === 'nanosleep') return 0;
+    if (call.name === 'sleep') return 0;
     return withoutSockDiag && call.name === 'sock_diag' ? 'ENOSYS' : perform(kernel, call);
   };
   return new Proxy(kernel, {
@@ -265,11 +265,11 @@ for (const scenario of scenarios) {
 /** The real kernel, with something that happens while the protocol rests for the `nth` time, from 0. */
 function whileResting(nth: number, act: () => void): Kernel {
   let rests = 0;
-  const nanosleep = (): 0 => {
+  const sleep = (): 0 => {
     if (rests++ === nth) act();
     return 0;
   };
-  return new Proxy(kernel, { get: (real, name: keyof Kernel) => (name === 'nanosleep' ? nanosleep : real[name]) });
+  return new Proxy(kernel, { get: (real, name: keyof Kernel) => (name === 'sleep' ? sleep : real[name]) });
 }
 
 for (const rest of [0, 4]) {

@@ -106,8 +106,8 @@ for (const [how, instead] of [
     // Stopped in the middle, as on a busy machine.
     cleaning.until(named('renameat2'));
     let rests = 0;
-    const start = new Stepped(acquire(found.place, terms), ({ name }) => (name === 'nanosleep' ? 0 : undefined));
-    while (start.until(named('nanosleep')) !== undefined && rests++ < restsMs.length + restsForCleanMs.length - 1) start.next();
+    const start = new Stepped(acquire(found.place, terms), ({ name }) => (name === 'sleep' ? 0 : undefined));
+    while (start.until(named('sleep')) !== undefined && rests++ < restsMs.length + restsForCleanMs.length - 1) start.next();
     assert.deepEqual(cleaning.end(), { outcome: 'removed' });
     const claim = start.end();
     assert.ok(!isRefusal(claim), inspect(claim));
@@ -119,7 +119,7 @@ test('clean is stopped for good with the lock → a start is refused at last, an
   clean(found).until(named('renameat2'));
   let restedMs = 0;
   const start = new Stepped(acquire(found.place, terms), (call) => {
-    if (call.name !== 'nanosleep') return undefined;
+    if (call.name !== 'sleep') return undefined;
     restedMs += call.args[0];
     return 0;
   });
@@ -145,7 +145,7 @@ test('a start has opened the lock file of clean, which removes it → the start 
 test('without O_TMPFILE, a start has locked the file that clean made → it is the start’s, and stays', onLinux, (t) => {
   const directory = temporaryDirectory(t);
   const found = staleAt(t, directory);
-  const cleaning = clean(found, (call) => withoutTmpfile(call) ?? (call.name === 'nanosleep' ? 0 : undefined));
+  const cleaning = clean(found, (call) => withoutTmpfile(call) ?? (call.name === 'sleep' ? 0 : undefined));
   cleaning.until(named('flock'));
   const start = run(kernel, acquire(found.place, terms));
   assert.ok(!isRefusal(start));

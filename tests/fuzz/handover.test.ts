@@ -4,7 +4,7 @@ import * as fc from 'fast-check';
 import { test } from 'node:test';
 import { hear, offer } from '#dist/handover/offer.js';
 import { request } from '#dist/handover/request.js';
-import { run, type Errno, type FileStatus, type Kernel, type Operation } from '#dist/kernel/kernel.js';
+import { run, type Errno, type FileStatus, type Kernel, type Conversation } from '#dist/kernel/kernel.js';
 import { anyText, check } from './property.js';
 import { placeByPath } from '../simulation/placeByPath.js';
 
@@ -105,7 +105,7 @@ class ScriptedKernel {
       connect: () => (script.connects === 'connected' ? this.#opened() : script.connects),
       peerCredentials: (fd) => (usable(fd), typeof script.peer === 'number' ? { pid: 1, uid: script.peer, gid: 0 } : script.peer),
       geteuid: () => ours,
-      nanosleep: () => 0,
+      sleep: () => 0,
       poll: (fd, timeoutMs) => {
         usable(fd);
         this.calls.push(timeoutMs === Infinity ? 'poll for ever' : 'poll');
@@ -148,7 +148,7 @@ class ScriptedKernel {
       ),
       fchmodat: () => script.chmod,
       fchownat: () => script.chmod,
-      epoll_ctl: (operation, fd) => (usable(fd), operation === 'EPOLL_CTL_ADD' ? script.accepts : 0),
+      accepting: (operation, fd) => (usable(fd), operation === 'start' ? script.accepts : 0),
     };
     let made = 0;
     this.kernel = new Proxy(calls as Kernel, {
@@ -169,7 +169,7 @@ class ScriptedKernel {
     return this.#next++;
   }
 
-  run<Outcome>(operation: Operation<Outcome>): Outcome {
+  run<Outcome>(operation: Conversation<Outcome>): Outcome {
     return run(this.kernel, operation);
   }
 }

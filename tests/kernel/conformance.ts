@@ -1,4 +1,4 @@
-import { AT_FDCWD, sys, type FileStatus, type FileType, type Operation, type OpenFlags } from '#dist/kernel/kernel.js';
+import { AT_FDCWD, sys, talk, type FileStatus, type FileType, type Conversation, type OpenFlags } from '#dist/kernel/kernel.js';
 
 /** A little scenario whose answers must be the same from every kernel that the protocol runs on. */
 export interface Conformance {
@@ -6,7 +6,7 @@ export interface Conformance {
   /** Files that are there before: name, type, and content or target. */
   readonly files?: readonly (readonly [name: string, type: FileType, text: string])[];
   /** `d` is an empty directory. Gives all that there is to compare. */
-  readonly run: (d: string) => Operation<unknown>;
+  readonly run: (d: string) => Conversation<unknown>;
 }
 
 const rdwr = 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC';
@@ -76,11 +76,11 @@ export const conformance: readonly Conformance[] = [
     files: [['file', 'file', 'x']],
     *run(d) {
       const fd = yield* opened(sys.socket());
-      const answers: unknown[] = [yield* sys.connect(`${d}/s`), yield* sys.connect(`${d}/file`)];
+      const answers: unknown[] = [yield* talk.connect(`${d}/s`), yield* talk.connect(`${d}/file`)];
       yield* sys.bind(fd, `${d}/s`);
-      answers.push(yield* sys.connect(`${d}/s`), yield* sys.listen(fd, 1));
-      const connection = yield* opened(sys.connect(`${d}/s`));
-      return [answers, connection >= 0, yield* closed(connection, fd), yield* sys.connect(`${d}/s`)];
+      answers.push(yield* talk.connect(`${d}/s`), yield* sys.listen(fd, 1));
+      const connection = yield* opened(talk.connect(`${d}/s`));
+      return [answers, connection >= 0, yield* closed(connection, fd), yield* talk.connect(`${d}/s`)];
     },
   },
   {
@@ -333,13 +333,13 @@ export const conformance: readonly Conformance[] = [
 ];
 
 /** What a call gave, which must be a descriptor for the scenario to make sense. */
-function* opened(call: Operation<number | string>): Operation<number> {
+function* opened(call: Conversation<number | string>): Conversation<number> {
   const fd = yield* call;
   if (typeof fd !== 'number') throw new Error(`this was to succeed: ${fd}`);
   return fd;
 }
 
-function* closed(...fds: readonly number[]): Operation<unknown> {
+function* closed(...fds: readonly number[]): Conversation<unknown> {
   const answers = [];
   for (const fd of fds) answers.push(yield* sys.close(fd));
   return answers;

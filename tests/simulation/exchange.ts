@@ -3,7 +3,7 @@ import type * as placing from '#dist/claim/place.js';
 import type { Place } from '#dist/claim/place.js';
 import { isRefusal } from '#dist/claim/refusal.js';
 import type * as releasing from '#dist/claim/release.js';
-import { AT_FDCWD, sys, type Operation, type SystemCall } from '#dist/kernel/kernel.js';
+import { AT_FDCWD, sys, type Conversation, type SystemCall } from '#dist/kernel/kernel.js';
 import { cleanRelease, nothingLost, type Guarantee, type Moment, type Step } from './guarantees.js';
 import type { Scheme } from './lives.js';
 import type { Scenario } from './machine.js';
@@ -31,7 +31,7 @@ export const exchanges = {
   ],
 } as const;
 
-function* exchange(calls: readonly (readonly [string, ...unknown[]])[]): Operation<void> {
+function* exchange(calls: readonly (readonly [string, ...unknown[]])[]): Conversation<void> {
   for (const [name, ...args] of calls) yield { name, args } as unknown as SystemCall;
 }
 

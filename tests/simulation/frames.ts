@@ -1,4 +1,4 @@
-import type { Operation, SystemCall } from '#dist/kernel/kernel.js';
+import type { Conversation, SystemCall } from '#dist/kernel/kernel.js';
 import { keyOf } from './numbers.js';
 
 /** One running generator of an operation: what its finished sub-operations returned to it, and the one that it is in. */
@@ -29,7 +29,7 @@ type Next = (this: unknown, value?: unknown) => IteratorResult<unknown, unknown>
  * and the protocol runs as it is. It takes for granted that no generator changes a variable of another one; the simulation
  * checks that on a scenario which it also explores without forgetting anything.
  */
-export function advance(begin: () => Operation<unknown>, answers: readonly unknown[]): Progress {
+export function advance(begin: () => Conversation<unknown>, answers: readonly unknown[]): Progress {
   const frames = new WeakMap<object, Frame>();
   const root: Frame = { returned: [], inner: undefined };
   let current = root;

@@ -1,7 +1,7 @@
 import { AT_FDCWD } from '#dist/kernel/kernel.js';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Operation, SystemCall } from '#dist/kernel/kernel.js';
+import type { Conversation, SystemCall } from '#dist/kernel/kernel.js';
 import { exploreHandover } from './handoverExplore.js';
 import { call, Leave, place, type Change, type Changes } from './handoverLives.js';
 import { handoverScenario } from './handoverScenario.js';
@@ -18,7 +18,7 @@ const scenarios = {
 } as const;
 
 /** Another user, in a directory that it may write to. */
-function* liar(): Operation<unknown> {
+function* liar(): Conversation<unknown> {
   yield* call('unlinkat', AT_FDCWD, handoverPath);
   const fd = yield* call('socket');
   yield* call('bind', fd, handoverPath);
@@ -109,7 +109,7 @@ const mutants: Readonly<Record<string, { readonly breaks: RegExp; readonly newco
     changes: {
       offer: (_offered, connection) =>
         function* (pending, make) {
-          if (pending.name === 'epoll_ctl') yield* call('sendmsg', connection, 'reuseaddr 1 done\n', []);
+          if (pending.name === 'accepting') yield* call('sendmsg', connection, 'reuseaddr 1 done\n', []);
           return says(pending, 'done') ? skipped : yield* make();
         },
     },
@@ -121,7 +121,7 @@ const mutants: Readonly<Record<string, { readonly breaks: RegExp; readonly newco
         let connection: unknown;
         return function* (pending, make) {
           if (pending.name === 'poll') [connection] = pending.args;
-          if (pending.name === 'epoll_ctl' && pending.args[0] === 'EPOLL_CTL_ADD')
+          if (pending.name === 'accepting' && pending.args[0] === 'start')
             yield* call('sendmsg', connection, 'reuseaddr 1 ready\n', []);
           return says(pending, 'ready') ? skipped : yield* make();
         };
@@ -133,7 +133,7 @@ const mutants: Readonly<Record<string, { readonly breaks: RegExp; readonly newco
     changes: {
       offer: ({ listenFd }) =>
         function* (pending, make) {
-          if (says(pending, 'offer')) yield* call('epoll_ctl', 'EPOLL_CTL_DEL', listenFd);
+          if (says(pending, 'offer')) yield* call('accepting', 'stop', listenFd);
           return yield* make();
         },
     },
@@ -143,7 +143,7 @@ const mutants: Readonly<Record<string, { readonly breaks: RegExp; readonly newco
     changes: {
       offer: () =>
         function* (pending, make) {
-          if (pending.name === 'epoll_ctl') yield* call('unlinkat', AT_FDCWD, place.path);
+          if (pending.name === 'accepting') yield* call('unlinkat', AT_FDCWD, place.path);
           return yield* make();
         },
     },
@@ -181,7 +181,7 @@ const mutants: Readonly<Record<string, { readonly breaks: RegExp; readonly newco
         let closed = false;
         return function* (pending, make) {
           if (pending.name === 'poll') [connection] = pending.args;
-          if (pending.name === 'epoll_ctl' && pending.args[0] === 'EPOLL_CTL_DEL') {
+          if (pending.name === 'accepting' && pending.args[0] === 'stop') {
             yield* call('close', connection);
             closed = true;
           }

@@ -1,4 +1,4 @@
-import type { Operation } from '#dist/kernel/kernel.js';
+import type { Conversation } from '#dist/kernel/kernel.js';
 import {
   copyHandoverWorld,
   endProcess,
@@ -12,7 +12,7 @@ import {
 export interface HandoverScenario {
   readonly world: HandoverWorld;
   /** What each process does from the start on. Made again for each replay. */
-  readonly lives: readonly (() => Operation<unknown>)[];
+  readonly lives: readonly (() => Conversation<unknown>)[];
   readonly letters: string;
   /** What may never be: a sentence that says what is wrong. */
   readonly check: (after: HandoverWorld, before: HandoverWorld, mover: number, call: string) => string | undefined;
@@ -145,7 +145,7 @@ function isOpen(choice: string, { name, args }: { readonly name: string; readonl
   return choice === 'timeout' || (choice === 'abandon' && args[2] === 'abandonable');
 }
 
-function pendingCall(life: Operation<unknown>, answers: readonly unknown[]): Position['call'] {
+function pendingCall(life: Conversation<unknown>, answers: readonly unknown[]): Position['call'] {
   let step = life.next();
   for (const answer of answers) step = life.next(answer);
   return step.done ? undefined : step.value;

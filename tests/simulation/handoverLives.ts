@@ -5,7 +5,7 @@ import { isRefusal } from '#dist/claim/refusal.js';
 import { release, removeSocketFile } from '#dist/claim/release.js';
 import { hear, offer, type Offered } from '#dist/handover/offer.js';
 import { request } from '#dist/handover/request.js';
-import type { Operation, SystemCall } from '#dist/kernel/kernel.js';
+import type { Conversation, SystemCall } from '#dist/kernel/kernel.js';
 import { placeByPath } from './placeByPath.js';
 import type { ProcessState } from './handoverWorld.js';
 
@@ -15,7 +15,7 @@ const target = { place };
 export const terms = { mode: 0o600, backlog: 8, record: '' };
 
 /** Changes what an operation calls: is given each call, and how to make it. */
-export type Change = (call: SystemCall, make: (call?: SystemCall) => Operation<unknown>) => Operation<unknown>;
+export type Change = (call: SystemCall, make: (call?: SystemCall) => Conversation<unknown>) => Conversation<unknown>;
 
 /** Thrown by a change: the operation is left here, with this outcome. */
 export class Leave extends Error {
@@ -37,17 +37,17 @@ export interface Changes {
 }
 
 /** A call that is no system call of the protocol: what the harness does, or what it says of itself. */
-export function* call(name: string, ...args: readonly unknown[]): Operation<unknown> {
+export function* call(name: string, ...args: readonly unknown[]): Conversation<unknown> {
   return yield { name, args } as unknown as SystemCall;
 }
 
-function mark(standing: ProcessState['standing']): Operation<unknown> {
+function mark(standing: ProcessState['standing']): Conversation<unknown> {
   return call('mark', standing);
 }
 
 /** Runs an operation with some of its calls changed. */
-export function* changed<Outcome>(operation: Operation<Outcome>, change: Change): Operation<Outcome> {
-  function* make(made: SystemCall): Operation<unknown> {
+export function* changed<Outcome>(operation: Conversation<Outcome>, change: Change): Conversation<Outcome> {
+  function* make(made: SystemCall): Conversation<unknown> {
     return yield made;
   }
   let step = operation.next();
@@ -64,7 +64,7 @@ export function* changed<Outcome>(operation: Operation<Outcome>, change: Change)
 }
 
 /** A process that has the claim: serves hand-overs, or releases, until it has it no more. What server/hold.ts and handover/serve.ts do. */
-export function* holding(offered: Offered, changes: Changes): Operation<unknown> {
+export function* holding(offered: Offered, changes: Changes): Conversation<unknown> {
   for (let served = 0; served < 2; served++) {
     const connection = yield* call('accept', offered.handoverFd);
     if (connection === 'release') return yield* releasing(offered);
@@ -79,12 +79,12 @@ export function* holding(offered: Offered, changes: Changes): Operation<unknown>
   return yield* releasing(offered);
 }
 
-function* offering(connection: number, offered: Offered, changes: Changes, nested = false): Operation<unknown> {
+function* offering(connection: number, offered: Offered, changes: Changes, nested = false): Conversation<unknown> {
   const change = changes.offer?.(offered, connection);
   const mutated = change ? changed(offer(connection, offered, 5000), change) : offer(connection, offered, 5000);
   let beside_ = changes.twoOffers === true && !nested;
   return yield* changed(mutated, function* (pending, make) {
-    if (pending.name === 'epoll_ctl') yield* mark('handing');
+    if (pending.name === 'accepting') yield* mark('handing');
     if (pending.name !== 'poll') return yield* make();
     if (beside_) {
       beside_ = false;
@@ -98,7 +98,7 @@ function* offering(connection: number, offered: Offered, changes: Changes, neste
 }
 
 /** `Hold.surrender` while an offer is out: everything is closed, and nothing unlinked. The connection is closed last, by `offer`. */
-function* abandoning(offered: Offered, changes: Changes): Operation<void> {
+function* abandoning(offered: Offered, changes: Changes): Conversation<void> {
   if (changes.unlinkWhenAbandoned) yield* removeSocketFile(place, offered);
   yield* mark('leaving');
   yield* call('close', offered.listenFd);
@@ -106,7 +106,7 @@ function* abandoning(offered: Offered, changes: Changes): Operation<void> {
   yield* call('close', offered.handoverFd);
 }
 
-function* releasing(offered: Offered): Operation<unknown> {
+function* releasing(offered: Offered): Conversation<unknown> {
   yield* mark('leaving');
   const file = yield* call('fstatat', AT_FDCWD, handover.path);
   if (typeof file === 'object') yield* removeSocketFile(handover, { identity: file as { dev: bigint; ino: bigint } });
@@ -116,7 +116,7 @@ function* releasing(offered: Offered): Operation<unknown> {
 }
 
 /** A process that asks for the claim, and holds it then. What server/obtain.ts and server/takeover.ts do. */
-export function* asking(changes: Changes, triesMax: number): Operation<unknown> {
+export function* asking(changes: Changes, triesMax: number): Conversation<unknown> {
   for (let tries = 0; tries < triesMax; tries++) {
     const claim = yield* acquire(place, terms);
     if (!isRefusal(claim)) {
@@ -125,7 +125,7 @@ export function* asking(changes: Changes, triesMax: number): Operation<unknown> 
         yield* release(place, claim);
         break;
       }
-      yield* call('epoll_ctl', 'EPOLL_CTL_ADD', claim.listenFd);
+      yield* call('accepting', 'start', claim.listenFd);
       yield* mark('holding');
       return yield* holding({ ...claim, handoverFd: socket.listenFd }, changes);
     }
@@ -140,12 +140,12 @@ export function* asking(changes: Changes, triesMax: number): Operation<unknown> 
 }
 
 /** The first holder's beginning, which is not explored. */
-export function* beginning(): Operation<Offered> {
+export function* beginning(): Conversation<Offered> {
   const claim = yield* acquire(place, terms);
   if (isRefusal(claim)) throw new Error('the first start is refused');
   const socket = yield* bindUnderLock(handover, terms);
   if (isRefusal(socket)) throw new Error('the hand-over socket is refused');
-  yield* call('epoll_ctl', 'EPOLL_CTL_ADD', claim.listenFd);
+  yield* call('accepting', 'start', claim.listenFd);
   yield* mark('holding');
   return { ...claim, handoverFd: socket.listenFd };
 }

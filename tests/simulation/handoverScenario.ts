@@ -1,6 +1,6 @@
 import { acquire } from '#dist/claim/acquire.js';
 import { isRefusal } from '#dist/claim/refusal.js';
-import type { Operation, SystemCall } from '#dist/kernel/kernel.js';
+import type { Conversation, SystemCall } from '#dist/kernel/kernel.js';
 import type { HandoverScenario } from './handoverExplore.js';
 import { asking, beginning, holding, place, terms, type Changes } from './handoverLives.js';
 import {
@@ -20,7 +20,7 @@ export function handoverScenario(
   triesMax: number,
   changes: Changes = {},
   crashes = 'ABC',
-  outsider?: () => Operation<unknown>,
+  outsider?: () => Conversation<unknown>,
 ): HandoverScenario {
   const uids = [1000, ...Array.from({ length: newcomers }, () => 1000), ...(outsider ? [2000] : [])];
   const empty = emptyHandoverWorld(uids);
@@ -45,7 +45,7 @@ export function handoverScenario(
 function runAlone<Outcome>(
   from: HandoverWorld,
   process: number,
-  operation: Operation<Outcome>,
+  operation: Conversation<Outcome>,
 ): { world: HandoverWorld; outcome: Outcome } {
   let world = settleHandover(copyHandoverWorld(from));
   let step: IteratorResult<SystemCall, Outcome> = operation.next();
@@ -76,7 +76,7 @@ function breach(after: HandoverWorld, before: HandoverWorld, mover: number, call
   if (!after.ended && !accepting) return 'G7: nobody accepts';
   const idle = holders.find((process) => after.processes[process]!.accepts.length === 0);
   if (idle !== undefined) return `G7: process ${idle} is the holder and does not accept`;
-  if (after.readDead && call.startsWith('epoll_ctl ["EPOLL_CTL_DEL"') && before.processes[mover]!.standing === 'handing') {
+  if (after.readDead && call.startsWith('accepting ["stop"') && before.processes[mover]!.standing === 'handing') {
     return `G7: process ${mover} stops to accept for a newcomer that had died when it was read`;
   }
   const was = before.names[place.path];

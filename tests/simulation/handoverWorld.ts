@@ -68,7 +68,7 @@ export function handoverCall(world: HandoverWorld, who: number, name: string, ar
       return 0;
     case 'geteuid':
       return process.uid;
-    case 'nanosleep':
+    case 'sleep':
     case 'fchmod':
     case 'ftruncate':
     case 'mmap':
@@ -192,11 +192,11 @@ export function handoverCall(world: HandoverWorld, who: number, name: string, ar
       connection.reset = false;
       return 'ECONNRESET';
     }
-    case 'epoll_ctl': {
+    case 'accepting': {
       const description = process.fds[(args[1] as number) - firstFd] ?? -1;
       if (description < 0) return 'EBADF';
       process.accepts = process.accepts.filter((accepting) => accepting !== description);
-      if (args[0] === 'EPOLL_CTL_ADD') process.accepts.push(description);
+      if (args[0] === 'start') process.accepts.push(description);
       return 0;
     }
     default:
@@ -208,7 +208,7 @@ export function handoverCall(world: HandoverWorld, who: number, name: string, ar
 export function isQuiet(name: string): boolean {
   return [
     'geteuid',
-    'nanosleep',
+    'sleep',
     'fchmod',
     'ftruncate',
     'pwrite',

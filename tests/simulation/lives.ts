@@ -1,6 +1,6 @@
 import type { Place } from '#dist/claim/place.js';
 import { isRefusal } from '#dist/claim/refusal.js';
-import { sys, type Operation } from '#dist/kernel/kernel.js';
+import { sys, type Conversation } from '#dist/kernel/kernel.js';
 import { isClaim } from './guarantees.js';
 import { keyOf } from './numbers.js';
 import type { Claim, Past, Phase, Standing } from './process.js';
@@ -9,10 +9,10 @@ import type { Claim, Past, Phase, Standing } from './process.js';
 export interface Scheme {
   /** Its name in the explorer's links. None: the explorer does not have it. */
   readonly key?: string;
-  readonly start: (place: Place) => Operation<unknown>;
-  readonly release: (place: Place, claim: Claim) => Operation<unknown>;
+  readonly start: (place: Place) => Conversation<unknown>;
+  readonly release: (place: Place, claim: Claim) => Conversation<unknown>;
   /** `clean`, for the scenarios that have one. */
-  readonly clean?: (place: Place) => Operation<unknown>;
+  readonly clean?: (place: Place) => Conversation<unknown>;
 }
 
 export interface LifeOptions {

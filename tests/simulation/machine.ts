@@ -1,4 +1,4 @@
-import type { Operation, SystemCall } from '#dist/kernel/kernel.js';
+import type { Conversation, SystemCall } from '#dist/kernel/kernel.js';
 import type { Place } from '#dist/claim/place.js';
 import type { Guarantee, Moment } from './guarantees.js';
 import type { Setting } from './link.js';
@@ -18,7 +18,7 @@ export interface Scenario {
   readonly alike: number;
   readonly guarantees: readonly Guarantee[];
   /** A start of one more process, alone, for G3. */
-  readonly freshStart: () => Operation<unknown>;
+  readonly freshStart: () => Conversation<unknown>;
   /** False: positions are told apart by all that led to them. For the check that this makes no difference. */
   readonly forgets?: boolean;
   /** Moves after which nothing is promised; they are not explored. */

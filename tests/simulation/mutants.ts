@@ -67,7 +67,7 @@ export const mutants: readonly Mutant[] = [
       {
         file: 'probe',
         from: '(name) => sys.probe(name)',
-        to: `function* (name) { const fd = yield* sys.connect(name); if (failed(fd)) return fd; yield* sys.close(fd); return 'EPROTOTYPE'; }`,
+        to: `function* (name) { const fd = yield { name: 'connect', args: [name] }; if (failed(fd)) return fd; yield* sys.close(fd); return 'EPROTOTYPE'; }`,
       },
     ],
     caughtBy: 'G4',

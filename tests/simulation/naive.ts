@@ -1,5 +1,5 @@
 import { refuse } from '#dist/claim/refusal.js';
-import { AT_FDCWD, failed, sys, type Errno, type Operation, type SystemCall } from '#dist/kernel/kernel.js';
+import { AT_FDCWD, failed, sys, talk, type Errno, type Conversation, type SystemCall } from '#dist/kernel/kernel.js';
 import type { Guarantee } from './guarantees.js';
 import type { Scheme } from './lives.js';
 import type { Claim } from './process.js';
@@ -20,7 +20,7 @@ const open = 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC';
 const create = 'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC';
 
 /** socket(2), bind(2), listen(2). A claim without a lock, or the errno of bind(2). */
-function* plainListen(path: string, lockFd = -1): Operation<Claim | Errno> {
+function* plainListen(path: string, lockFd = -1): Conversation<Claim | Errno> {
   const listenFd = (yield* sys.socket()) as number;
   yield* sys.fchmod(listenFd, 0o600);
   const bound = yield* sys.bind(listenFd, path);
@@ -33,12 +33,12 @@ function* plainListen(path: string, lockFd = -1): Operation<Claim | Errno> {
   return { lockFd, listenFd, identity: failed(named) ? { dev: 0n, ino: 0n } : named };
 }
 
-function* listenOrRefuse(path: string, lockFd?: number): Operation<unknown> {
+function* listenOrRefuse(path: string, lockFd?: number): Conversation<unknown> {
   const listening = yield* plainListen(path, lockFd);
   return failed(listening) ? refuse('stray', listening, 'bind', path) : listening;
 }
 
-function* closeSocket({ listenFd }: Claim): Operation<void> {
+function* closeSocket({ listenFd }: Claim): Conversation<void> {
   yield* sys.close(listenFd);
 }
 
@@ -75,7 +75,7 @@ const connectProbe: NaiveScheme = {
   *start({ path }) {
     const first = yield* plainListen(path);
     if (first !== 'EADDRINUSE') return first;
-    const connection = yield* sys.connect(path);
+    const connection = yield* talk.connect(path);
     if (!failed(connection)) {
       yield* sys.close(connection);
       return refuse('stray', 'EADDRINUSE', 'bind', path);
@@ -121,7 +121,7 @@ const pidFile: NaiveScheme = {
   },
 };
 
-function* readPid(pidPath: string): Operation<number | undefined> {
+function* readPid(pidPath: string): Conversation<number | undefined> {
   const fd = yield* sys.openat(AT_FDCWD, pidPath, open, 0);
   if (failed(fd)) return undefined;
   const content = yield* sys.pread(fd, 20);
@@ -156,6 +156,6 @@ const lockFileUnlinked: NaiveScheme = {
 
 export const naiveSchemes: readonly NaiveScheme[] = [unlinkFirst, unlinkAtExit, connectProbe, pidFile, lockFileUnlinked];
 
-function* otherCall<Answer>(name: 'getpid' | 'kill', ...args: number[]): Operation<Answer> {
+function* otherCall<Answer>(name: 'getpid' | 'kill', ...args: number[]): Conversation<Answer> {
   return (yield { name, args } as unknown as SystemCall) as Answer;
 }

@@ -1,5 +1,5 @@
 import type { Place } from '#dist/claim/place.js';
-import { AT_FDCWD, failed, sys, type Operation } from '#dist/kernel/kernel.js';
+import { AT_FDCWD, failed, sys, type Conversation } from '#dist/kernel/kernel.js';
 import type { Member } from './machine.js';
 import type { Phase, Standing } from './process.js';
 
@@ -21,7 +21,7 @@ export function outsiders(place: Place, letters: string): Member[] {
 }
 
 /** A program that knows nothing of the lock: it does its few calls, at any moments, and stays. It may die at any moment. */
-export function outsider(name: string, calls: () => Operation<unknown>, dies = false): Phase {
+export function outsider(name: string, calls: () => Conversation<unknown>, dies = false): Phase {
   const standing = (doing: Standing['doing']): Standing => ({ role: 'outsider', doing });
   const over: Phase = { key: `${name} over`, first: standing('done'), later: standing('done') };
   const dead = dies && { crash: { phase: () => over, closesAll: true } };

@@ -1,4 +1,4 @@
-import type { Operation, SystemCall } from '#dist/kernel/kernel.js';
+import type { Conversation, SystemCall } from '#dist/kernel/kernel.js';
 
 /** What a process is doing, as far as a guarantee asks. */
 export interface Standing {
@@ -25,7 +25,7 @@ export interface Phase {
   /** From the first call to the end. */
   readonly later: Standing;
   /** Undefined: the process does nothing any more. */
-  readonly begin?: () => Operation<unknown>;
+  readonly begin?: () => Conversation<unknown>;
   /** What follows on the outcome; `wrong` says what is wrong with an outcome in itself. */
   readonly next?: (outcome: unknown, history: readonly Past[]) => { readonly phase: Phase; readonly wrong?: string };
   /** Where a crash leads. Undefined: no crash is explored here. */

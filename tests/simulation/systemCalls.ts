@@ -1,4 +1,4 @@
-import { AT_FDCWD, type Errno, type FileStatus, type Kernel } from '#dist/kernel/kernel.js';
+import { AT_FDCWD, type ClaimKernel, type ConversationKernel, type Errno, type FileStatus } from '#dist/kernel/kernel.js';
 import {
   copyWorld,
   openAt,
@@ -25,16 +25,14 @@ export interface OtherCalls {
   symlink(target: string, path: string): 0 | Errno;
 }
 
-/** Hand-over and its calls are not simulated here. */
-type HandoverCall = 'peerCredentials' | 'poll' | 'sendmsg' | 'recvmsg' | 'epoll_ctl';
-
 /** A world that may be changed, and the process that calls. */
 interface Caller {
   readonly world: World;
   readonly process: number;
 }
 
-type Calls = Omit<Kernel, HandoverCall> & OtherCalls;
+/** Conversations are not simulated here, but that a stranger connects. */
+type Calls = ClaimKernel & Pick<ConversationKernel, 'connect'> & OtherCalls;
 type Answer<Name extends keyof Calls> = ReturnType<Calls[Name]> | typeof waits | typeof halfway;
 type Table = { readonly [Name in keyof Calls]: (caller: Caller, ...args: Parameters<Calls[Name]>) => Answer<Name> };
 
@@ -60,7 +58,7 @@ export function systemCall(
  * never fails or waits because of another, and a crash after it leaves just what a crash before it leaves.
  */
 export function isLocal(world: World, process: number, name: string, args: readonly unknown[]): boolean {
-  if (name === 'socket' || name === 'geteuid' || name === 'nanosleep' || name === 'getpid') return true;
+  if (name === 'socket' || name === 'geteuid' || name === 'sleep' || name === 'getpid') return true;
   if (name !== 'fchmod' && name !== 'sock_diag') return false;
   const socket = openAt(world, process, args[0] as number);
   // A bound socket pins its inode, so what sock_diag(7) says of it never changes.
@@ -255,7 +253,7 @@ const table: Table = {
   geteuid: () => uid,
   getpid: ({ process }) => process,
   kill: ({ world }, pid) => (world.descriptors[pid]?.length ? 0 : 'ESRCH'),
-  nanosleep: () => 0,
+  sleep: () => 0,
   symlink({ world }, target, path) {
     if (world.names[path] !== undefined) return 'EEXIST';
     world.names[path] = newInode(world, { type: 'symlink', mode: 0o777, text: target });
