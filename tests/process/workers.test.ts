@@ -47,7 +47,7 @@ for (const [how, end] of Object.entries(ends)) {
       await until(() => openDescriptors() <= before);
       const next = await claim(address);
       await next.release();
-      assert.equal(openDescriptors(), before, does);
+      assert.ok(openDescriptors() <= before, does);
     }
   });
 }
