@@ -1,6 +1,6 @@
 import { writeRecord } from '../claim/acquire.js';
 import { bindUnderLock } from '../claim/bind.js';
-import { lock } from '../claim/lock.js';
+import { createLockFile, lockFile } from '../claim/lock.js';
 import { isInPlace, resolve, type Target } from '../claim/place.js';
 import { isRefusal } from '../claim/refusal.js';
 import { HandoverSocket } from '../handover/socket.js';
@@ -54,8 +54,9 @@ function claimAgain(request: Request, target: Target, hold: Hold, acceptor: Acce
   if ('abstract' in target || held.place === undefined) return;
   if (isAt(target.place.path, held.identity)) {
     // Clients still reach our socket, and a start finds it live: the lock alone is missing.
-    const lockFd = run(kernel, lock(target.place, false));
-    if (isRefusal(lockFd)) return;
+    const locked = run(kernel, lockFile(target.place, false, { claims: false, create: createLockFile }));
+    if (isRefusal(locked)) return;
+    const { lockFd } = locked;
     run(kernel, writeRecord(lockFd, request.terms.record));
     hold.replace({ ...held, lockFd, place: target.place });
   } else {
