@@ -3,7 +3,7 @@
  * it is published.
  *
  *     node scripts/pack.mjs [--destination FOLDER] [--release]
- *     node scripts/pack.mjs --built [--destination FOLDER]   packs the existing build and its addons
+ *     node scripts/pack.mjs --built [--destination FOLDER]   packs the existing build
  *     node scripts/pack.mjs --refuse                         stops `npm publish` in this folder
  *
  * With `--release`, the addons for macOS (which the release workflow builds on macOS) and the

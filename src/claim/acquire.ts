@@ -4,7 +4,7 @@ import type { Place } from './place.js';
 import { lock } from './lock.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
 
-/** A claim on a pathname: the descriptors that are it, and the file that our socket is bound to. */
+/** A claim on a pathname: its descriptors, and the file that the socket is bound to. */
 export interface PathnameClaim {
   readonly lockFd: number;
   readonly listenFd: number;
@@ -14,8 +14,10 @@ export interface PathnameClaim {
 /**
  * Claims a pathname.
  *
- * - G1: at most one process is past `lock` at a time; the lock file is never unlinked, so all lock the same inode.
- * - G3: the kernel releases the lock of a process that died, and whatever it left at the path is a dead socket, which we remove.
+ * - G1: at most one process at a time is past `lock`. The lock file is never unlinked, so all lock
+ *   the same inode.
+ * - G3: the kernel releases the lock of a process that dies. The socket file that it leaves is
+ *   dead, and is removed here.
  */
 export function* acquire(place: Place, terms: Terms, wait = false): Operation<PathnameClaim | Refusal> {
   const lockFd = yield* lock(place, wait);
@@ -30,8 +32,9 @@ export function* acquire(place: Place, terms: Terms, wait = false): Operation<Pa
 }
 
 /**
- * Step 10. Without an event, so that a program which watches the directory, and starts this one again at each change, takes no start for
- * one. The first start in a file has to make it as long as all records are. A full disk is no reason to fail.
+ * The step "record". It raises no event: a program that watches the directory, and restarts this
+ * one at each change, must not take a start for a change. The first start in a file makes it as
+ * long as all records are. A full disk is not a reason to fail.
  */
 export function* writeRecord(lockFd: number, record: string): Operation<void> {
   if (!failed(yield* sys.mmap(lockFd, record))) return;
@@ -39,12 +42,14 @@ export function* writeRecord(lockFd: number, record: string): Operation<void> {
   if (!failed(written)) yield* sys.ftruncate(lockFd, written);
 }
 
-/** Says that no process holds the claim, as quietly. */
+/** Records that no process holds the claim, without an event. */
 export function* eraseRecord(lockFd: number): Operation<void> {
   if (failed(yield* sys.mmap(lockFd, ''))) yield* sys.ftruncate(lockFd, 0);
 }
 
-/** Claims an abstract name: the kernel's own table excludes a second holder, and forgets a dead one. */
+/**
+ * Claims an abstract name: the kernel's own table excludes a second holder, and forgets a dead one.
+ */
 export function* acquireAbstract(name: string, terms: Terms): Operation<{ readonly listenFd: number } | Refusal> {
   const listenFd = yield* sys.socket();
   if (failed(listenFd)) return refuse('system', listenFd, 'socket');

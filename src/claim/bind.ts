@@ -5,15 +5,18 @@ import { isInPlace, throughOf, type Place } from './place.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
 import { isBound, isDead, isInode, putBack, take, type Taken } from './take.js';
 
-/** What the caller asks of the socket. */
+/** The caller's terms for the socket. */
 export interface Terms {
-  /** Permission bits of the socket file, whatever the umask. Undefined: what bind(2) gives, 0777 less the umask. */
+  /**
+   * Permission bits of the socket file, regardless of the umask. Undefined: 0777 less the umask, as
+   * bind(2) sets them.
+   */
   readonly mode?: number | undefined;
   readonly uid?: number | undefined;
   readonly gid?: number | undefined;
-  /** listen(2); the kernel caps it at net.core.somaxconn. */
+  /** For listen(2). The kernel caps it at net.core.somaxconn. */
   readonly backlog: number;
-  /** What goes into the lock file, see `record.ts`. */
+  /** The content of the lock file, see `record.ts`. */
   readonly record: string;
 }
 
@@ -25,10 +28,16 @@ export interface Bound {
   readonly identity: Identity;
 }
 
-/** A socket file that systemd-tmpfiles(8) cannot match with a live socket must be sticky, or it is removed for its age. */
+/**
+ * systemd-tmpfiles(8) removes a socket file by its age, unless the file is sticky, or matches a
+ * live socket.
+ */
 const sticky = 0o1000;
 
-/** Steps 5 to 9, under the lock: a socket that is bound to the path and listens, with the mode and owner that were asked for. */
+/**
+ * The steps "recover" to "listen", under the lock. Returns a socket that is bound to the path and
+ * listens, with the requested mode and owner.
+ */
 export function* bindUnderLock(place: Place, terms: Terms): Operation<Bound | Refusal> {
   const refused = yield* recoverAside(place);
   if (refused !== undefined) return refused;
@@ -44,8 +53,9 @@ export function* bindUnderLock(place: Place, terms: Terms): Operation<Bound | Re
 }
 
 /**
- * Step 5. A crash inside `take` leaves a file aside. A dead socket is removed there; anything else gets its name back, unless
- * somebody has that name: then it stays aside, and step 7 says so if it needs the place.
+ * The step "recover": a crash inside `take` leaves a file aside. If it is a dead socket, it is
+ * removed. Any other file gets its name back, unless the name is in use: then it stays aside, and
+ * `take` reports it if it needs the place.
  */
 export function* recoverAside(place: Place): Operation<Refusal | undefined> {
   const { directory, aside, asidePath } = place;
@@ -58,11 +68,15 @@ export function* recoverAside(place: Place): Operation<Refusal | undefined> {
   return refuse('system', done, verdict === 'proved' ? 'unlink' : 'rename', asidePath);
 }
 
-/** Steps 6 to 9. On `displaced` somebody has unlinked or replaced our file already, and there is nothing of ours at the path. */
+/**
+ * The steps "bind" to "listen". Returns `displaced` if another process has already unlinked or
+ * replaced our file; nothing of ours is then at the path.
+ */
 function* bindAndListen(place: Place, terms: Terms, fd: number): Operation<Identity | 'displaced' | Refusal> {
   const modeBefore = terms.mode ?? (place.long ? 0o777 : undefined);
-  // Before bind(2), so that the file never has a wider mode than was asked for, not even for a moment. Elsewhere than on Linux
-  // this fails, and `grant` sets the mode: no connection is accepted before listen(2). G6.
+  // Before bind(2), so that the file never has a wider mode than requested, not even for a moment
+  // (G6). On other systems than Linux this fails, and `grant` sets the mode: no connection is
+  // accepted before listen(2).
   if (modeBefore !== undefined) yield* sys.fchmod(fd, withSticky(place, modeBefore));
 
   const refused = yield* bindOrClear(place, fd);
@@ -75,11 +89,15 @@ function* bindAndListen(place: Place, terms: Terms, fd: number): Operation<Ident
   if (granted === 'displaced') return granted;
   const listening = granted ?? (yield* listen(place, fd, terms.backlog));
   if (listening === undefined) return { dev: file.dev, ino: file.ino };
-  yield* take(place, isInode(file)); // Before the close: the open socket pins its inode.
+  // Before the close: the open socket pins its inode.
+  yield* take(place, isInode(file));
   return listening;
 }
 
-/** Steps 6 and 7. Bind comes first: on a free name nothing is judged or removed, and nobody else's half-finished bind is seen. */
+/**
+ * The steps "bind" and "take". bind(2) comes first: on a free name nothing is judged or removed,
+ * and no half-finished bind of another process is seen.
+ */
 function* bindOrClear(place: Place, fd: number): Operation<Refusal | undefined> {
   let rests = 0;
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
@@ -93,8 +111,8 @@ function* bindOrClear(place: Place, fd: number): Operation<Refusal | undefined> 
       if (moved !== undefined) return moved;
       continue;
     }
-    // A killed process may close its lock a moment before its socket (Linux 6 begins with the highest descriptor): not all that
-    // is live is a stray.
+    // A killed process may close its lock a moment before its socket, because Linux 6 begins with
+    // the highest descriptor. A live socket is not yet a stray.
     const restMs = restsMs[rests++];
     if (taken.outcome !== 'kept' || taken.why !== 'live' || restMs === undefined) return explainTaken(place, taken);
     yield* sys.sleep(restMs);
@@ -103,16 +121,20 @@ function* bindOrClear(place: Place, fd: number): Operation<Refusal | undefined> 
 }
 
 /**
- * The one call that names the directory by its path: ss(8), lsof(8) and systemd-tmpfiles(8) look at the name that a socket was bound
- * to. `identify` says whether it was the pinned directory. A path that doesn't fit sun_path is bound through the descriptor.
+ * Binds by the path of the directory. This is the only call that does so: ss(8), lsof(8) and
+ * systemd-tmpfiles(8) read the name that a socket was bound to.
+ *
+ * `identify` tells whether the path led to the pinned directory. A path that does not fit sun_path
+ * is bound through the descriptor.
  */
 function* bindName(place: Place, fd: number): Operation<0 | Errno> {
   return yield* sys.bind(fd, place.long ? throughOf(place) : place.path);
 }
 
 /**
- * Our file is not at its name. Where another directory has taken the place of the pinned one before our bind(2), it is there, and it is
- * taken away again: that file alone, which our open socket pins. Then this attempt is over.
+ * The step "recall": our file is not at its name. If another directory replaced the pinned one
+ * before our bind(2), the file is there. It is removed, and no other file is: our open socket pins
+ * it. This attempt ends.
  */
 function* recall(place: Place, fd: number): Operation<Refusal | undefined> {
   const moved = yield* findMoved(place);
@@ -122,7 +144,8 @@ function* recall(place: Place, fd: number): Operation<Refusal | undefined> {
   const there = yield* sys.openat(AT_FDCWD, path, 'O_PATH|O_DIRECTORY|O_CLOEXEC', 0);
   if (!failed(there)) {
     const directory = { fd: there, path, through: path };
-    // Not the name aside: that is for the process that has the lock of that directory, and we have it not.
+    // Not the name `aside`: it belongs to the process that holds the lock of that directory, which
+    // is not ours.
     const elsewhere = { ...place, directory, aside: { directory, name: namesOf(place.name).recalled } };
     if (!failed(bound)) yield* take(elsewhere, isBound(bound));
     yield* sys.close(there);
@@ -130,7 +153,7 @@ function* recall(place: Place, fd: number): Operation<Refusal | undefined> {
   return moved;
 }
 
-/** The path of a long address is never used. */
+/** A long address is never bound by its path. */
 function* findMoved({ directory, long }: Place): Operation<Refusal | undefined> {
   if (long || (yield* isInPlace(directory))) return undefined;
   return refuse('directory-moved', 'ESTALE', 'bind', directory.path);
@@ -147,9 +170,11 @@ export function explainTaken({ path, asidePath }: Place, taken: Exclude<Taken, {
 }
 
 /**
- * Step 9. Which file is ours? lstat(2) alone can't say: somebody may have replaced it since bind(2), and release would remove
- * theirs. The kernel knows (sock_diag). Where its numbers are of another kind than those of stat(2) (btrfs, some overlays), or it
- * doesn't answer, lstat(2) must do.
+ * The step "identify": finds the file that is ours.
+ *
+ * lstat(2) alone cannot tell: another process may have replaced the file since bind(2), and release
+ * would remove that one. The kernel knows (sock_diag). lstat(2) has to suffice if the kernel does
+ * not answer, or numbers files differently from stat(2) (btrfs, some overlays).
  */
 function* identify({ directory, name, path }: Place, fd: number): Operation<FileStatus | 'displaced' | Refusal> {
   const named = yield* sys.fstatat(directory.fd, name);
@@ -163,8 +188,9 @@ function* identify({ directory, name, path }: Place, fd: number): Operation<File
 }
 
 /**
- * Step 8. Owner, and the mode where the umask narrowed it, on our own file only: through a descriptor of it that is compared with
- * our identity, so that a symlink or a file that somebody puts at the path is never changed.
+ * The step "grant": sets the owner, and the mode if the umask narrowed it, on our own file only.
+ * The descriptor is compared with our identity, so a symlink or a file that another process puts at
+ * the path is never changed.
  */
 export function* grant(place: Place, terms: Terms, file: FileStatus): Operation<Refusal | 'displaced' | undefined> {
   const mode = withSticky(place, terms.mode ?? file.mode);

@@ -4,51 +4,63 @@ import { probe } from './probe.js';
 import { isCleaning, isRecord, recordBytesMax } from './record.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
 
-/** How often somebody may remove or replace a file under our hands before we give up and say so. */
+/**
+ * How often another process may remove or replace a file under our hands before the start fails.
+ */
 export const attemptsMax = 16;
 
-/** How often we ask again where the answer may be of the moment only, and how long we rest before each: 3.1 ms in all. */
+/**
+ * The pauses before further attempts, in milliseconds, if an answer may be temporary: 3.1 ms in
+ * all.
+ */
 export const restsMs = [0.1, 0.2, 0.4, 0.8, 1.6] as const;
 
 /**
- * How long a start rests besides where it is `clean` that has the lock: half a second. It removes one socket under it, which takes
- * microseconds; but on a busy machine it may be stopped in the middle. No start is to fail for that.
+ * The further pauses of a start if `clean` has the lock: half a second in all. `clean` removes one
+ * socket under it, within microseconds, but a busy machine may stop it in the middle. That must not
+ * make a start fail.
  */
 export const restsForCleanMs = [5, 50, 500] as const;
 
-/** The mode of a lock file: ours alone, and sticky, because systemd-tmpfiles(8) never removes a sticky file by its age. */
+/**
+ * The mode of a lock file: for its owner alone, and sticky, because systemd-tmpfiles(8) never
+ * removes a sticky file by its age.
+ */
 export const lockMode = 0o1600;
 
-/** A lock file that is open. */
+/** An open lock file. */
 export interface LockFile {
   readonly lockFd: number;
-  /** Whether we made it. */
+  /** Whether this process created it. */
   readonly made: boolean;
 }
 
-/** How a lock file comes to be, and whose it may be. */
+/** How to create a lock file, and whose file to accept. */
 export interface LockTerms {
-  /** Whether the address is to be claimed: then what stands there is looked at before a lock file is made. */
+  /**
+   * Whether the address is to be claimed. If so, the file at the path is inspected before a lock
+   * file is created.
+   */
   readonly claims: boolean;
-  /** Makes one where there is none. `EEXIST`: there is one now. */
+  /** Creates a lock file if there is none. `EEXIST`: there is one now. */
   readonly create: (place: Place) => Operation<LockFile | Errno | Refusal>;
-  /** A user whose lock file will do, besides those that `isTrusted` names. */
+  /** A user whose lock file is accepted in addition to those that `isTrusted` names. */
   readonly trusted?: number;
 }
 
 const termsOfStart: LockTerms = { claims: true, create: createLockFile };
 
 /**
- * Steps 1 to 4: opens the lock file and locks it. Gives the descriptor that holds the lock.
+ * The steps "open" to "compare". Returns the descriptor that holds the lock.
  *
- * With `wait`, a lock that somebody has is waited for in flock(2).
+ * With `wait`, waits in flock(2) while another process holds the lock.
  */
 export function* lock(place: Place, wait: boolean): Operation<number | Refusal> {
   const locked = yield* lockFile(place, wait, termsOfStart);
   return isRefusal(locked) ? locked : locked.lockFd;
 }
 
-/** The same, for those that do not want the address. */
+/** Does the same for a process that does not want the address. */
 export function* lockFile(place: Place, wait: boolean, terms: LockTerms): Operation<LockFile | Refusal> {
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
     const opened = yield* openLockFile(place, terms);
@@ -61,7 +73,7 @@ export function* lockFile(place: Place, wait: boolean, terms: LockTerms): Operat
   return refuse('lock-unstable', 'EAGAIN', 'open', place.lockPath);
 }
 
-/** Steps 2 to 4 on a lock file that is open. */
+/** The steps "examine" to "compare" on an open lock file. */
 function* lockDescriptor(place: Place, fd: number, wait: boolean, terms: LockTerms): Operation<'locked' | 'replaced' | Refusal> {
   const { lockPath } = place;
   const opened = yield* sys.fstat(fd);
@@ -72,8 +84,9 @@ function* lockDescriptor(place: Place, fd: number, wait: boolean, terms: LockTer
   const locked = yield* flock(place, fd, wait);
   if (locked !== 'locked') return locked;
 
-  // Step 4. Compare the inodes after flock(2): somebody may have unlinked the file between our open(2) and our flock(2), and we
-  // would hold a lock that nobody else can see. Our descriptor pins the inode, so its number can't have been given to another.
+  // The step "compare", after flock(2): another process may have unlinked the file between our
+  // open(2) and our flock(2). We would then hold a lock that no other process can see. Our
+  // descriptor pins the inode, so no other file can have its number.
   const named = yield* sys.fstatat(place.lock.directory.fd, place.lock.name);
   if (named === 'ENOENT') return 'replaced';
   if (failed(named)) return refuse('system', named, 'lstat', lockPath);
@@ -81,12 +94,16 @@ function* lockDescriptor(place: Place, fd: number, wait: boolean, terms: LockTer
   return 'locked';
 }
 
-/** Step 1. O_NOFOLLOW: a symlink is refused. O_NONBLOCK: a FIFO doesn't block us. O_RDWR: flock(2) over NFS needs it. */
+/**
+ * The step "open". O_NOFOLLOW refuses a symlink. O_NONBLOCK never blocks on a FIFO. O_RDWR is what
+ * flock(2) over NFS needs.
+ */
 function* openLockFile(place: Place, { claims, create }: LockTerms): Operation<LockFile | Refusal> {
   const { lock: file, lockPath } = place;
   let rests = 0;
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
-    // Without O_CREAT first: where fs.protected_regular is set, O_CREAT on another user's file in a sticky directory fails.
+    // First without O_CREAT: with fs.protected_regular, O_CREAT fails on another user's file in a
+    // sticky directory.
     const fd = yield* sys.openat(file.directory.fd, file.name, 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
     if (!failed(fd)) return { lockFd: fd, made: false };
     if (fd === 'EACCES' && (yield* mendLockMode(file))) continue;
@@ -108,8 +125,8 @@ function* openLockFile(place: Place, { claims, create }: LockTerms): Operation<L
 }
 
 /**
- * Before a lock file is made: whether this start is refused anyway, so that it leaves nothing behind. `take` decides again, under the
- * lock.
+ * The step "look", before a lock file is created: a start that is refused anyway leaves nothing
+ * behind. `take` decides again, under the lock.
  */
 function* look(place: Place): Operation<Refusal | undefined> {
   const there = yield* sys.fstatat(place.directory.fd, place.name);
@@ -124,10 +141,13 @@ export function* createLockFile({ lock: { directory, name } }: Place): Operation
 }
 
 /**
- * Removes a lock file that we made, and have locked. That is sound because it is the last thing that we do at the address, and because
- * each process compares the inodes after it has locked a lock file (step 4). A start that has opened ours gets its lock when we close
- * it, sees that the file has no name any more, and begins anew; one that comes later makes another. No holder has ours: it would have
- * the lock. A lock file that has been put in the place of ours stays.
+ * Removes a lock file that this process created and has locked.
+ *
+ * This is sound because it is the last action at the address, and because each process compares the
+ * inodes after it has locked a file. A start that has opened our file gets its lock when we close
+ * it, sees that the file has no name any more, and begins again. A later start creates another
+ * file. No holder has our file, because a holder would have its lock. A lock file that has replaced
+ * ours stays.
  */
 export function* removeLockFile({ lock: { directory, name } }: Place, fd: number): Operation<void> {
   const [ours, named] = [yield* sys.fstat(fd), yield* sys.fstatat(directory.fd, name)];
@@ -136,7 +156,7 @@ export function* removeLockFile({ lock: { directory, name } }: Place, fd: number
   yield* sys.close(fd);
 }
 
-/** Says what is at the lock path, when it can't be opened. */
+/** Explains why the lock file cannot be opened. */
 function* explainOpen({ lock: file, lockPath }: Place, errno: Errno): Operation<Refusal> {
   const there = yield* sys.fstatat(file.directory.fd, file.name);
   if (!failed(there) && there.type === 'symlink') return refuse('lock-is-symlink', errno, 'open', lockPath);
@@ -145,12 +165,15 @@ function* explainOpen({ lock: file, lockPath }: Place, errno: Errno): Operation<
   return refuse(denied ? 'lock-denied' : 'system', errno, 'open', lockPath);
 }
 
-/** Step 2. Whether the file is one that we may lock and write our record into. Nothing is changed before that is sure. */
+/**
+ * The step "examine": whether we may lock this file and write our record into it. Nothing is
+ * changed before that is certain.
+ */
 function* examine(place: Place, fd: number, status: FileStatus, { trusted }: LockTerms): Operation<'fit' | 'replaced' | Refusal> {
   const { lockPath } = place;
   if (status.type !== 'file') return refuse('lock-not-a-file', 'EEXIST', 'fstat', lockPath);
   if (status.nlink === 0) return 'replaced';
-  // A second name may be anybody's file: our record would be written into it.
+  // The second name may belong to any program, and our record would be written into its file.
   if (status.nlink > 1) return refuse('lock-has-links', 'EEXIST', 'fstat', lockPath);
   if (status.uid !== trusted && !(yield* isTrusted(place, status)))
     return refuse('lock-foreign-owner', 'EACCES', 'fstat', lockPath);
@@ -159,14 +182,15 @@ function* examine(place: Place, fd: number, status: FileStatus, { trusted }: Loc
     if (failed(content)) return refuse('system', content, 'pread', lockPath);
     if (!isRecord(content.text)) return refuse('lock-foreign-content', 'EEXIST', 'pread', lockPath);
   }
-  // Just created, by us, under a umask that denies the owner.
+  // Just created by this process, under a umask that denies the owner.
   if ((status.mode & 0o600) !== 0o600 && status.uid === (yield* sys.geteuid())) yield* sys.fchmod(fd, lockMode);
   return 'fit';
 }
 
 /**
- * The owner of a lock file may remove it while it is locked, also in a sticky directory, so it must be somebody who could have
- * done worse anyway: ourselves, root, the owner of the directory, or whoever a directory that only its owner writes to let in.
+ * Whether the owner of a lock file is trusted. The owner may remove the file while it is locked,
+ * even in a sticky directory. So it must be a user who could do worse anyway: this user, root, the
+ * owner of the directory, or a user whom a directory that only its owner may write to has let in.
  */
 function* isTrusted({ lock: file }: Place, status: FileStatus): Operation<boolean> {
   if (status.uid === 0 || status.uid === (yield* sys.geteuid())) return true;
@@ -174,7 +198,10 @@ function* isTrusted({ lock: file }: Place, status: FileStatus): Operation<boolea
   return !failed(directory) && (directory.uid === status.uid || (directory.mode & 0o022) === 0);
 }
 
-/** A crash between open(2) and fchmod(2) under a umask that denies the owner leaves a lock file that its owner can't open. */
+/**
+ * Repairs the mode of a lock file that its owner cannot open: the result of a crash between open(2)
+ * and fchmod(2) under a umask that denies the owner.
+ */
 function* mendLockMode({ directory, name }: Named): Operation<boolean> {
   const file = yield* sys.openat(directory.fd, name, 'O_PATH|O_NOFOLLOW|O_CLOEXEC', 0);
   if (failed(file)) return false;
@@ -186,21 +213,23 @@ function* mendLockMode({ directory, name }: Named): Operation<boolean> {
   return mended;
 }
 
-/** Step 3. */
+/** The step "lock". */
 function* flock(place: Place, fd: number, wait: boolean): Operation<'locked' | 'replaced' | Refusal> {
   const { lockPath } = place;
   let cleanings = 0;
   for (let rest = 0; ; rest++) {
     const locked = yield* sys.flock(fd, 'LOCK_EX|LOCK_NB');
     if (locked === 0) return 'locked';
-    // Any other errno (ENOLCK, EOPNOTSUPP, …) means that locking doesn't work here, never that somebody holds the lock.
+    // Any other errno (ENOLCK, EOPNOTSUPP, …) means that locking does not work here, never that
+    // another process holds the lock.
     if (locked !== 'EAGAIN') return refuse('system', locked, 'flock', lockPath);
     if (wait) return yield* waitForLock(lockPath, fd);
 
-    // A cleaner (systemd-tmpfiles) locks a file for a moment while it looks at its age, and a holder that just died may still be
-    // closing its descriptors: with nothing live at the path, it is worth another try.
+    // A cleaner (systemd-tmpfiles) locks a file for a moment to read its age, and a holder that
+    // just died may still be closing its descriptors. If nothing at the path is live, another
+    // attempt is worthwhile.
     const liveness = yield* probe(place);
-    // Then it is not known whether the address is held, and a little later it would not be known either.
+    // Whether the address is held is unknown, and would be just as unknown a little later.
     if (exhausted.has(liveness)) return refuse('system', liveness as Errno, 'probe', place.path);
     const restMs = restsMs[rest];
     if (liveness !== 'live' && restMs !== undefined) {
@@ -218,7 +247,7 @@ function* flock(place: Place, fd: number, wait: boolean): Operation<'locked' | '
   }
 }
 
-/** No descriptor, or no memory, for a question to the kernel. */
+/** The kernel had no descriptor, or no memory, for the question. */
 const exhausted: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']);
 
 function* waitForLock(lockPath: string, fd: number): Operation<'locked' | 'replaced' | Refusal> {

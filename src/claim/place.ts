@@ -3,16 +3,22 @@ import { abstractHandover, namesOf } from '../address/names.js';
 import { AT_FDCWD, failed, sys, type Errno, type Operation } from '../kernel/kernel.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
 
-/** Where an address is: resolved once for each attempt, and passed on from there. */
+/** The place of an address: resolved once for each attempt, and passed on from there. */
 export type Target = { readonly place: Place } | { readonly abstract: string };
 
-/** A directory that is pinned: its descriptor means this very directory, whatever is renamed or put in its place. */
+/**
+ * A pinned directory. Its descriptor means this very directory, even if that is renamed or
+ * replaced.
+ */
 export interface Directory {
   /** Open for its names alone (O_PATH). */
   readonly fd: number;
   /** Its real path when it was opened: for bind(2), for messages, and for events. */
   readonly path: string;
-  /** What stands before a name in calls that take no descriptor: `/proc/self/fd/3`, or the path where there is no /proc. */
+  /**
+   * The prefix of a name in calls that take no descriptor: `/proc/self/fd/3`, or the path if there
+   * is no /proc.
+   */
   readonly through: string;
 }
 
@@ -22,7 +28,10 @@ export interface Named {
   readonly name: string;
 }
 
-/** A pathname that was resolved: the pinned directory, and all names in it. One address has one place, however it was spelled. */
+/**
+ * A resolved pathname: the pinned directory, and all names in it. One address has one place,
+ * however it was spelled.
+ */
 export interface Place extends Named {
   /** The socket file, for bind(2) and for messages. */
   readonly path: string;
@@ -30,13 +39,19 @@ export interface Place extends Named {
   readonly asidePath: string;
   readonly lock: Named;
   readonly lockPath: string;
-  /** Whether the path is too long for sun_path, and is bound through the descriptor of its directory. */
+  /**
+   * Whether the path is too long for sun_path, and is bound through the descriptor of its
+   * directory.
+   */
   readonly long: boolean;
-  /** The socket on which a holder serves handovers, under the same lock. Undefined: its name is too long. */
+  /**
+   * The socket on which a holder serves handovers, under the same lock. Undefined: its name is too
+   * long.
+   */
   readonly handover?: Place | undefined;
 }
 
-/** Names as paths, in no pinned directory: for a client, which does not care. */
+/** Paths in no pinned directory: a client does not need one. */
 const anywhere: Directory = { fd: AT_FDCWD, path: '', through: '' };
 
 export function unpinned(path: string): Named {
@@ -44,10 +59,12 @@ export function unpinned(path: string): Named {
 }
 
 /**
- * Pins the directory of an address, and refuses what cannot be bound or locked, before anything is created. `handover`: the address is
- * to serve handovers too.
+ * The steps "pin" and "names": opens the directory of an address, and refuses names that cannot be
+ * bound or locked, before anything is created. With `handover`, the address has to serve handovers
+ * too.
  *
- * `/var/run/x` and `/run/x` are one address. The last part of the path is not resolved: a symlink there is not a socket.
+ * `/var/run/x` and `/run/x` are one address. The last component is not resolved: a symlink there is
+ * not a socket.
  */
 export function* resolve(address: Pathname | AbstractName, handover = false): Operation<Target | Refusal> {
   if (address.kind === 'abstract') return resolveAbstract(address, handover);
@@ -67,7 +84,9 @@ function resolveAbstract({ name }: AbstractName, handover: boolean): Target | Re
   return tooLong ? refuse('too-long', 'ENAMETOOLONG', 'bind', `@${abstractHandover(name)}`) : { abstract: name };
 }
 
-/** The place of a name in a pinned directory. `lock`: a lock file of the caller's choice. */
+/**
+ * Returns the place of a name in a pinned directory. `lock` is a lock file of the caller's choice.
+ */
 export function placeIn({ directory, name }: Named, lock?: Named): Place | Refusal {
   const names = namesOf(name);
   const lockFile = lock ?? { directory, name: names.lock };
@@ -85,13 +104,16 @@ function spell(directory: Directory, name: string, asideName: string, lock: Name
   return { directory, name, path, aside, asidePath: pathOf(aside), lock, lockPath: pathOf(lock), long };
 }
 
-/** What the names alone forbid. The names next to the address are ours: a lock file there would be in the way of the socket. */
+/**
+ * Refuses names that can never work. The names next to the address are ours: a lock file there
+ * would block the socket.
+ */
 function check(place: Place, handover: boolean): Refusal | undefined {
   const { lockPath, path, asidePath } = place;
   const names = namesOf(place.name);
   const ours = [names.handover, names.handoverAside].map((name) => pathOf({ directory: place.directory, name }));
   if ([path, asidePath, ...ours].includes(lockPath)) return refuse('lock-is-address', 'EINVAL', 'open', lockPath);
-  // A long path needs the spelling through /proc, and that is known by now.
+  // A long path needs the spelling through /proc, which is known by now.
   const longest = handover && place.handover !== undefined ? place.handover : place;
   if (longest.long && place.directory.through === place.directory.path)
     return refuse('no-proc', 'ENAMETOOLONG', 'bind', longest.path);
@@ -99,7 +121,10 @@ function check(place: Place, handover: boolean): Refusal | undefined {
   return undefined;
 }
 
-/** What stands where the handover socket must be: found before the address is claimed, and not halfway. */
+/**
+ * Refuses a file that is where the handover socket must be. It is better found before the claim
+ * than halfway.
+ */
 function* checkHandover({ handover }: Place): Operation<Refusal | undefined> {
   if (handover === undefined) return undefined;
   const there = yield* sys.fstatat(handover.directory.fd, handover.name);
@@ -113,13 +138,16 @@ function* pin(path: string): Operation<Named | Refusal> {
   return isRefusal(directory) ? directory : { directory, name: path.slice(slash + 1) };
 }
 
-/** Opens a directory. Its real path is what the kernel calls it now, so that both mean one directory. */
+/**
+ * Opens a directory. Its real path is the kernel's name for the descriptor, so that both mean one
+ * directory.
+ */
 export function* pinDirectory(given: string): Operation<Directory | Refusal> {
   const fd = yield* sys.openat(AT_FDCWD, given, 'O_PATH|O_DIRECTORY|O_CLOEXEC', 0);
   if (failed(fd)) return refuseDirectory(given, fd);
   const through = `/proc/self/fd/${fd}`;
   const link = yield* sys.readlink(through);
-  // Without a `/` before it, it lies outside our root directory (proc(5)).
+  // Without a leading `/`, it lies outside the root directory of this process (proc(5)).
   if (!failed(link) && link.path.startsWith('/')) return { fd, path: link.path, through };
   const real = yield* sys.realpath(given);
   if (!failed(real)) return { fd, path: real.path, through: failed(link) ? real.path : through };
@@ -144,19 +172,22 @@ function* isSame(one: number, other: number): Operation<boolean> {
   return !failed(first) && !failed(second) && first.dev === second.dev && first.ino === second.ino;
 }
 
-/** Whether the directory is still what its path leads to. Where it is not, bind(2) would make a file in another one. */
+/**
+ * Whether the path still leads to the directory. If not, bind(2) would create a file in another
+ * one.
+ */
 export function* isInPlace({ fd, path }: Directory): Operation<boolean> {
   const [pinned, named] = [yield* sys.fstat(fd), yield* sys.fstatat(AT_FDCWD, path)];
   return !failed(pinned) && !failed(named) && pinned.dev === named.dev && pinned.ino === named.ino;
 }
 
-/** Closes what `resolve` opened. */
+/** Closes the descriptors that `resolve` opened. */
 export function* close(target: Target): Operation<void> {
   if ('abstract' in target) return;
   for (const { fd } of directoriesOf(target.place)) yield* sys.close(fd);
 }
 
-/** One, or two where the lock file is elsewhere. */
+/** One directory, or two if the lock file is elsewhere. */
 export function directoriesOf({ directory, lock }: Place): readonly Directory[] {
   return lock.directory === directory ? [directory] : [directory, lock.directory];
 }
@@ -165,7 +196,7 @@ export function pathOf({ directory: { path }, name }: Named): string {
   return path === '' || path.endsWith('/') ? path + name : `${path}/${name}`;
 }
 
-/** How a name is spelled for a call that takes no descriptor of a directory. */
+/** Returns the spelling of a name for a call that takes no descriptor of a directory. */
 export function throughOf({ directory: { through }, name }: Named): string {
   return through === '' || through.endsWith('/') ? through + name : `${through}/${name}`;
 }

@@ -2,14 +2,16 @@ import { fits, pathBytesMax } from '../address/address.js';
 import { failed, sys, type ClaimCall, type Errno, type Operation, type SystemCall } from '../kernel/kernel.js';
 import { throughOf, type Named } from './place.js';
 
-/** Whether a process is bound to a socket file, or the errno that kept us from knowing. */
+/** Whether a process is bound to a socket file, or the errno that prevented the answer. */
 export type Liveness = 'live' | 'dead' | 'gone' | Errno;
 
 /**
- * Asks the kernel whether a socket file has a socket behind it, by connect(2) with a SOCK_DGRAM socket: a stream listener never
- * sees it, and a full backlog, a stopped process or another namespace make no difference.
+ * Asks the kernel whether a socket file has a socket behind it, by connect(2) with a SOCK_DGRAM
+ * socket.
  *
- * It follows symlinks, and a regular file looks dead: look at the type first.
+ * A stream listener never sees this, and a full backlog, a stopped process or another namespace
+ * make no difference. connect(2) follows symlinks, and to it a regular file looks dead: check the
+ * type first.
  */
 export function* probe(file: Named): Operation<Liveness> {
   const answer = yield* throughSocketFile(file, (name) => sys.probe(name));

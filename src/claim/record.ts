@@ -1,8 +1,8 @@
 import { byteLength } from '../address/address.js';
 
 /**
- * What the holder writes about itself into the lock file, for people and `inspect`. No decision rests on it: it may be absent,
- * torn, out of date, or written by somebody who lies.
+ * The holder's description of itself in the lock file, for people and `inspect`. No decision
+ * depends on it: it may be absent, torn, out of date, or forged.
  */
 export interface HolderRecord {
   /** Process id, in the holder's own PID namespace. */
@@ -12,23 +12,29 @@ export interface HolderRecord {
   readonly command: string;
   /** When the claim was made, in milliseconds since 1970. */
   readonly sinceMs: number;
-  /** When the process was started, in clock ticks since boot (proc(5), stat, field 22): tells a reused pid apart. */
+  /**
+   * When the process was started, in clock ticks since boot (proc(5), stat, field 22). Tells a
+   * reused pid apart.
+   */
   readonly startTicks?: number | undefined;
-  /** The inode of the PID namespace: a pid means nothing in another one. */
+  /** The inode of the PID namespace: in another namespace the pid means another process. */
   readonly pidNamespace?: string | undefined;
   readonly host?: string | undefined;
 }
 
-/** At most this much of a lock file is ever read. */
+/** The greatest number of bytes that is ever read from a lock file. */
 export const recordBytesMax = 4096;
 
-/** How long every record is, with NULs at its end: a lock file that had one before is long enough for the next. */
+/**
+ * The length of every record, padded with NULs: a lock file that had one before is long enough for
+ * the next.
+ */
 const recordBytes = 1024;
 
-/** What a record may have without its command. */
+/** The greatest length of a record without its command. */
 const otherBytesMax = 512;
 
-/** A lock file that holds anything else than this is not ours to write into. */
+/** A lock file with any other content belongs to another program, and is never written to. */
 const prefix = '{"reuseaddr":1,';
 
 const cleaningPrefix = `${prefix}"cleaning":true,`;
@@ -40,7 +46,9 @@ export function formatRecord({ sinceMs, ...process }: HolderRecord): string {
   return recordOf(formatProcess(process), sinceMs);
 }
 
-/** What a record says of the process, which is the same in all of its records. */
+/**
+ * Returns the part of a record that describes the process: it is the same in all of its records.
+ */
 export function formatProcess({ command, host, ...rest }: Omit<HolderRecord, 'sinceMs'>): string {
   let shortened = command.slice(0, commandCharactersMax);
   // Characters that JSON escapes, or that are long in UTF-8.
@@ -49,28 +57,31 @@ export function formatProcess({ command, host, ...rest }: Omit<HolderRecord, 'si
   return JSON.stringify({ ...rest, command: shortened, host: host?.slice(0, hostCharactersMax) }).slice(1);
 }
 
-/** A record from what `formatProcess` gave. */
+/** Makes a record from the result of `formatProcess`. */
 export function recordOf(process: string, sinceMs: number): string {
   const text = `${prefix}"sinceMs":${sinceMs},${process}\n`;
   return text + '\0'.repeat(Math.max(recordBytes - byteLength(text), 0));
 }
 
-/** The record of `clean`, which has a lock for a moment only. */
+/** Returns the record of `clean`, which has a lock only for a moment. */
 export function cleaningRecord(record: string): string {
   return record.replace(prefix, cleaningPrefix);
 }
 
-/** Whether it is `clean` that wrote the record. A start rests longer for it; nothing else depends on that. */
+/** Whether `clean` wrote the record. A start pauses longer for it; nothing else depends on that. */
 export function isCleaning(text: string | undefined): boolean {
   return text?.startsWith(cleaningPrefix) ?? false;
 }
 
-/** Whether a file with this content can be a lock file: a record, one torn short, or what a power cut leaves (NULs). */
+/**
+ * Whether this can be the content of a lock file: a record, a torn one, or the NULs that a power
+ * cut leaves.
+ */
 export function isRecord(text: string): boolean {
   return text.startsWith(prefix) || prefix.startsWith(text) || /^\0*$/.test(text);
 }
 
-/** Reads a record without trust: whatever is not as it should be makes the whole of it unknown. */
+/** Reads a record without trust: any error in it makes the whole record unknown. */
 export function parseRecord(text: string | undefined): HolderRecord | undefined {
   if (text === undefined || !text.startsWith(prefix)) return undefined;
   const end = text.indexOf('\n');
@@ -97,11 +108,11 @@ export function parseRecord(text: string | undefined): HolderRecord | undefined 
   };
 }
 
-/** pid_t and uid_t, as the kernel has them. */
+/** The kernel's pid_t and uid_t. */
 const pidMax = 0x7fff_ffff;
 const uidMax = 0xffff_ffff;
 
-/** The last moment that a Date can hold. */
+/** The last moment that a Date can represent. */
 const dateMsMax = 8.64e15;
 
 function isCount(value: unknown): value is number {
@@ -109,8 +120,8 @@ function isCount(value: unknown): value is number {
 }
 
 /**
- * Text from another process, fit for a terminal: control characters, line and bidirectional marks become `?`, and it is cut to
- * `charactersMax`.
+ * Makes text from another process safe for a terminal: control characters, line and bidirectional
+ * marks become `?`, and the text is cut to `charactersMax`.
  */
 export function printable(text: string, charactersMax: number): string {
   const cut = text.length > charactersMax ? `${text.slice(0, charactersMax - 1)}…` : text;

@@ -1,22 +1,28 @@
 import type { Errno, Kernel } from '../kernel/kernel.js';
 
-/** What an error calls a system call: by the name under which its manual page is found, openat(2) as `open`. */
+/**
+ * The name of a system call in an error. It is the name of the manual page: openat(2) is `open`.
+ */
 export type Syscall = keyof Kernel | 'open' | 'lstat' | 'link' | 'rename' | 'unlink' | 'chmod' | 'chown';
 
-/** Why an address could not be claimed: finer than an errno, one meaning each. `docs/errors.md` explains them. */
+/**
+ * Why an address could not be claimed. A reason is finer than an errno, and has one meaning.
+ * `docs/errors.md` explains them.
+ */
 export type Refused =
-  // Somebody has the address.
+  // Another process has the address.
   | 'held'
   | 'starting'
   | 'stray'
-  // To a claim it is `starting`: nothing listens at the path. Whoever explains that finds the socket without its file.
+  // The claim itself reports `starting`: nothing listens at the path. The explanation finds the
+  // socket without its file.
   | 'displaced'
-  // Another thread of this process has the socket that was passed to the process.
+  // Another thread of this process has the inherited socket.
   | 'other-thread'
-  // Something else is at the path, and it stays there.
+  // Another file is at the path, and stays there.
   | 'not-a-socket'
   | 'aside-occupied'
-  // The lock file is not one that we may use.
+  // The lock file is not usable.
   | 'lock-not-a-file'
   | 'lock-is-symlink'
   | 'lock-is-address'
@@ -30,38 +36,44 @@ export type Refused =
   | 'too-long'
   // It is bound through /proc, and there is none here.
   | 'no-proc'
-  // Its directory is another one now: what was pinned has been moved away, or replaced.
+  // The pinned directory has been moved away or replaced.
   | 'directory-moved'
   | 'unstable'
-  // A wait was called off.
+  // A wait was cancelled.
   | 'cancelled'
-  // The system call failed, for the reason that its errno says.
+  // The system call failed, and its errno says why.
   | 'system';
 
-/** A start that was refused. Nothing was left behind: no descriptor, no file but perhaps an unlocked lock file. */
+/**
+ * A refused start. It left nothing behind: no descriptor, and no file except perhaps an unlocked
+ * lock file.
+ */
 export interface Refusal {
   readonly refused: Refused;
   readonly errno: Errno;
   readonly syscall: Syscall;
-  /** The file that it is about. */
+  /** The file that the refusal is about. */
   readonly path?: string | undefined;
-  /** What the holder wrote about itself into the lock file: text from another process, not to be trusted. */
+  /**
+   * The holder's description of itself in the lock file: text from another process, not to be
+   * trusted.
+   */
   readonly record?: string | undefined;
-  /** `served` where the holder would hand over; where that was asked for, why it did not come about. */
+  /** `served` if the holder serves handovers; after a failed handover, why it failed. */
   readonly handover?: 'served' | Unhanded | Errno | undefined;
 }
 
-/** Why a handover did not come about, where no system call failed. */
+/** Why a handover failed although every system call succeeded. */
 export type Unhanded =
   /** No process serves handovers there. */
   | 'unserved'
-  /** The holder has gone or handed over to another meanwhile: start over. */
+  /** The holder is gone, or has handed over to another process: start again. */
   | 'again'
   /** The holder did not answer in time. */
   | 'late'
-  /** Another user serves that socket, or doesn't let us connect. */
+  /** Another user serves that socket, or does not let this one connect. */
   | 'denied'
-  /** What came is not the claim of this address. */
+  /** The offer is not the claim of this address. */
   | 'bad-offer';
 
 export function refuse(refused: Refused, errno: Errno, syscall: Syscall, path?: string, record?: string): Refusal {

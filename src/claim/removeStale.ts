@@ -16,24 +16,27 @@ export function* judge(place: Place): Operation<'proved' | Exclude<Taken, { outc
   return typeof verdict === 'object' && verdict.errno === 'ENOENT' ? { outcome: 'gone' } : { outcome: 'kept', why: verdict };
 }
 
-/** What `removeStale` works on. */
+/** The subject of `removeStale`. */
 export interface Stale {
   readonly place: Place;
   /**
-   * The places whose locks are taken, one after another: that of the socket file, and where it is a name next to another address (its
-   * handover socket, or what was set aside) that of this one, too.
+   * The places whose locks are taken, one after another: that of the socket file itself, and that
+   * of the address to which the name belongs (as its handover socket, or as a name set aside).
    */
   readonly guards: readonly Place[];
-  /** What is in the lock files meanwhile: `cleaningRecord`. */
+  /** The content of the lock files in the meantime: `cleaningRecord`. */
   readonly record: string;
 }
 
 /**
- * Removes a socket file that no process is bound to, for a process that does not want the address: under its lock, and by the same
- * steps as a start, so that whoever starts at this moment keeps what is theirs. G4.
+ * Removes a socket file that no process is bound to, for a process that does not want the address.
+ *
+ * It does so under the lock, and by the same steps as a start, so that a start at this moment loses
+ * nothing (G4).
  */
 export function* removeStale(stale: Stale): Operation<Taken | Refusal> {
-  // First without the lock: to lock what is live could make a start fail, and nothing is to be created where nothing is to be done.
+  // First without the lock: locking a live address could make a start fail, and nothing should be
+  // created if nothing is to be removed.
   const first = yield* judge(stale.place);
   if (first !== 'proved') return first;
   const socket = yield* sys.fstatat(stale.place.directory.fd, stale.place.name);
@@ -61,29 +64,35 @@ function* underLocks(stale: Stale, socket: FileStatus): Operation<Taken | Refusa
 }
 
 /**
- * A start binds before it judges, so that the bind(2) of a program without locks is over, and its socket does not look dead (step 6).
- * We have nothing to bind. This rename changes nothing, and like each call that changes a name it waits for the directory.
+ * Renames the file to itself, and then takes it.
+ *
+ * A start binds before it judges, so that the bind(2) of a program without locks is over, and its
+ * socket does not look dead. Here there is nothing to bind. The rename changes nothing, but like
+ * every call that changes a name it waits for the directory.
  */
 function* takeSettled(place: Place): Operation<Taken> {
   const there = yield* sys.renameat2(place.directory.fd, place.name, place.name, 'RENAME_NOREPLACE');
-  // A name that was free at that moment, another bind(2) may take in the next.
+  // A name that is free at this moment may be bound in the next.
   return there === 'ENOENT' ? { outcome: 'gone' } : yield* take(place, isDead);
 }
 
 type Owner = Pick<FileStatus, 'uid' | 'gid'>;
 
 /**
- * The user whose starts are to find a lock file that they can open, should we be killed before we remove it. Where the owner of the
- * directory alone may make sockets in it, that one; else the owner of the socket.
+ * Returns the user who must be able to open the lock file if this process is killed before it
+ * removes it: the owner of the directory if no other user can create sockets in it, otherwise the
+ * owner of the socket.
  */
 function ownerOfLock(directory: FileStatus, socket: FileStatus): Owner {
   return (directory.mode & 0o022) === 0 ? directory : socket;
 }
 
 /**
- * Makes the lock file such that no start ever finds it otherwise than it has to be: it gets its name when it belongs to the user that
- * starts there, is locked, and says that it is `clean` that has it. A start that opened it a moment earlier would be refused, as it
- * was the file of another user, or would lock it before us.
+ * Creates the lock file in its final state: it gets its name only when it belongs to that user, is
+ * locked, and records that `clean` has it.
+ *
+ * Otherwise a start might open it a moment earlier. That start would be refused, because the file
+ * is another user's, or would lock it before us.
  */
 function* makeLocked(place: Place, owner: Owner, record: string): Operation<LockFile | Errno | Refusal> {
   const { lock, lockPath } = place;
@@ -101,8 +110,9 @@ function* makeLocked(place: Place, owner: Owner, record: string): Operation<Lock
 }
 
 /**
- * The same where there are no files without a name: on this file system (overlayfs before Linux 6.3, many FUSE ones, NFS), without
- * /proc, or elsewhere than on Linux. While the file is ours still, a start of its owner is refused.
+ * Does the same without unnamed files: on file systems that lack them (overlayfs before Linux 6.3,
+ * many FUSE ones, NFS), without /proc, or on other systems than Linux. While the file is still
+ * ours, a start of its owner is refused.
  */
 function* makeThenLock(place: Place, owner: Owner, record: string): Operation<LockFile | Errno | Refusal> {
   const user = yield* sys.geteuid();
@@ -111,18 +121,21 @@ function* makeThenLock(place: Place, owner: Owner, record: string): Operation<Lo
   if (failed(created)) return created;
   const refused = yield* prepare(created.lockFd, place.lockPath, owner, record);
   if (refused === undefined) return created;
-  // A start has locked it before us: it is that start's.
+  // A start has locked it first: the file belongs to that start now.
   if (refused.errno === 'EAGAIN') return { ...created, made: false };
   if (refused.syscall === 'flock') yield* sys.close(created.lockFd);
   else yield* removeLockFile(place, created.lockFd);
   return refused;
 }
 
-/** Locks a lock file that we made, gives it to its owner, and writes the record. Without the lock it must not be removed again. */
+/**
+ * Locks a lock file that this process created, gives it to its owner, and writes the record.
+ * Without the lock it must not be removed again.
+ */
 function* prepare(fd: number, lockPath: string, { uid, gid }: Owner, record: string): Operation<Refusal | undefined> {
   const locked = yield* sys.flock(fd, 'LOCK_EX|LOCK_NB');
   if (failed(locked)) return refuse('system', locked, 'flock', lockPath);
-  const widened = yield* sys.fchmod(fd, lockMode); // Where the umask has narrowed it.
+  const widened = yield* sys.fchmod(fd, lockMode); // The umask may have narrowed it.
   if (failed(widened)) return refuse('system', widened, 'fchmod', lockPath);
   const given = uid === (yield* sys.geteuid()) ? 0 : yield* sys.fchownat(fd, '', uid, gid);
   if (failed(given)) return refuse('system', given, 'chown', lockPath);

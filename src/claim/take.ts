@@ -2,31 +2,35 @@ import { failed, sys, type Errno, type FileStatus, type Operation } from '../ker
 import { unpinned, type Named, type Place } from './place.js';
 import { probe, type Liveness } from './probe.js';
 
-/** What came of a `take`. Only `removed` means that we removed something. */
+/** The outcome of `take`. Only `removed` means that a file was removed. */
 export type Taken =
-  /** The name was proved to be what we meant to remove, and is gone. */
+  /** The file was proved removable, and is gone. */
   | { readonly outcome: 'removed' }
-  /** Nothing was there (any more). */
+  /** There was no file, or it is gone already. */
   | { readonly outcome: 'gone' }
-  /** The proof failed: what is there was never touched, or is back in its place. */
+  /** The proof failed. The file was never touched, or is back in its place. */
   | { readonly outcome: 'kept'; readonly why: Unproved }
-  /** The proof failed after we had set it aside, and somebody took the name meanwhile: it stays aside, and is never unlinked. */
+  /**
+   * The proof failed when the file was already aside, and another process has taken its name. It
+   * stays aside, and is never unlinked.
+   */
   | { readonly outcome: 'left-aside'; readonly why: Unproved }
-  /** A system call failed; nothing was removed. */
+  /** A system call failed. Nothing was removed. */
   | { readonly outcome: 'failed'; readonly errno: Errno; readonly syscall: 'lstat' | 'rename' | 'unlink'; readonly path: string };
 
-/** Why a file is not what we may remove. */
+/** Why a file must not be removed. */
 export type Unproved = 'not-a-socket' | 'live' | 'another-inode' | { readonly errno: Errno };
 
 /** Decides whether the file of this name may be removed. */
 export type Proof = (file: Named, status: FileStatus) => Operation<'proved' | Unproved>;
 
 /**
- * Removes the socket file if `proof` holds for it. The one way in which the name of an address is ever removed. G4.
+ * Removes the socket file if `proof` holds for it. Nothing else ever removes the name of an address
+ * (G4).
  *
- * unlink(2) removes whatever has the name *now*, and between our proof and our unlink somebody else may have bound it. So the
- * file is first set aside under a name that nobody else uses, proved again there, and only then unlinked. Both renames refuse to
- * replace anything.
+ * unlink(2) removes the file that has the name *now*, and between our proof and our unlink another
+ * process may have bound it. So the file is first set aside under a name that no other process
+ * uses, proved again there, and only then unlinked. Both renames refuse to replace a file.
  */
 export function* take(place: Place, proof: Proof): Operation<Taken> {
   const { directory, name, path, aside, asidePath } = place;
@@ -54,14 +58,18 @@ export function* take(place: Place, proof: Proof): Operation<Taken> {
   return { outcome: back === 'EEXIST' ? 'left-aside' : 'kept', why: second };
 }
 
-/** Somebody has removed the file while it was being judged: a program without locks that stops, and unlinks its socket. */
+/**
+ * Whether the file disappeared while it was judged: a program without locks stopped, and unlinked
+ * its socket.
+ */
 function isGone(verdict: 'proved' | Unproved): boolean {
   return typeof verdict === 'object' && verdict.errno === 'ENOENT';
 }
 
-/** It is a socket, and no process is bound to it. */
+/** Proves that the file is a socket, and that no process is bound to it. */
 export function* isDead(file: Named, status: FileStatus): Operation<'proved' | Unproved> {
-  // Before the probe: connect(2) to a regular file says ECONNREFUSED, exactly as to a dead socket.
+  // Before the probe: connect(2) fails with ECONNREFUSED for a regular file just as for a dead
+  // socket.
   if (status.type !== 'socket') return 'not-a-socket';
   const answer: Liveness = yield* probe(file);
   const liveness = answer === 'EACCES' ? yield* probeAsOwner(file, status) : answer;
@@ -71,13 +79,17 @@ export function* isDead(file: Named, status: FileStatus): Operation<'proved' | U
 }
 
 /**
- * connect(2) asks for write permission, and a socket file of this very user may give it none: one that was bound with such a mode,
- * or under such a umask by a start that crashed before its chmod(2). Root may connect all the same; anybody else could never prove it
- * dead, and would never start again (G3).
+ * Probes a socket file of this user that denies its owner write permission, which connect(2)
+ * requires.
  *
- * So the owner is given write permission for the time of the probe: nobody but this user, who could take it at any time. On a
- * descriptor of that very inode, so that no other file is changed whatever somebody puts at the path. What is dead is left so: it is
- * about to be unlinked. A crash before the mode is put back leaves a live socket with `u+w`.
+ * Such a mode was requested, or comes from the umask of a start that crashed before its chmod(2).
+ * Root may connect anyway. Any other user could never prove the socket dead, and could never start
+ * again (G3).
+ *
+ * So the owner gets write permission during the probe: only this user, who could take it at any
+ * time. It is set through a descriptor of that very inode, so that no other file is changed, no
+ * matter what is put at the path. A dead socket keeps it: it is about to be unlinked. A crash
+ * before the mode is restored leaves a live socket with `u+w`.
  */
 function* probeAsOwner({ directory, name }: Named, status: FileStatus): Operation<Liveness> {
   if ((status.mode & 0o200) !== 0 || status.uid !== (yield* sys.geteuid())) return 'EACCES';
@@ -87,7 +99,7 @@ function* probeAsOwner({ directory, name }: Named, status: FileStatus): Operatio
   const same = !failed(opened) && opened.type === 'socket' && opened.ino === status.ino && opened.dev === status.dev;
   let liveness: Liveness = 'EACCES';
   if (same && (yield* sys.fchmodat(file, '', status.mode | 0o200)) === 0) {
-    // Where there is no /proc, by its name: whoever may replace it there is not kept from anything.
+    // Without /proc, by its name: a process that may replace the file there gains nothing by it.
     liveness = yield* probe(directory.through === directory.path ? { directory, name } : unpinned(`/proc/self/fd/${file}`));
     if (liveness !== 'dead') yield* sys.fchmodat(file, '', status.mode);
   }
@@ -95,7 +107,10 @@ function* probeAsOwner({ directory, name }: Named, status: FileStatus): Operatio
   return liveness;
 }
 
-/** It is the inode that our socket is bound to. Sound only while that socket is open: an open socket pins its inode's number. G5. */
+/**
+ * Proves that the file is the inode that our socket is bound to. Sound only while that socket is
+ * open: an open socket pins its inode's number (G5).
+ */
 export function isInode(ours: Pick<FileStatus, 'dev' | 'ino'>): Proof {
   return function* (_file, status) {
     if (status.type !== 'socket') return 'not-a-socket';
@@ -103,7 +118,10 @@ export function isInode(ours: Pick<FileStatus, 'dev' | 'ino'>): Proof {
   };
 }
 
-/** It is the file that sock_diag(7) said our open socket is bound to: its inode number is known to 32 bits. */
+/**
+ * Proves that the file is the one that sock_diag(7) reported for our open socket: 32 bits of its
+ * inode number are known.
+ */
 export function isBound(ours: Pick<FileStatus, 'dev' | 'ino'>): Proof {
   return function* (_file, status) {
     if (status.type !== 'socket') return 'not-a-socket';
@@ -114,14 +132,15 @@ export function isBound(ours: Pick<FileStatus, 'dev' | 'ino'>): Proof {
 function* setAside({ directory, name, aside }: Place): Operation<0 | Errno> {
   const moved = yield* sys.renameat2(directory.fd, name, aside.name, 'RENAME_NOREPLACE');
   if (moved !== 'EINVAL' && moved !== 'ENOSYS') return moved;
-  // No RENAME_NOREPLACE here (macOS has its own, the BSDs and some network file systems have none): nothing but a crash of ours
-  // puts a file aside, the lock is held, and `recoverAside` has looked, so a plain rename replaces nothing.
+  // RENAME_NOREPLACE is missing here (macOS has its own, the BSDs and some network file systems
+  // have none). A plain rename replaces nothing either: only a crash of ours puts a file aside, the
+  // lock is held, and `recoverAside` has looked.
   const occupied = yield* sys.fstatat(directory.fd, aside.name);
   if (occupied !== 'ENOENT') return failed(occupied) ? occupied : 'EEXIST';
   return yield* sys.renameat2(directory.fd, name, aside.name, '');
 }
 
-/** Gives a file its name back, unless the name has been taken meanwhile (`EEXIST`). */
+/** Gives a file its name back, unless the name has been taken in the meantime (`EEXIST`). */
 export function* putBack({ directory, name, aside }: Place): Operation<0 | Errno> {
   const moved = yield* sys.renameat2(directory.fd, aside.name, name, 'RENAME_NOREPLACE');
   if (moved !== 'EINVAL' && moved !== 'ENOSYS') return moved;

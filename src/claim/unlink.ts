@@ -4,10 +4,11 @@ import { createLockFile, lock, lockFile, removeLockFile } from './lock.js';
 import { isRefusal, type Refusal } from './refusal.js';
 
 /**
- * Removes a socket file because a program asked for it, unless its claim is held. Under the lock, so no claim can begin between
- * the question and the unlink(2). A lock file that this creates is removed again.
+ * Removes a socket file because a program asked for it, unless its claim is held.
  *
- * Returns the refusal if the lock is not free, and the result of unlink(2) otherwise.
+ * It holds the lock meanwhile, so no claim can begin between the question and the unlink(2). A lock
+ * file that this creates is removed again. Returns the refusal if the lock is not free, and the
+ * result of unlink(2) otherwise.
  */
 export function* unlinkUnclaimed(place: Place): Operation<0 | Errno | Refusal> {
   const locked = yield* lockFile(place, false, { claims: false, create: createLockFile });
@@ -18,7 +19,10 @@ export function* unlinkUnclaimed(place: Place): Operation<0 | Errno | Refusal> {
   return removed;
 }
 
-/** Returns the refusal that a start would meet now if the claim is held. Creates nothing and changes nothing. */
+/**
+ * Returns the refusal that a start would meet now if the claim is held. Creates and changes
+ * nothing.
+ */
 export function* findClaim(place: Place): Operation<Refusal | undefined> {
   if (failed(yield* sys.fstatat(place.lock.directory.fd, place.lock.name))) return undefined;
   const lockFd = yield* lock(place, false);

@@ -1,25 +1,33 @@
 import { loadAddon } from './loadAddon.js';
 
 /**
- * native/: the system calls that Node lacks. Numbers below zero are errnos, negated. A wrong type of argument throws
- * a TypeError, nothing else throws.
+ * The functions of native/: the system calls that Node lacks. A negative number is a negated errno.
+ * An argument of the wrong type throws a TypeError; nothing else throws.
  *
- * @internal Only `./posix.ts` talks to it.
+ * @internal Only `./posix.ts` and its neighbours in this folder use it.
  */
 export interface Addon {
-  /** flock(2), with LOCK_SH 1, LOCK_EX 2, LOCK_NB 4, LOCK_UN 8. Without LOCK_NB it blocks the thread, and can't be called off. */
+  /**
+   * flock(2), with LOCK_SH 1, LOCK_EX 2, LOCK_NB 4, LOCK_UN 8. Without LOCK_NB it blocks the
+   * thread, and cannot be cancelled.
+   */
   flock(fd: number, operation: number): number;
   /**
-   * flock(2) with LOCK_EX, on a thread of its own and on a duplicate of the descriptor. `done` is called once, not before this
-   * returns, and not at all when the wait can't begin. Gives the function that calls the wait off; then `done` is told a negated
-   * ECANCELED, or 0 where the lock had come just before. ENOSYS: not on this system.
+   * flock(2) with LOCK_EX, on a thread of its own and on a duplicate of the descriptor.
+   *
+   * `done` is called once, and not before this returns. If the wait cannot begin, it is not called
+   * at all. Returns the function that cancels the wait: `done` then gets a negated ECANCELED, or 0
+   * if the lock had arrived just before. ENOSYS: not on this system.
    */
   waitFlock(fd: number, done: (result: number) => void): CallOff | number;
-  /** poll(2) for input, likewise. `timeoutMs` -1: for ever. `done` is told 0, or a negated ETIMEDOUT or ECANCELED. */
+  /**
+   * poll(2) for input, likewise. `timeoutMs` -1 waits indefinitely. `done` gets 0, or a negated
+   * ETIMEDOUT or ECANCELED.
+   */
   waitPoll(fd: number, done: (result: number) => void, timeoutMs: number): CallOff | number;
   /** fstat(2). */
   fstat(fd: number, status: FileStatusWords): number;
-  /** fstatat(2), AT_SYMLINK_NOFOLLOW. The number of AT_FDCWD is -100 here, on every system. */
+  /** fstatat(2), AT_SYMLINK_NOFOLLOW. AT_FDCWD is -100 here, on every system. */
   fstatat(directory: number, name: string, status: FileStatusWords): number;
   /** openat(2), close-on-exec. */
   openat(directory: number, name: string, flags: number, mode: number): number;
@@ -36,7 +44,7 @@ export interface Addon {
   readlink(path: string): string | number;
   /** realpath(3). */
   realpath(path: string): string | number;
-  /** readdir(3), of a descriptor that may be O_PATH: names, each behind a letter for its type. */
+  /** readdir(3), of a descriptor that may be O_PATH. Each name follows a letter for its type. */
   readdir(directory: number): readonly string[] | number;
   /** pread(2) of text, from the start of a file. */
   pread(fd: number, bytesMax: number): string | number;
@@ -47,22 +55,31 @@ export interface Addon {
   ftruncate(fd: number, length: number): number;
   fchmod(fd: number, mode: number): number;
   /**
-   * close(2), of a descriptor that one of these functions gave this thread. EBADF, and nothing is closed: it is no such descriptor, or
-   * its number is another's by now. The end of the thread closes what is left. Only `./descriptor.ts` closes.
+   * close(2), of a descriptor that one of these functions returned to this thread.
+   *
+   * EBADF, and nothing is closed: it is no such descriptor, or another file has its number by now.
+   * The end of the thread closes all remaining ones. Only `./descriptor.ts` calls this.
    */
   close(fd: number): number;
-  /** A handle of the runtime has the descriptor from here on: it is not closed here any more. */
+  /** Leaves the descriptor to a handle of the runtime: the addon does not close it any more. */
   give(fd: number): number;
-  /** 1 where the descriptor is this thread's, and still refers to what it did when it came to be. */
+  /**
+   * Returns 1 if the descriptor is this thread's, and still refers to the same file as at the
+   * beginning.
+   */
   owns(fd: number): number;
   /**
-   * Whether a number from 3 on, with which this process was started, still refers to what it did when a thread first asked: 1 the first
-   * time in the process, 0 after that, or EBADF.
+   * Whether a number from 3 on, with which this process was started, still refers to the same file
+   * as when a thread first asked. Returns 1 for the first call in the process, 0 after that, or
+   * EBADF.
    */
   seePassed(fd: number): number;
-  /** Makes such a descriptor this thread's. EBUSY: it is one's already, or was. */
+  /** Makes such a descriptor this thread's. EBUSY: a thread has it, or had it. */
   adopt(fd: number): number;
-  /** The number that no other process has, as LISTEN_PIDFDID says it: two words. ENOSYS: this kernel has none. */
+  /**
+   * Fills in the number that no other process has, as in LISTEN_PIDFDID: two words. ENOSYS: this
+   * kernel has none.
+   */
   pidfdInode(filled: Uint32Array): number;
   /** fcntl(2), with its constants by their names. */
   fcntl(fd: number, command: FcntlCommand, argument: number): number;
@@ -73,38 +90,57 @@ export interface Addon {
   listen(fd: number, backlog: number): number;
   /** connect(2), likewise. */
   connect(fd: number, name: string): number;
-  /** getsockname(2). '': no name. A socket of another family: EAFNOSUPPORT. */
+  /** getsockname(2). '': no name. EAFNOSUPPORT: a socket of another family. */
   getsockname(fd: number): string | number;
   /** getsockopt(2), of SOL_SOCKET. */
   getsockopt(fd: number, option: 'SO_TYPE' | 'SO_ACCEPTCONN'): number;
-  /** sendmsg(2), without waiting and without a signal: how many bytes were sent. */
+  /** sendmsg(2), without waiting and without a signal. Returns how many bytes were sent. */
   sendmsg(fd: number, text: string, fds: Uint32Array): number;
-  /** recvmsg(2), without waiting. Fills in how many descriptors came, then the descriptors; as many as the array has room for. */
+  /**
+   * recvmsg(2), without waiting. Fills in how many descriptors came, then the descriptors, as many
+   * as the array has room for.
+   */
   recvmsg(fd: number, bytesMax: number, received: Uint32Array): string | number;
-  /** socket(2) of datagrams, close-on-exec and non-blocking, with SO_PASSCRED. ENOSYS: not on this system. */
+  /**
+   * socket(2) of datagrams, close-on-exec and non-blocking, with SO_PASSCRED. ENOSYS: not on this
+   * system.
+   */
   notifySocket(): number;
   /**
-   * recvmsg(2), without waiting, of the next datagram that one of these processes sent; drops others. Fills in the sender. Descriptors
-   * that come along are closed. -EBUSY: others were dropped, and there may be more.
+   * recvmsg(2), without waiting, of the next datagram that one of these processes sent. Drops the
+   * datagrams of other processes, and closes descriptors that come with one. Fills in the sender.
+   * -EBUSY: only others were dropped, and there may be more.
    */
   receiveNotification(fd: number, sender: Credentials, pids: Uint32Array): string | number;
-  /** connect(2) of a new datagram socket that is closed again. An abstract name: ENOTSUP, it would always look dead. */
+  /**
+   * connect(2) of a new datagram socket that is closed again. ENOTSUP for an abstract name: it
+   * would always look dead.
+   */
   probe(name: string): number;
-  /** sock_diag(7): fills in device and inode of the file that the socket with this inode is bound to. */
+  /**
+   * sock_diag(7): fills in device and inode of the file that the socket with this inode is bound
+   * to.
+   */
   sockDiag(inode: number, file: FileIdentity): number;
-  /** ioctl(2), SIOCUNIXFILE: a descriptor of the file that a socket is bound to. EPERM: it takes CAP_NET_ADMIN. */
+  /**
+   * ioctl(2), SIOCUNIXFILE: a descriptor of the file that a socket is bound to. EPERM:
+   * CAP_NET_ADMIN is missing.
+   */
   unixFile(fd: number): number;
-  /** sock_diag(7), NLM_F_DUMP: the kernel's messages about all Unix sockets in one of these states, with these attributes. */
+  /**
+   * sock_diag(7), NLM_F_DUMP: the kernel's messages about all Unix sockets in one of these states,
+   * with these attributes.
+   */
   sockDiagDump(states: number, show: number): ArrayBuffer | number;
   /** Fills in pid, uid and gid. */
   peerCredentials(fd: number, credentials: Credentials): number;
-  /** Fills in the supplementary groups and gives how many there are; ERANGE when they don't fit. */
+  /** Fills in the supplementary groups, and returns how many there are. ERANGE: they do not fit. */
   peerGroups(fd: number, groups: Uint32Array): number;
-  /** The uid. */
+  /** Returns the uid. */
   getpwnam(name: string): number;
-  /** The gid. */
+  /** Returns the gid. */
   getgrnam(name: string): number;
-  /** The name. */
+  /** Returns the name. */
   getpwuid(uid: number): string | number;
 }
 
@@ -112,7 +148,10 @@ export type CallOff = () => void;
 
 export type FcntlCommand = 'F_DUPFD_CLOEXEC' | 'F_GETFD' | 'F_SETFD' | 'F_GETFL' | 'F_SETFL';
 
-/** Device, inode and size, of two words each, as the processor has numbers of 64 bits; then mode, links, uid and gid. */
+/**
+ * Device, inode and size as 64-bit numbers in the processor's order, two words each; then mode,
+ * links, uid and gid.
+ */
 export type FileStatusWords = Uint32Array & { readonly [Word in 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9]: number };
 
 /** Device and inode. */
@@ -124,7 +163,7 @@ export type Credentials = Uint32Array & { readonly 0: number; readonly 1: number
 let loaded: Addon | undefined;
 
 /**
- * The addon, loaded at its first use: importing the package costs nothing.
+ * Returns the addon, which is loaded at its first use: importing the package costs nothing.
  *
  * @throws Error with the code `ERR_REUSEADDR_ADDON`, see loadAddon
  */

@@ -1,6 +1,7 @@
 /**
- * The clock and the timers of the runtime, as they were when this module was loaded. Fake timers of a test library replace the
- * global ones later on; a lock that another process holds does not follow them.
+ * The clock and the timers of the runtime, from the moment when this module was loaded. A test
+ * library may replace the global ones with fake timers later, but the lock of another process does
+ * not follow these.
  */
 export const setTimeout: typeof globalThis.setTimeout = globalThis.setTimeout;
 export const clearTimeout: typeof globalThis.clearTimeout = globalThis.clearTimeout;
@@ -9,12 +10,12 @@ export const clearInterval: typeof globalThis.clearInterval = globalThis.clearIn
 export const setImmediate: typeof globalThis.setImmediate = globalThis.setImmediate;
 const now = performance.now.bind(performance);
 
-/** Milliseconds of a clock that never goes back. */
+/** Returns milliseconds of a clock that never goes back. */
 export function nowMs(): number {
   return now();
 }
 
-/** Waits, or until the signal is aborted: then it returns early, and the caller looks at the signal. */
+/** Waits. Returns early if the signal is aborted, and the caller then checks the signal. */
 export function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted) return resolve();

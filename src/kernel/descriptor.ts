@@ -3,14 +3,17 @@ import type { Errno } from './kernel.js';
 import { errnoName } from './errno.js';
 
 /**
- * A descriptor that this thread has to close: the one place where descriptors are closed.
+ * A descriptor that this thread has to close. No other code closes descriptors.
  *
- * Each has one owner, which closes it exactly once. The addon owns all that it has opened, received or adopted; what it still owns when
- * the thread ends, it closes then (native/owned.c). A handle of the runtime's owns a listening socket that was lent to it: libuv would
- * abort if the descriptor were closed under it, so the handle is closed instead.
+ * Each descriptor has one owner, which closes it exactly once. The addon owns all descriptors that
+ * it has opened, received or adopted. At the end of the thread it closes the remaining ones
+ * (native/owned.c). A listening socket that was lent to a handle of the runtime belongs to that
+ * handle. libuv would abort if the descriptor were closed under it, so the handle is closed
+ * instead.
  *
- * The protocol speaks of numbers. A number means a descriptor only while that is open: after a close it may be anybody's. Whoever
- * keeps a descriptor across the event loop's turns keeps this object and not its number.
+ * The protocol uses numbers. A number means a descriptor only while it is open: after a close it
+ * may belong to any file. Code that keeps a descriptor across turns of the event loop keeps this
+ * object, not its number.
  */
 export class Descriptor {
   static readonly #open = new Map<number, Descriptor>();
@@ -22,28 +25,32 @@ export class Descriptor {
     this.fd = fd;
   }
 
-  /** One that the addon has just opened, received or adopted. */
+  /** Returns the object for a descriptor that the addon has just opened, received or adopted. */
   static opened(fd: number): Descriptor {
     const descriptor = new Descriptor(fd);
-    // The kernel gives a number again only when it is free: one that had it was closed behind our back.
+    // The kernel reuses a number only when it is free. The previous descriptor was closed behind
+    // our back.
     Descriptor.#open.set(fd, descriptor);
     return descriptor;
   }
 
-  /** The descriptor that has this number now. Undefined: none of ours. */
+  /** Returns the descriptor that has this number now, or undefined if none of ours has it. */
   static at(fd: number): Descriptor | undefined {
     return Descriptor.#open.get(fd);
   }
 
-  /** Whether it is open, and its number is not another's. A framework that was given the number may have closed it. */
+  /**
+   * Whether it is open, and still has its number. A framework that was given the number may have
+   * closed it.
+   */
   get isOpen(): boolean {
     return Descriptor.#open.get(this.fd) === this && (this.#handle !== undefined || addon().owns(this.fd) === 1);
   }
 
   /**
-   * A handle of the runtime's has it from here on.
+   * Lends the descriptor to a handle of the runtime.
    *
-   * @param closeHandle closes that handle. When something else does, `closed` says so.
+   * @param closeHandle closes that handle. If other code closes it, that code calls `closed`.
    */
   lend(closeHandle: () => void): void {
     if (Descriptor.#open.get(this.fd) !== this || this.#handle !== undefined) return;
@@ -51,13 +58,13 @@ export class Descriptor {
     addon().give(this.fd);
   }
 
-  /** Its handle was closed, and the descriptor with it; or its handle closes it some time, and we don't look after it any more. */
+  /** Ends the ownership: the handle has closed the descriptor, or will close it by itself. */
   closed(): void {
     if (this.isOpen && this.#handle === undefined) addon().give(this.fd);
     if (Descriptor.#open.get(this.fd) === this) Descriptor.#open.delete(this.fd);
   }
 
-  /** close(2), or the close of its handle. Done before: `EBADF`, and nothing is closed. */
+  /** Calls close(2), or closes the handle. `EBADF`, and nothing is closed: that was done before. */
   close(): 0 | Errno {
     if (Descriptor.#open.get(this.fd) !== this) return 'EBADF';
     if (this.#handle !== undefined) {

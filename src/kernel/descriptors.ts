@@ -8,19 +8,23 @@ import { errnoName } from './errno.js';
 const { O_NONBLOCK } = constants;
 
 /*
- * Descriptors that somebody else has opened, and those that are left to somebody else: sd_listen_fds(3), `reuseaddr run`.
+ * Descriptors that come from another process, and those that are left to another one:
+ * sd_listen_fds(3), `reuseaddr run`.
  */
 
-/** What somebody else's descriptor is, an inherited one for instance: getsockname(2), SO_TYPE and SO_ACCEPTCONN. */
+/**
+ * The description of a descriptor that this process did not open, such as an inherited one:
+ * getsockname(2), SO_TYPE and SO_ACCEPTCONN.
+ */
 export interface SocketDescription {
   readonly type: 'SOCK_STREAM' | 'SOCK_DGRAM' | 'SOCK_SEQPACKET';
   /** Whether listen(2) was called on it. */
   readonly listening: boolean;
-  /** A pathname; or a NUL and an abstract name; or nothing: it is not bound. */
+  /** A pathname, or a NUL and an abstract name. Empty: the socket is not bound. */
   readonly name: string;
 }
 
-/** Of a Unix domain socket. Another family: `EAFNOSUPPORT`; no socket: `ENOTSOCK`. */
+/** Describes a Unix domain socket. `EAFNOSUPPORT`: another family. `ENOTSOCK`: not a socket. */
 export function describeSocket(fd: number): SocketDescription | Errno {
   const name = addon().getsockname(fd);
   if (typeof name === 'number') return errnoName(name);
@@ -32,18 +36,21 @@ export function describeSocket(fd: number): SocketDescription | Errno {
   return accepting < 0 ? errnoName(accepting) : { type, listening: accepting !== 0, name };
 }
 
-/** The same numbers on every system that Node runs on, but for Linux on MIPS. */
+/** The same numbers on every system that Node runs on, except Linux on MIPS. */
 const socketTypes: Readonly<Record<number, SocketDescription['type']>> = {
   1: 'SOCK_STREAM',
   2: 'SOCK_DGRAM',
   5: 'SOCK_SEQPACKET',
 };
 
-/** fcntl(2): a duplicate, which is close-on-exec. `close` of the kernel closes it. */
+/** fcntl(2): makes a duplicate, which is close-on-exec. `close` of the kernel closes it. */
 export function fcntl(fd: number, command: 'F_DUPFD_CLOEXEC'): number | Errno;
 /** fcntl(2): whether children get the descriptor. */
 export function fcntl(fd: number, command: 'F_SETFD', flags: 'FD_CLOEXEC' | ''): 0 | Errno;
-/** fcntl(2): whether calls wait. It holds for all who share the open file description; its other flags stay as they are. */
+/**
+ * fcntl(2): whether calls wait. This affects every process that shares the open file description.
+ * Other flags stay as they are.
+ */
 export function fcntl(fd: number, command: 'F_SETFL', flags: 'O_NONBLOCK' | ''): 0 | Errno;
 export function fcntl(
   fd: number,
@@ -62,25 +69,31 @@ export function fcntl(
   return result < 0 ? errnoName(result) : 0;
 }
 
-/** The only flag that F_SETFD has, and 1 everywhere. */
+/** The only flag of F_SETFD, 1 on every system. */
 const FD_CLOEXEC = 1;
 
 /**
- * Whether a number from 3 on, with which this process was started, still refers to what it did when a thread of the process first
- * asked, and whether that is now. A number that was closed since may be anybody's: `EBADF`.
+ * Whether a number from 3 on, with which this process was started, still refers to the same file as
+ * when a thread of the process first asked; and whether this call is the first. `EBADF`: it was
+ * closed, and another file may have its number.
  */
 export function seePassed(fd: number): { readonly first: boolean } | Errno {
   const seen = addon().seePassed(fd);
   return seen < 0 ? errnoName(seen) : { first: seen === 1 };
 }
 
-/** Makes such a descriptor this thread's own. `EBUSY`: a thread of this process has it, or had it. */
+/**
+ * Makes such a descriptor this thread's own. `EBUSY`: a thread of this process has it, or had it.
+ */
 export function adopt(fd: number): Descriptor | Errno {
   const adopted = addon().adopt(fd);
   return adopted < 0 ? errnoName(adopted) : Descriptor.opened(adopted);
 }
 
-/** pidfd_open(2): the number of this process that no other has, LISTEN_PIDFDID. `ENOSYS`: not on this kernel. */
+/**
+ * pidfd_open(2): returns the number of this process that no other process has, LISTEN_PIDFDID.
+ * `ENOSYS`: not on this kernel.
+ */
 export function ownPidfdInode(): bigint | Errno {
   const words = new Uint32Array(2);
   const result = addon().pidfdInode(words);

@@ -5,7 +5,7 @@ import type { Errno } from './kernel.js';
 const errnoNames = new Map<number, Errno>();
 
 /**
- * The name of an errno that was negated. Node's own name where it has one; it has none for ENOLCK, ESTALE and EDQUOT.
+ * Returns the name of a negated errno. Node lacks the names of ENOLCK, ESTALE and EDQUOT.
  *
  * @internal
  */

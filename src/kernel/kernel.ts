@@ -19,8 +19,9 @@ export interface ClaimKernel {
   /** realpath(3). */
   realpath(path: string): { readonly path: string } | Errno;
   /**
-   * flock(2). `LOCK_EX` alone waits; only an asynchronous runner may be asked to. The wait ends with `ECANCELED` when it was
-   * called off, and with `ESTALE` when the lock file at the path is no longer the one that it sleeps on.
+   * flock(2). Only `LOCK_EX` alone waits, and only an asynchronous runner may perform it. The wait
+   * ends with `ECANCELED` if it is cancelled, and with `ESTALE` if another lock file has replaced
+   * the one on which it sleeps.
    */
   flock(fd: number, operation: 'LOCK_EX|LOCK_NB' | 'LOCK_EX'): 0 | Errno;
   /** pread(2) of text from the start of the file: at most `bytesMax` bytes. */
@@ -28,8 +29,9 @@ export interface ClaimKernel {
   /** pwrite(2) of text at the start of the file. */
   pwrite(fd: number, text: string): number | Errno;
   /**
-   * mmap(2), MAP_SHARED: text at the start of the file, and NULs after it up to its end. No inotify(7) event tells of such a write. `EFBIG`:
-   * the file is shorter than the text, or longer than a lock file can be. Elsewhere than on Linux `ENOSYS`.
+   * mmap(2), MAP_SHARED: text at the start of the file, and NULs after it up to its end. Such a
+   * write raises no inotify(7) event. `EFBIG`: the file is shorter than the text, or longer than a
+   * lock file can be. `ENOSYS`: not Linux.
    */
   mmap(fd: number, text: string): 0 | Errno;
   /** ftruncate(2). */
@@ -37,35 +39,44 @@ export interface ClaimKernel {
   /** unlinkat(2), never of a directory. */
   unlinkat(directory: number, name: string): 0 | Errno;
   /**
-   * linkat(2), within a directory: makes another name, and never replaces one. With AT_SYMLINK_FOLLOW and `/proc/self/fd/N` for `from`,
-   * the first name of a file that was opened by O_TMPFILE.
+   * linkat(2), within a directory: makes another name, and never replaces one. With
+   * AT_SYMLINK_FOLLOW and `/proc/self/fd/N` as `from`, gives a first name to a file that O_TMPFILE
+   * opened.
    */
   linkat(directory: number, from: string, to: string, flags?: 'AT_SYMLINK_FOLLOW'): 0 | Errno;
-  /** renameat2(2), within a directory. `EINVAL` or `ENOSYS`: RENAME_NOREPLACE is unavailable here. */
+  /**
+   * renameat2(2), within a directory. `EINVAL` or `ENOSYS`: RENAME_NOREPLACE is unavailable here.
+   */
   renameat2(directory: number, from: string, to: string, flags: 'RENAME_NOREPLACE' | ''): 0 | Errno;
   /** socket(2): AF_UNIX, SOCK_STREAM, close-on-exec and non-blocking. */
   socket(): number | Errno;
-  /** fchmod(2). On Linux, on a socket that is not bound yet, it sets what bind(2) gives its file (less the umask). */
+  /**
+   * fchmod(2). On Linux, on a socket that is not bound yet, it sets the mode (less the umask) of
+   * the file that bind(2) makes.
+   */
   fchmod(fd: number, mode: number): 0 | Errno;
   /**
-   * fchmodat2(2), AT_SYMLINK_NOFOLLOW; with an empty name the file of the descriptor itself, which may be O_PATH. `ENOSYS`: this Linux is
-   * older than 6.6, and there is no /proc.
+   * fchmodat2(2), AT_SYMLINK_NOFOLLOW. With an empty name, it acts on the file of the descriptor
+   * itself, which may be O_PATH. `ENOSYS`: Linux before 6.6, without /proc.
    */
   fchmodat(directory: number, name: string, mode: number): 0 | Errno;
-  /** fchownat(2), likewise; -1 leaves that one as it is. */
+  /** fchownat(2), likewise. -1 leaves an id unchanged. */
   fchownat(directory: number, name: string, uid: number, gid: number): 0 | Errno;
-  /** bind(2), to a pathname that fits sun_path, or to an abstract name (a leading NUL, and its exact length). */
+  /**
+   * bind(2), to a pathname that fits sun_path, or to an abstract name (a leading NUL, and its exact
+   * length).
+   */
   bind(fd: number, name: string): 0 | Errno;
   /** listen(2). */
   listen(fd: number, backlog: number): 0 | Errno;
   /**
-   * connect(2) with a new SOCK_DGRAM socket, closed at once: a stream listener sees nothing of it. A live stream socket answers
-   * `EPROTOTYPE`, a dead one (and a regular file) `ECONNREFUSED`.
+   * connect(2) with a new SOCK_DGRAM socket, closed at once. A stream listener sees nothing of it.
+   * A live stream socket answers `EPROTOTYPE`, and a dead one (like a regular file) `ECONNREFUSED`.
    */
   probe(name: string): 0 | Errno;
   /**
-   * sock_diag(7), UNIX_DIAG_VFS: which file this socket is bound to. `ino` has 32 bits only. Elsewhere than on Linux `ENOSYS`. Where it
-   * is allowed to, the real kernel asks by ioctl(2), SIOCUNIXFILE.
+   * sock_diag(7), UNIX_DIAG_VFS: the file that this socket is bound to. `ino` has only 32 bits.
+   * `ENOSYS`: not Linux. With the privilege for it, the real kernel uses ioctl(2), SIOCUNIXFILE.
    */
   sock_diag(fd: number): { readonly dev: bigint; readonly ino: bigint } | Errno;
   /** geteuid(2). */
@@ -78,18 +89,22 @@ export interface ClaimKernel {
 export interface ConversationKernel {
   /** connect(2) with a new stream socket, close-on-exec and non-blocking. A full backlog is `EAGAIN` at once. */
   connect(name: string): number | Errno;
-  /** SO_PEERCRED: who is at the other end of a connection, as of its connect(2). */
+  /** SO_PEERCRED: the process at the other end of a connection, as of its connect(2). */
   peerCredentials(fd: number): PeerCredentials | Errno;
   /**
-   * poll(2) for input, or the other end's close. Only an asynchronous runner may be asked to. `ETIMEDOUT` after `timeoutMs`,
-   * `ECANCELED` when the wait was called off.
+   * poll(2) for input, or for the other end's close. Only an asynchronous runner may perform it.
+   * `ETIMEDOUT` after `timeoutMs`, `ECANCELED` if the wait is cancelled.
    */
   poll(fd: number, timeoutMs: number): 0 | Errno;
-  /** sendmsg(2): text, and descriptors as SCM_RIGHTS. A closed connection is `EPIPE`, without a signal. */
+  /**
+   * sendmsg(2): text, and descriptors as SCM_RIGHTS. A closed connection is `EPIPE`, without a
+   * signal.
+   */
   sendmsg(fd: number, text: string, fds: readonly number[]): number | Errno;
   /**
-   * recvmsg(2) without waiting: at most `bytesMax` bytes and `fdsMax` descriptors, which are close-on-exec from the start. No text:
-   * the other end has closed. More descriptors than that: `EMSGSIZE`, and those that came are closed again.
+   * recvmsg(2) without waiting: at most `bytesMax` bytes and `fdsMax` descriptors, which are
+   * close-on-exec from the start. An empty text means that the other end has closed. `EMSGSIZE`:
+   * more descriptors came, and all were closed again.
    */
   recvmsg(fd: number, bytesMax: number, fdsMax: number): { readonly text: string; readonly fds: readonly number[] } | Errno;
   /**
@@ -105,7 +120,10 @@ export interface Kernel extends ClaimKernel, ConversationKernel {}
 /** In place of a directory's descriptor, the process's own directory: names are then paths as ever. openat(2). */
 export const AT_FDCWD = -100;
 
-/** The flag combinations that the protocol uses, spelt as strace(1) would. O_TMPFILE and O_PATH are Linux's. */
+/**
+ * The flag combinations that the protocol uses, spelt as in strace(1). O_TMPFILE and O_PATH exist
+ * on Linux.
+ */
 export type OpenFlags =
   | 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC'
   | 'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC'
@@ -115,12 +133,15 @@ export type OpenFlags =
   | 'O_PATH|O_DIRECTORY|O_CLOEXEC'
   | 'O_PATH|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC';
 
-/** An errno by its name (errno(3)): `ENOENT`, `EADDRINUSE`. EWOULDBLOCK is spelt `EAGAIN`, as Node does. */
+/**
+ * An errno by its name (errno(3)): `ENOENT`, `EADDRINUSE`. EWOULDBLOCK is spelt `EAGAIN`, as in
+ * Node.
+ */
 export type Errno = `E${string}`;
 
 export type FileType = 'socket' | 'file' | 'directory' | 'symlink' | 'fifo' | 'device';
 
-/** What the protocol reads of stat(2). */
+/** The fields of stat(2) that the protocol reads. */
 export interface FileStatus {
   readonly dev: bigint;
   readonly ino: bigint;
@@ -211,14 +232,14 @@ function systemCall<Name extends keyof Kernel>(name: Name): (ClaimCalls & Conver
 /**
  * Runs an operation to its end, every system call at once and in turn.
  *
- * A call that throws (a mistake of ours, no memory) leaves nothing behind: the operation may close what it was given, and whatever it
- * has opened and not closed by then is closed here.
+ * If a call throws (a mistake of ours, no memory), nothing is left behind. The operation may close
+ * what it was given, and everything that it has opened and not closed is closed here.
  */
 export function run<Outcome>(kernel: Kernel, operation: Conversation<Outcome>): Outcome {
   return runPromptly(kernel, operation) as Outcome;
 }
 
-/** A kernel, some of whose calls take their time. */
+/** A kernel, some of whose calls take time. */
 export type AsyncKernel = {
   readonly [Name in keyof Kernel]: (
     ...args: Parameters<Kernel[Name]>
@@ -264,24 +285,27 @@ export function runPromptly<Outcome>(kernel: AsyncKernel, operation: Conversatio
   return goOn(() => operation.next());
 }
 
-/** The descriptors that one run of an operation has opened, and not closed. */
+/** The descriptors that one run of an operation has opened and not closed. */
 class Opened {
   readonly #fds = new Set<number>();
 
   note({ name, args }: SystemCall, result: unknown): void {
     if (name === 'close') this.#fds.delete(args[0]);
     else if (opens.has(name) && typeof result === 'number') this.#fds.add(result);
-    // The last one first, so that of a claim the listening socket is closed before its lock.
+    // In reverse order, so that the listening socket of a claim is closed before its lock.
     else if (name === 'recvmsg' && !failed(result)) for (const fd of (result as Received).fds.toReversed()) this.#fds.add(fd);
   }
 
-  /** The newest first: a lock is older than the socket that it protects, and a connection than what came over it. */
+  /**
+   * Closes the newest first: a lock is older than the socket that it protects, and a connection is
+   * older than the descriptors that came over it.
+   */
   closeAll(kernel: AsyncKernel): void {
     for (const fd of [...this.#fds].toReversed()) {
       try {
         void kernel.close(fd);
       } catch {
-        // The operation was left for another reason, which its caller is told.
+        // The operation ended for another reason, which its caller gets to know.
       }
     }
   }

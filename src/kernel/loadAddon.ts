@@ -3,7 +3,10 @@ import os from 'node:os';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** Node's own, in a file of CommonJS that runs as it was installed. A bundler that inlines the file has others, or none. */
+/**
+ * Node's own `module`, in a CommonJS file that runs as it was installed. If a bundler inlines the
+ * file, this is another `module` or none.
+ */
 declare const module: { readonly filename?: unknown } | undefined;
 declare const require: (path: string) => unknown;
 
@@ -13,16 +16,18 @@ const target = `${process.platform}-${process.arch}`;
 const fileName = `reuseaddr.${target}.node`;
 
 /**
- * Loads native/ as it was compiled for this platform. In this order:
+ * Loads native/ as it was compiled for this platform. It tries, in this order:
  *
  * 1. The file that `REUSEADDR_ADDON` names.
  * 2. In an installed package, the file next to the code.
- * 3. In a bundle, what the bundler has made of the calls in `requireAddon`; then the file next to the bundle; then, in a single
- *    executable application, the asset with the file's name.
+ * 3. In a bundle, the bundler's result of the calls in `requireAddon`; then the file next to the
+ *   bundle; then, in a single executable application, the asset with the file's name.
  *
- * No other directory is searched: a path that leads out of the bundle's own directory could lead to one in which others may create files.
+ * It searches no other directory: a path that leads out of the bundle's own directory could lead to
+ * one in which others may create files.
  *
- * @throws Error with the code `ERR_REUSEADDR_ADDON`, and a message that says which of these failed, and what to do.
+ * @throws Error with the code `ERR_REUSEADDR_ADDON`, and a message that says which of these failed,
+ * and what to do.
  */
 export function loadAddon(): unknown {
   const named = process.env['REUSEADDR_ADDON'];
@@ -40,9 +45,10 @@ function loadNamed(path: string): unknown {
   }
 }
 
-/** The directory of this code, if it runs in the file that scripts/bundle.mjs has put it in. */
+/** Returns the directory of this code, if it runs in the file that scripts/bundle.mjs made. */
 function installedDirectory(): string | undefined {
-  // Not any `module`: Node has a global one for code on its command line, which is in the working directory, and Bun keeps the bare name.
+  // Not every `module` counts: Node has a global one, in the working directory, for code on its
+  // command line, and Bun keeps the bare name.
   const file = typeof module === 'object' ? module.filename : undefined;
   return typeof file === 'string' && isAbsolute(file) && basename(file) === 'core.cjs' ? dirname(file) : undefined;
 }
@@ -59,7 +65,7 @@ function loadInstalled(directory: string): unknown {
 function loadBundled(): unknown {
   const file = ownFile();
   const directory = file === undefined ? undefined : dirname(file);
-  // Node's global `require`, which code on its command line has, searches the working directory.
+  // Node's global `require`, for code on its command line, searches the working directory.
   const searched = [directory, 'require' in globalThis ? process.cwd() : undefined];
   const shared = searched.find((each) => each !== undefined && isShared(each));
   if (shared !== undefined)
@@ -73,7 +79,7 @@ function loadBundled(): unknown {
     try {
       return attempt();
     } catch (error) {
-      // The first that found a file and could not load it says more than the others, which found none.
+      // The first error about a file that exists tells more than those about files that do not.
       if (reason === undefined || isDlopenError(error)) reason ??= error;
     }
   }
@@ -86,7 +92,10 @@ function loadBundled(): unknown {
   );
 }
 
-/** Bundlers and tracers find the files by these calls, so each path must stand here in full, and in a `try` block: some may be missing. */
+/**
+ * Loads the file by calls that bundlers and tracers recognise. Each path must stand here in full,
+ * and in a `try` block, because some files may be missing.
+ */
 function requireAddon(): unknown {
   try {
     switch (target) {
@@ -105,7 +114,10 @@ function requireAddon(): unknown {
   }
 }
 
-/** The addon, of what a bundler gives for a file: the addon itself, or where the file is, relative to the bundle or as a URL. */
+/**
+ * Returns the addon. A bundler may give the addon itself, or the path of the file, relative to the
+ * bundle or as a URL.
+ */
 function resolved(found: unknown, directory: string | undefined): unknown {
   if (found instanceof Error) throw found;
   const value = (found as { readonly default?: unknown }).default ?? found;
@@ -114,7 +126,10 @@ function resolved(found: unknown, directory: string | undefined): unknown {
   return open(isAbsolute(value) ? value : join(directory ?? '', value));
 }
 
-/** In a single executable application: the asset, by way of a file that only this user can reach, as dlopen(3) takes nothing else. */
+/**
+ * Loads the asset of a single executable application. dlopen(3) accepts only a file, so the asset
+ * goes through one that only this user can reach.
+ */
 function openAsset(): unknown {
   const asset = process.getBuiltinModule('node:sea').getRawAsset(fileName);
   const directory = fs.mkdtempSync(join(os.tmpdir(), 'reuseaddr-'));
@@ -127,14 +142,20 @@ function openAsset(): unknown {
   }
 }
 
-/** What `require` does in the end, too. It resolves the path first, which takes three times as long as to load the file. */
+/**
+ * Does the last step of `require`. The step before, resolving the path, takes three times as long
+ * as loading the file.
+ */
 function open(path: string): unknown {
   const loaded: { exports: unknown } = { exports: {} };
   process.dlopen(loaded, path);
   return loaded.exports;
 }
 
-/** The file that this code is in when it runs. Bundlers replace `__filename` and `import.meta.url`, some by a path of the build machine. */
+/**
+ * Returns the file of this code at run time. Bundlers replace `__filename` and `import.meta.url`,
+ * some by a path of the build machine.
+ */
 function ownFile(): string | undefined {
   const { prepareStackTrace, stackTraceLimit } = Error;
   try {
@@ -151,7 +172,10 @@ function ownFile(): string | undefined {
   }
 }
 
-/** Whether others may create files in a directory, but not replace those that are there, the program among them: such as /tmp. */
+/**
+ * Whether others may create files in a directory, but may not replace existing ones such as the
+ * program: /tmp, for example.
+ */
 function isShared(directory: string): boolean {
   try {
     return (fs.statSync(directory).mode & 0o1002) === 0o1002;
@@ -160,7 +184,10 @@ function isShared(directory: string): boolean {
   }
 }
 
-/** Why a file could not be loaded; `missing` is the sentence for one that does not exist. */
+/**
+ * Explains why a file could not be loaded. `missing` is the sentence for a file that does not
+ * exist.
+ */
 function explained(cause: unknown, path: string, missing: string): Error {
   const message = cause instanceof Error ? (cause.message.split('\n', 1)[0] ?? '') : String(cause);
   if ((cause as { readonly code?: unknown } | undefined)?.code === 'ERR_DLOPEN_DISABLED')

@@ -4,16 +4,16 @@ import { Descriptor } from './descriptor.js';
 import { errnoName } from './errno.js';
 
 /*
- * sd_notify(3): datagrams to the socket that NOTIFY_SOCKET names, `READY=1`.
+ * sd_notify(3): datagrams such as `READY=1` to the socket that NOTIFY_SOCKET names.
  */
 
-/** A message, and the process that sent it as the kernel says. */
+/** A message, and the process that sent it according to the kernel. */
 export interface Notification {
   readonly text: string;
   readonly pid: number;
 }
 
-/** Opens the receiving end, under a pathname or a NUL and an abstract name. Elsewhere than on Linux: `ENOSYS`. */
+/** Opens the receiving end, under a pathname or a NUL and an abstract name. `ENOSYS`: not Linux. */
 export function openNotifySocket(name: string): number | Errno {
   const fd = addon().notifySocket();
   if (fd < 0) return errnoName(fd);
@@ -28,15 +28,16 @@ export function openNotifySocket(name: string): number | Errno {
 }
 
 /**
- * The next message of one of these processes. A limited number of messages of other processes is dropped, without being read.
- * `EAGAIN`: there was no message. `EBUSY`: only others', and there may be more.
+ * Returns the next message of one of these processes. Drops a limited number of messages of other
+ * processes unread. `EAGAIN`: there was no message. `EBUSY`: only messages of others, and there may
+ * be more.
  */
 export function receiveNotification(fd: number, pids: readonly number[]): Notification | Errno {
   const text = addon().receiveNotification(fd, sender, Uint32Array.from(pids));
   return typeof text === 'number' ? errnoName(text) : { text, pid: sender[0] };
 }
 
-/** Sends a message to the socket of this name, as NOTIFY_SOCKET has it: `@` is an abstract name. */
+/** Sends a message to the socket of this name, as in NOTIFY_SOCKET: `@` begins an abstract name. */
 export function sendNotification(socket: string, text: string): 0 | Errno {
   const fd = addon().notifySocket();
   if (fd < 0) return errnoName(fd);

@@ -7,13 +7,16 @@ import { failed, type Errno, type FileStatus, type FileType, type Kernel, type O
 
 const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_DIRECTORY } = fs.constants;
 
-/** O_PATH is not in fs.constants; this is its value in Linux on every processor that Node runs on. */
+/** fs.constants lacks O_PATH. This is its value in Linux on every processor that Node runs on. */
 const O_PATH = process.platform === 'linux' ? 0o10000000 : undefined;
 
-/** O_TMPFILE likewise; it contains O_DIRECTORY, which differs between processors. */
+/** O_TMPFILE likewise. It contains O_DIRECTORY, which differs between processors. */
 const O_TMPFILE = process.platform === 'linux' ? 0o20000000 | O_DIRECTORY : undefined;
 
-/** Without O_CLOEXEC, which the addon adds to every open(2). Elsewhere than on Linux a directory is opened to be read. */
+/**
+ * Without O_CLOEXEC, which the addon adds to every open(2). On other systems than Linux, a
+ * directory is opened for reading.
+ */
 const openFlags: { readonly [Flags in OpenFlags]: number | undefined } = {
   'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC': O_RDWR | O_NOFOLLOW | O_NONBLOCK,
   'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC': O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK,
@@ -30,7 +33,7 @@ const LOCK_NB = 4;
 
 const RENAME_NOREPLACE = 1;
 
-/** Lent to the addon for the time of one call, so that not every call makes new ones. */
+/** Lent to the addon during one call, so that not every call allocates new ones. */
 const file = new Uint32Array(2) as FileIdentity;
 const status = new Uint32Array(10) as FileStatusWords;
 const statusLong = new BigUint64Array(status.buffer, 0, 3) as BigUint64Array & { readonly [Number in 0 | 1 | 2]: bigint };
@@ -62,7 +65,7 @@ export const kernel: Kernel = {
     return typeof real === 'number' ? errnoName(real) : { path: real };
   },
   flock(fd, operation) {
-    // Waiting would stop the whole thread, and nobody could call it off.
+    // A wait would stop the whole thread, and could not be cancelled.
     if (operation !== 'LOCK_EX|LOCK_NB') return 'ENOSYS';
     return done(addon().flock(fd, LOCK_EX | LOCK_NB));
   },
@@ -102,7 +105,7 @@ export const kernel: Kernel = {
     const result = addon().peerCredentials(fd, credentials);
     return result < 0 ? errnoName(result) : { pid: credentials[0], uid: credentials[1], gid: credentials[2] };
   },
-  // Waiting, again.
+  // This would wait, too.
   poll: () => 'ENOSYS',
   sendmsg: (fd, text, fds) => value(addon().sendmsg(fd, text, Uint32Array.from(fds))),
   recvmsg(fd, bytesMax, fdsMax) {
@@ -120,10 +123,10 @@ export const kernel: Kernel = {
   },
 };
 
-/** setgroups(2) allows no more than this, NGROUPS_MAX. */
+/** The limit of setgroups(2), NGROUPS_MAX. */
 const groupsMax = 65_536;
 
-/** SO_PEERGROUPS: the supplementary groups of the other end. Elsewhere than on Linux `ENOSYS`. */
+/** SO_PEERGROUPS: returns the supplementary groups of the other end. `ENOSYS`: not Linux. */
 export function peerGroups(fd: number): readonly number[] | Errno {
   let groups = new Uint32Array(64);
   let count = addon().peerGroups(fd, groups);
@@ -134,7 +137,10 @@ export function peerGroups(fd: number): readonly number[] | Errno {
   return count < 0 ? errnoName(count) : Array.from(groups.subarray(0, count));
 }
 
-/** readdir(3), of an open directory, which may be O_PATH, in no order. Type `unknown`: the file system doesn't say. */
+/**
+ * readdir(3): returns the entries of an open directory, which may be O_PATH, in no particular
+ * order. Type `unknown`: the file system does not tell.
+ */
 export function readdir(directory: number): readonly { readonly name: string; readonly type: FileType | 'unknown' }[] | Errno {
   const entries = addon().readdir(directory);
   if (typeof entries === 'number') return errnoName(entries);
@@ -150,30 +156,30 @@ const entryTypes: Readonly<Record<string, FileType>> = {
   c: 'device',
 };
 
-/** getpwnam(3): the uid of a user. `ENOENT`: there is none of this name. */
+/** getpwnam(3): returns the uid of a user. `ENOENT`: the name is unknown. */
 export function getpwnam(name: string): number | Errno {
   const uid = addon().getpwnam(name);
   return uid < 0 ? errnoName(uid) : uid;
 }
 
-/** getgrnam(3): the gid of a group. `ENOENT`: there is none of this name. */
+/** getgrnam(3): returns the gid of a group. `ENOENT`: the name is unknown. */
 export function getgrnam(name: string): number | Errno {
   const gid = addon().getgrnam(name);
   return gid < 0 ? errnoName(gid) : gid;
 }
 
-/** getpwuid(3): the name of a user. `ENOENT`: nobody has this uid. */
+/** getpwuid(3): returns the name of a user. `ENOENT`: the uid has no name. */
 export function getpwuid(uid: number): { readonly name: string } | Errno {
   const name = addon().getpwuid(uid);
   return typeof name === 'number' ? errnoName(name) : { name };
 }
 
-/** What a call gave, or its errno by name. */
+/** Returns the result of a call, or the name of its errno. */
 function value(result: number): number | Errno {
   return result < 0 ? errnoName(result) : result;
 }
 
-/** A descriptor that the addon gives, or a negative errno. */
+/** Returns a descriptor that the addon opened, or the name of an errno. */
 function opened(result: number): number | Errno {
   return result < 0 ? errnoName(result) : Descriptor.opened(result).fd;
 }
@@ -183,21 +189,22 @@ function done(result: number): 0 | Errno {
 }
 
 /**
- * Over netlink, as any user. The kernel looks through the list of all sockets for that: beside ten thousand others it takes a tenth of
- * a millisecond.
+ * Asks over netlink, as any user. The kernel searches the list of all sockets for that: among ten
+ * thousand it takes a tenth of a millisecond.
  *
  * @internal
  */
 export function diagnose(fd: number): { readonly dev: bigint; readonly ino: bigint } | Errno {
   const socket = kernel.fstat(fd);
   if (failed(socket)) return socket;
-  // sock_diag goes by inode number: that of a file may well be that of somebody's socket too.
+  // sock_diag searches by inode number, and the number of a regular file may also be that of a
+  // socket.
   if (socket.type !== 'socket') return 'ENOTSOCK';
   const result = addon().sockDiag(Number(socket.ino), file);
   return result < 0 ? errnoName(result) : { dev: BigInt(file[0]), ino: BigInt(file[1]) };
 }
 
-/** Closes the descriptor, and gives of its file what sock_diag(7) would. */
+/** Closes the descriptor, and returns the answer of sock_diag(7) for its file. */
 function identityOf(fd: number): { readonly dev: bigint; readonly ino: bigint } | Errno {
   let found: FileStatus | Errno;
   try {
@@ -208,7 +215,7 @@ function identityOf(fd: number): { readonly dev: bigint; readonly ino: bigint } 
   return failed(found) ? found : { dev: found.dev, ino: BigInt.asUintN(32, found.ino) };
 }
 
-/** What the addon has filled in. */
+/** Reads the status that the addon has filled in. */
 function statusOfWords(): FileStatus {
   const mode = status[6];
   return {
@@ -227,7 +234,7 @@ function typeOf(mode: number): FileType {
   return fileTypes[(mode & 0o170000) >> 12] ?? 'device';
 }
 
-/** By the S_IFMT bits of the mode: inode(7). */
+/** The types by the S_IFMT bits of the mode: inode(7). */
 const fileTypes: Readonly<Record<number, FileType>> = {
   0o01: 'fifo',
   0o02: 'device',

@@ -10,33 +10,42 @@ export interface UnixSocket {
   readonly state: 'listening' | 'connected' | 'other';
   /** The number of the socket itself, as in `/proc/<pid>/fd`: `socket:[1234]`. */
   readonly inode: number;
-  /** What it was bound to: a path, as the program spelt it, or `@` and an abstract name. */
+  /**
+   * The name that it was bound to: a path, as the program spelt it, or `@` and an abstract name.
+   */
   readonly name: string | undefined;
-  /** Which file it is bound to, `fileKey`; the name can't say, it may be anybody's by now. */
+  /**
+   * The file that it is bound to, by `fileKey`. The name cannot tell: another socket may have it by
+   * now.
+   */
   readonly file: string | undefined;
-  /** How many connections wait to be accepted, and how many may. */
+  /** How many connections wait to be accepted, and how many may wait. */
   readonly waiting: number | undefined;
   readonly backlog: number | undefined;
 }
 
 /**
- * All Unix sockets of this network namespace, as any user: sock_diag(7), or proc(5) where the kernel has no unix_diag (then without
- * files and queues). Nobody is connected to. On other systems than Linux `ENOSYS`.
+ * Returns all Unix sockets of this network namespace, as any user, without connecting to any. Uses
+ * sock_diag(7), or proc(5) if the kernel has no unix_diag (then without files and queues).
+ * `ENOSYS`: not Linux.
  */
 export function unixSockets(): readonly UnixSocket[] | Errno {
   const first = dump();
   const second = typeof first === 'number' ? first : dump();
   if (typeof first === 'number' || typeof second === 'number') return readTable() ?? errnoName(Number(second));
-  // The kernel counts its place in a list that changes meanwhile: when a socket closes, another may be left out, or come twice. Two
-  // lists seldom lack the same one, and of what only the first one has the kernel says whether it is still there. It looks through all
-  // of its list for that, so it is asked about addresses alone: connections come and go by the thousand.
+  // The kernel counts its place in a list that changes in the meantime: when a socket closes,
+  // another may be left out, or appear twice. Two lists rarely lack the same one. For a socket that
+  // is only in the first list, the kernel is asked whether it still exists. That searches the whole
+  // list, so only addresses are asked about: connections come and go by the thousand.
   const sockets = new Map(second.map((socket) => [socket.inode, socket]));
   for (const socket of first)
     if (isAddress(socket) && !sockets.has(socket.inode) && exists(socket)) sockets.set(socket.inode, socket);
   return [...sockets.values()];
 }
 
-/** Whether it has a name that others can use: an accepted connection has that of its listener. */
+/**
+ * Whether it has a name that others can use. An accepted connection has the name of its listener.
+ */
 export function isAddress({ name, type, state }: UnixSocket): boolean {
   return name !== undefined && (type === 'datagram' || state !== 'connected');
 }
@@ -50,7 +59,7 @@ const unusedAnswer = new Uint32Array(2) as FileIdentity;
 
 function exists({ inode }: UnixSocket): boolean {
   const result = addon().sockDiag(inode, unusedAnswer);
-  // It is there, and bound to no file.
+  // It exists, and is bound to no file.
   return result === 0 || errnoName(result) === 'ENOENT';
 }
 
@@ -62,7 +71,10 @@ function readTable(): readonly UnixSocket[] | undefined {
   }
 }
 
-/** What sock_diag(7) and stat(2) both say of a file: its device, and the lower 32 bits of its inode. */
+/**
+ * The part of a file's identity that sock_diag(7) and stat(2) share: its device, and the lower 32
+ * bits of its inode.
+ */
 export function fileKey({ dev, ino }: Pick<FileStatus, 'dev' | 'ino'>): string {
   return `${dev}:${BigInt.asUintN(32, ino)}`;
 }
@@ -84,7 +96,10 @@ const types: Readonly<Record<number, UnixSocket['type']>> = { 1: 'stream', 2: 'd
 
 const little = endianness() === 'LE';
 
-/** Reads netlink(7) messages: each is a header, the socket, and attributes. Whatever is cut short ends the list. */
+/**
+ * Reads netlink(7) messages: each is a header, the socket, and attributes. A truncated message ends
+ * the list.
+ */
 function parseDump(messages: ArrayBuffer): UnixSocket[] {
   const view = new DataView(messages);
   const bytes = Buffer.from(messages);
@@ -121,7 +136,7 @@ function parseSocket(view: DataView, bytes: Buffer, start: number, end: number):
         socket.file = `${deviceNumber(view.getUint32(value + 4, little))}:${view.getUint32(value, little)}`;
         break;
       case attribute.queue:
-        // Of other sockets than listening ones these are bytes.
+        // For other sockets than listening ones these are bytes.
         if (socket.state !== 'listening') break;
         socket.waiting = view.getUint32(value, little);
         socket.backlog = view.getUint32(value + 4, little);
@@ -132,7 +147,7 @@ function parseSocket(view: DataView, bytes: Buffer, start: number, end: number):
   return socket;
 }
 
-/** unix(7): a pathname ends at its NUL, an abstract name begins with one and may hold more. */
+/** unix(7): a pathname ends at its NUL; an abstract name begins with one and may contain more. */
 function boundName(bytes: Buffer, start: number, end: number): string | undefined {
   if (start >= end) return undefined;
   if (bytes[start] === 0) return `@${bytes.toString('utf8', start + 1, end)}`;
@@ -140,14 +155,17 @@ function boundName(bytes: Buffer, start: number, end: number): string | undefine
   return bytes.toString('utf8', start, nul < 0 || nul > end ? end : nul);
 }
 
-/** The kernel's own encoding (12 bits of major, 20 of minor) made into that of stat(2). */
+/** Converts the kernel's own encoding (12 bits of major, 20 of minor) to that of stat(2). */
 function deviceNumber(device: number): number {
   const major = device >>> 20;
   const minor = device & 0xfffff;
   return ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;
 }
 
-/** proc(5), /proc/net/unix: `Num RefCount Protocol Flags Type St Inode Path`. NULs in an abstract name are shown as `@`. */
+/**
+ * proc(5), /proc/net/unix: `Num RefCount Protocol Flags Type St Inode Path`. NULs in an abstract
+ * name are shown as `@`.
+ */
 export function parseTable(table: string): UnixSocket[] {
   const line = /^[0-9a-f]+: [0-9A-F]+ [0-9A-F]+ ([0-9A-F]+) ([0-9A-F]+) ([0-9A-F]+) +(\d+)(?: (.*))?$/gim;
   return [...table.matchAll(line)].map(([, flags = '', type = '', state = '', inode, name]) => ({

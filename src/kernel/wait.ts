@@ -5,10 +5,10 @@ import { errnoName } from './errno.js';
 import { kernel } from './posix.js';
 import { watchLockFile } from './watch.js';
 
-/** The longest time that poll(2) can be told, about 25 days. */
+/** The longest timeout of poll(2), about 25 days. */
 const timeoutMsMax = 2 ** 31 - 1;
 
-/** How often the lock is tried where no thread can wait for it. */
+/** The pause between attempts to lock, if no thread can wait for the lock. */
 const retryMs = 50;
 
 /**
@@ -16,10 +16,14 @@ const retryMs = 50;
  * a thread of its own, keeps the process alive, and doesn't delay its end. It works on a duplicate of the descriptor, so a connection that `poll` waits for stays open until that has ended,
  * whoever closes it.
  *
- * @param signal Calls all waits off, at once. They end with `ECANCELED`, even if what they waited for came in the same moment: the
- *   lock may have been got, and the descriptor should be closed.
- * @param lockPath Where the lock file is that `flock` waits for. When there is another file there, or none, the wait ends with
- *   `ESTALE`, and likewise.
+ * Each `flock` and each `poll` waits on a thread of its own, keeps the process alive, and does not
+ * delay its end. It uses a duplicate of the descriptor. So a connection stays open until the `poll`
+ * on it has ended, even if it is closed elsewhere.
+ *
+ * @param signal Cancels all waits at once. They end with `ECANCELED`, even if the lock or the input
+ * arrived at the same moment. The lock may have been obtained, so the descriptor should be closed.
+ * @param lockPath The path of the lock file that `flock` waits for. If another file is there, or
+ * none, the wait ends with `ESTALE`, in the same way.
  */
 export function waitingKernel(signal?: AbortSignal, lockPath?: string): AsyncKernel {
   return {
@@ -35,10 +39,13 @@ export function waitingKernel(signal?: AbortSignal, lockPath?: string): AsyncKer
   };
 }
 
-/** Begins a wait and gives what calls it off, or why it can't begin. `done` is called once, when the wait has ended. */
+/**
+ * Begins a wait. Returns a function that cancels it, or the reason why it cannot begin. `done` is
+ * called once, when the wait has ended.
+ */
 type Begin = (done: (result: 0 | Errno) => void) => (() => void) | Errno;
 
-/** Something that may end a wait early: it says why. Gives what ends the watching. */
+/** May end a wait early, with a reason. Returns a function that stops watching. */
 type Interrupt = (interrupt: (why: Errno) => void) => () => void;
 
 async function wait(begin: Begin, interrupts: readonly Interrupt[]): Promise<0 | Errno> {
@@ -52,7 +59,7 @@ async function wait(begin: Begin, interrupts: readonly Interrupt[]): Promise<0 |
     }),
   );
   try {
-    // The interrupt may have come before there was anything to watch.
+    // The interrupt may have come before there was a wait.
     if (interrupted !== undefined) return interrupted;
     const begun = begin((result) => resolve(interrupted ?? result));
     if (typeof begun === 'string') return begun;
@@ -82,7 +89,8 @@ function lockOnThread(fd: number): Begin {
 }
 
 /**
- * Where flock(2) on a thread can't be called off. A dead holder is noticed late, and of several standbys any may be next.
+ * Waits for a lock if flock(2) on a thread cannot be cancelled. It notices a dead holder late, and
+ * any of several standbys may be next.
  *
  * @internal
  */

@@ -5,19 +5,26 @@ import { clearInterval, setInterval } from './clock.js';
 import { AT_FDCWD, failed } from './kernel.js';
 import { kernel } from './posix.js';
 
-/** Events of the directory tell at once. This is for what they don't tell: a directory above was renamed, a network file system. */
+/**
+ * Events of the directory arrive at once. This interval is for changes without an event: a
+ * directory above was renamed, or a network file system.
+ */
 const checkMs = 5000;
 
-/** Without events: there are no inotify instances left (EMFILE, a user has 128), or the directory may not be read (EACCES). */
+/**
+ * The interval if events are unavailable: the user has used up the inotify instances (EMFILE) or
+ * watches (ENOSPC), or may not read the directory (EACCES).
+ */
 const checkWithoutEventsMs = 1000;
 
 /**
- * Tells when the file at the path is no longer the one that the descriptor has open: somebody removed it, or replaced it. It may
- * tell so before it returns. Keeps no process alive.
+ * Calls `gone` when the file at the path is no longer the one that the descriptor has open, because
+ * another process removed or replaced it. It may do so before it returns. Keeps no process alive.
  *
- * A standby sleeps on a lock file. If a cleaner removes that, others make a new one, and nobody would ever wake the standby.
+ * A standby sleeps on a lock file. If a cleaner removes the file, other processes create a new one,
+ * and nothing would ever wake the standby.
  *
- * @returns what ends the watching
+ * @returns a function that stops watching
  */
 export function watchLockFile(path: string, fd: number, gone: () => void): () => void {
   const opened = kernel.fstat(fd);
@@ -31,7 +38,7 @@ export function watchLockFile(path: string, fd: number, gone: () => void): () =>
   };
   const check = () => {
     const named = kernel.fstatat(AT_FDCWD, path);
-    // Any other failure (EACCES, EIO) doesn't say that the file has gone.
+    // Any other failure (EACCES, EIO) does not mean that the file is gone.
     if (failed(named) ? named !== 'ENOENT' && named !== 'ENOTDIR' : named.dev === opened.dev && named.ino === opened.ino) return;
     stop();
     gone();
@@ -54,7 +61,7 @@ export function watchLockFile(path: string, fd: number, gone: () => void): () =>
   } catch {
     checkEvery(checkWithoutEventsMs);
   }
-  // Whoever removed it before we watched has caused no event.
+  // A removal before the watch began has caused no event.
   check();
   return stop;
 }

@@ -51,10 +51,10 @@ function removeLockBetweenTwoStarters(t: TestContext): { place: Place; b: Starte
   kernel.close(dead);
 
   const a = new Starter(place);
-  a.stopBefore('fstatat', place.aside.name); // Step 5: step 4 held.
+  a.stopBefore('fstatat', place.aside.name); // In "recover": "compare" held.
   fs.unlinkSync(place.lockPath);
   const b = new Starter(place);
-  b.stopBefore('renameat2', place.name); // In step 7: the first proof held.
+  b.stopBefore('renameat2', place.name); // In "take": the first proof held.
   const claimA = a.end();
   assert.ok(!isRefusal(claimA), 'A holds the address');
   t.after(() => run(kernel, release(place, claimA)));
