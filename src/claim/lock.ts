@@ -112,7 +112,8 @@ function* openLockFile(place: Place, { claims, create }: LockTerms): Operation<L
     const restMs = refusal?.refused === 'stray' ? restsMs[rests++] : undefined;
     if (refusal !== undefined && restMs === undefined) return refusal;
     if (restMs !== undefined) {
-      // A holder may have made the file, and listened, since we asked; and one that was killed may be closing its socket.
+      // A holder may have created the file and listened since the last look; and a killed one may
+      // still be closing its socket.
       yield* sys.sleep(restMs);
       continue;
     }

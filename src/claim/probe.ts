@@ -29,7 +29,10 @@ export function* probe(file: Named): Operation<Liveness> {
   }
 }
 
-/** Makes one call with a name for the socket file that fits sun_path: a long name goes through a descriptor of the file itself. */
+/**
+ * Makes one call with a name of the socket file that fits sun_path: a long name goes through a
+ * descriptor of the file itself.
+ */
 export function* throughSocketFile<Result, Call extends SystemCall>(
   file: Named,
   call: (name: string) => Generator<Call, Result | Errno, unknown>,

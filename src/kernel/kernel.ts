@@ -1,12 +1,17 @@
 /**
- * The kernel, as a claim sees it: one method for each system call, by its own name. The few that are no system calls say what they do.
+ * The kernel, as a claim sees it: one method for each system call, by its own name. The few methods
+ * that are not system calls describe what they do.
  *
- * There are two kernels: the real one (`./posix.ts`) and the simulated one of the tests, which runs the same protocol one call
- * at a time in every order. A call gives its value, or the errno by its name: `typeof result === 'string'` is a failure.
- * Names rather than numbers, because the numbers differ between systems, and because they can be read.
+ * There are two kernels: the real one (`./posix.ts`), and the simulated one of the tests, which
+ * runs the same protocol one call at a time in every order. A call returns its value, or the name
+ * of its errno: `typeof result === 'string'` is a failure. Names are used because numbers differ
+ * between systems, and are harder to read.
  */
 export interface ClaimKernel {
-  /** openat(2). Descriptors are close-on-exec. Without O_PATH (not Linux): `ENOSYS`, but for a directory, which is opened otherwise. */
+  /**
+   * openat(2). Descriptors are close-on-exec. `ENOSYS` without O_PATH (not on Linux), except for a
+   * directory, which is then opened for reading.
+   */
   openat(directory: number, name: string, flags: OpenFlags, mode: number): number | Errno;
   /** close(2). */
   close(fd: number): 0 | Errno;
@@ -81,13 +86,19 @@ export interface ClaimKernel {
   sock_diag(fd: number): { readonly dev: bigint; readonly ino: bigint } | Errno;
   /** geteuid(2). */
   geteuid(): number;
-  /** Lets this many milliseconds pass. An asynchronous runner lets others run meanwhile. */
+  /** Lets this many milliseconds pass. Other work continues in an asynchronous runner. */
   sleep(milliseconds: number): 0;
 }
 
-/** What a conversation with another process takes: to ask for a claim, to hand it over, or to be a client. */
+/**
+ * The calls of a conversation with another process: to ask for a claim, to hand it over, or to be a
+ * client.
+ */
 export interface ConversationKernel {
-  /** connect(2) with a new stream socket, close-on-exec and non-blocking. A full backlog is `EAGAIN` at once. */
+  /**
+   * connect(2) with a new stream socket, close-on-exec and non-blocking. `EAGAIN` at once if the
+   * backlog is full.
+   */
   connect(name: string): number | Errno;
   /** SO_PEERCRED: the process at the other end of a connection, as of its connect(2). */
   peerCredentials(fd: number): PeerCredentials | Errno;
@@ -108,16 +119,19 @@ export interface ConversationKernel {
    */
   recvmsg(fd: number, bytesMax: number, fdsMax: number): { readonly text: string; readonly fds: readonly number[] } | Errno;
   /**
-   * accepting(2) on the listening socket, which is what it is to accept connections or to stop. The event loop does that, so only a
-   * runner that has a server to do it with may be asked to.
+   * Starts or stops accepting on the listening socket. The event loop does this, so only a runner
+   * with a server may perform it.
    */
   accepting(operation: 'start' | 'stop', fd: number): 0 | Errno;
 }
 
-/** Both. The real kernel is one, and so is what a runner is given. */
+/** Both kinds of calls. The real kernel has them, and so has the kernel of a runner. */
 export interface Kernel extends ClaimKernel, ConversationKernel {}
 
-/** In place of a directory's descriptor, the process's own directory: names are then paths as ever. openat(2). */
+/**
+ * The working directory of the process, in place of a directory's descriptor: names are then
+ * ordinary paths. openat(2).
+ */
 export const AT_FDCWD = -100;
 
 /**
@@ -170,10 +184,13 @@ export type ClaimCall = CallOf<ClaimKernel>;
 /** One call that a protocol step asks for. */
 export type SystemCall = CallOf<Kernel>;
 
-/** A piece of the protocol: it yields system calls, is sent their results, and returns its outcome. It does nothing by itself. */
+/**
+ * A piece of the protocol: it yields system calls, receives their results, and returns its outcome.
+ * It has no effect of its own.
+ */
 export type Operation<Outcome> = Generator<ClaimCall, Outcome, unknown>;
 
-/** Likewise, with calls of a conversation among them. */
+/** A piece of the protocol with calls of a conversation in it. */
 export type Conversation<Outcome> = Generator<SystemCall, Outcome, unknown>;
 
 type ClaimCalls = {
@@ -184,7 +201,10 @@ type ConversationCalls = {
   readonly [Name in keyof ConversationKernel]: (...args: Parameters<Kernel[Name]>) => Conversation<ReturnType<Kernel[Name]>>;
 };
 
-/** The system calls as operations: `const fd = yield* sys.openat(directory, name, flags, 0)`. No Proxy makes them: it would be asked each time. */
+/**
+ * The system calls as operations: `const fd = yield* sys.openat(directory, name, flags, 0)`. They
+ * are spelled out, because a Proxy would slow down each call.
+ */
 export const sys: ClaimCalls = {
   openat: systemCall('openat'),
   close: systemCall('close'),
@@ -246,12 +266,12 @@ export type AsyncKernel = {
   ) => ReturnType<Kernel[Name]> | Promise<ReturnType<Kernel[Name]>>;
 };
 
-/** Runs an operation to its end as `run` does, and waits where a system call does. */
+/** Runs an operation to its end like `run`, and waits if a system call waits. */
 export async function runAsync<Outcome>(kernel: AsyncKernel, operation: Conversation<Outcome>): Promise<Outcome> {
   return await runPromptly(kernel, operation);
 }
 
-/** The same, with the outcome itself where no system call had to be waited for. */
+/** Does the same, but returns the outcome itself if no system call had to wait. */
 export function runPromptly<Outcome>(kernel: AsyncKernel, operation: Conversation<Outcome>): Outcome | Promise<Outcome> {
   const opened = new Opened();
   const goOn = (begin: () => IteratorResult<SystemCall, Outcome>): Outcome | Promise<Outcome> => {

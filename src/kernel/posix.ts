@@ -40,7 +40,7 @@ const statusLong = new BigUint64Array(status.buffer, 0, 3) as BigUint64Array & {
 const credentials = new Uint32Array(3) as Credentials;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
-/** The real kernel. Every method is synchronous and takes microseconds, but for `sleep`. */
+/** The real kernel. Every method is synchronous and takes microseconds, except `sleep`. */
 export const kernel: Kernel = {
   openat(directory, name, flags, mode) {
     const number = openFlags[flags];

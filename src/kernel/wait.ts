@@ -12,9 +12,7 @@ const timeoutMsMax = 2 ** 31 - 1;
 const retryMs = 50;
 
 /**
- * The real kernel, with a `flock`, a `poll` and a `sleep` that never keep the event loop waiting. Each wait of the first two has
- * a thread of its own, keeps the process alive, and doesn't delay its end. It works on a duplicate of the descriptor, so a connection that `poll` waits for stays open until that has ended,
- * whoever closes it.
+ * Returns the real kernel with a `flock`, a `poll` and a `sleep` that never block the event loop.
  *
  * Each `flock` and each `poll` waits on a thread of its own, keeps the process alive, and does not
  * delay its end. It uses a duplicate of the descriptor. So a connection stays open until the `poll`
