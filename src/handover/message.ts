@@ -1,19 +1,27 @@
 import { sys, talk, type Conversation, type Errno } from '../kernel/kernel.js';
 
 /**
- * The messages of a hand-over, one line each: `reuseaddr 1 offer 64768 1234`. Whoever speaks another version is refused; it then
- * gets an ordinary EADDRINUSE.
+ * The messages of a handover, one line each: `reuseaddr 1 offer 64768 1234`. A peer that speaks
+ * another version is refused, and gets an ordinary EADDRINUSE.
  */
 export type Message =
-  /** New to old, at once: hand over to me. Who says nothing, or something else, is given nothing. */
+  /**
+   * Newcomer to holder, at once: hand over to me. A peer that stays silent, or sends anything else,
+   * receives nothing.
+   */
   | { readonly kind: 'request' }
-  /** Old to new, with the descriptors: this is the claim, and this is the file that its socket is bound to. */
+  /**
+   * Holder to newcomer, with the descriptors: this is the claim, and this is the file that its
+   * socket is bound to.
+   */
   | { readonly kind: 'offer'; readonly dev: bigint; readonly ino: bigint }
-  /** New to old: I have it all, and I am accepting. */
+  /** Newcomer to holder: I have everything, and I am accepting. */
   | { readonly kind: 'ready' }
-  /** Old to new: I have closed mine. You are the holder. */
+  /** Holder to newcomer: I have closed my share. You are the holder. */
   | { readonly kind: 'done' }
-  /** Old to new: I take the offer back. Close what you were given, and then the connection. */
+  /**
+   * Holder to newcomer: I take the offer back. Close what you were given, and then the connection.
+   */
   | { readonly kind: 'abort' };
 
 const prefix = 'reuseaddr 1';
@@ -21,7 +29,7 @@ const prefix = 'reuseaddr 1';
 /** Longer than any message. */
 const messageBytesMax = 128;
 
-/** Lock, listening socket, hand-over socket. */
+/** Lock, listening socket, handover socket. */
 const descriptorsMax = 3;
 
 export function format(message: Message): string {
@@ -38,12 +46,12 @@ export function parse(line: string): Message | undefined {
   return kind === 'request' || kind === 'ready' || kind === 'done' || kind === 'abort' ? { kind } : undefined;
 }
 
-/** What came over the connection. */
+/** The result of a read from the connection. */
 export type Received =
   | { readonly message: Message; readonly fds: readonly number[] }
-  /** The other end has closed: it died, or it was told to go. */
+  /** The other end has closed: it died, or was told to close. */
   | 'closed'
-  /** Something that is no message. Descriptors that came with it are closed again. */
+  /** Not a message. Descriptors that came with it are closed again. */
   | 'garbage'
   | Errno;
 
@@ -52,12 +60,13 @@ export function* receive(fd: number, timeoutMs: number): Conversation<Received> 
   const ready = yield* talk.poll(fd, timeoutMs);
   if (ready === 0) return yield* receiveNow(fd);
   if (ready === 'ETIMEDOUT' || ready === 'ECANCELED') return ready;
-  // There is no thread to wait on (RLIMIT_NPROC, pids.max), maybe for good. What has come already can be read all the same.
+  // There is no thread to wait on (RLIMIT_NPROC, pids.max), perhaps permanently. Data that has
+  // already come can still be read.
   const received = yield* receiveNow(fd);
   return received === 'EAGAIN' ? ready : received;
 }
 
-/** Reads a message without waiting: `EAGAIN` where there is none. */
+/** Reads a message without waiting. `EAGAIN`: there is none. */
 export function* receiveNow(fd: number): Conversation<Received> {
   const received = yield* talk.recvmsg(fd, messageBytesMax, descriptorsMax);
   if (received === 'ECONNRESET') return 'closed';
@@ -67,14 +76,14 @@ export function* receiveNow(fd: number): Conversation<Received> {
     yield* closeAll(received.fds);
     return 'closed';
   }
-  // Each message is sent in one piece, and a stream of so few bytes is not broken up.
+  // Each message is sent in one piece, and a stream of so few bytes is not split.
   const message = received.text.endsWith('\n') ? parse(received.text.slice(0, -1)) : undefined;
   if (message !== undefined) return { message, fds: received.fds };
   yield* closeAll(received.fds);
   return 'garbage';
 }
 
-/** Closes each, even if it throws at one before. */
+/** Closes each, even if it throws at an earlier one. */
 export function* closeAll([fd, ...others]: readonly number[]): Conversation<void> {
   if (fd === undefined) return;
   try {

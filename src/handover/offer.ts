@@ -10,21 +10,26 @@ export interface Offered {
   readonly identity: Identity;
 }
 
-/** How long we rest before we wait again, where waiting has failed. */
+/** The pause after a failed wait, in milliseconds. */
 export const errorRestMs = 10;
 
-/** How an offer ended. */
+/** The outcome of an offer. */
 export type OfferOutcome =
-  /** The newcomer has closed its share, and we go on. */
+  /** The newcomer has closed its share, and this process remains the holder. */
   | 'kept'
-  /** We have closed ours. */
+  /** This process has closed its share. */
   | 'handed-over'
-  /** We gave our claim up in the middle of it (`ECANCELED`), and have closed everything: to the newcomer, as if we had died. */
+  /**
+   * This process gave its claim up meanwhile (`ECANCELED`), and has closed everything: to the
+   * newcomer, as if it had died.
+   */
   | 'abandoned';
 
 /**
- * Whether somebody who has connected to the hand-over socket may have the claim, and asks for it. Nothing is read from another
- * user, and nothing sent. Any number of these may go on at a time: somebody who only connects keeps nobody else from it.
+ * Whether a peer on the handover socket may have the claim, and asks for it.
+ *
+ * Nothing is read from another user, and nothing sent to it. Any number of these may run at a time:
+ * a peer that only connects keeps no other from its request.
  */
 export function* hear(connection: number, timeoutMs: number): Conversation<boolean> {
   const peer = yield* talk.peerCredentials(connection);
@@ -36,12 +41,11 @@ export function* hear(connection: number, timeoutMs: number): Conversation<boole
 }
 
 /**
- * The holder's side of a hand-over, on the connection of a newcomer that has asked for it. Never more than one at a time.
+ * The holder's side of a handover, on the connection of a newcomer that has asked for it. At most
+ * one runs at a time.
  *
- * Descriptors are shared open file descriptions: while the offer is out, both have the lock and the listening socket, and it is
- * one claim.
- *
- * The connection is closed at the end.
+ * Descriptors are shared open file descriptions: during the offer, both processes have the lock and
+ * the listening socket, and it is one claim. The connection is closed at the end.
  */
 export function* offer(connection: number, offered: Offered, timeoutMs: number): Conversation<OfferOutcome> {
   try {
@@ -53,7 +57,10 @@ export function* offer(connection: number, offered: Offered, timeoutMs: number):
   }
 }
 
-/** An exception in the middle of it is thrown on when the newcomer has closed its share, or, where that fails too, we have closed ours. */
+/**
+ * Negotiates. An exception is rethrown once the newcomer has closed its share, or if that fails
+ * too, once this process has closed its own.
+ */
 function* negotiate(connection: number, offered: Offered, timeoutMs: number): Conversation<OfferOutcome> {
   try {
     return yield* ask(connection, offered, timeoutMs);
@@ -71,14 +78,16 @@ function* ask(connection: number, offered: Offered, timeoutMs: number): Conversa
   const { lockFd, listenFd, handoverFd, identity } = offered;
   const fds = lockFd === undefined ? [listenFd, handoverFd] : [listenFd, handoverFd, lockFd];
   const sent = yield* talk.sendmsg(connection, format({ kind: 'offer', ...identity }), fds);
-  if (failed(sent)) return 'kept'; // It has gone already.
+  if (failed(sent)) return 'kept'; // It is gone already.
 
   const answer = yield* receive(connection, timeoutMs);
   if (answer === 'ECANCELED') return 'abandoned';
   if (answer === 'closed') return 'kept';
-  if (typeof answer === 'object') yield* closeAll(answer.fds); // Nobody has to send us any.
+  // A newcomer has no reason to send any.
+  if (typeof answer === 'object') yield* closeAll(answer.fds);
   const ready = typeof answer === 'object' && answer.message.kind === 'ready';
-  // It may have died since it said so. We look again after reading: EAGAIN means that its end is open, so it lives.
+  // It may have died since it said so. A second read tells: EAGAIN means that its end is open, so
+  // it lives.
   const after = ready ? yield* receiveNow(connection) : 'garbage';
   if (after === 'EAGAIN') return 'handed-over';
   if (after === 'closed') return 'kept';
@@ -86,7 +95,10 @@ function* ask(connection: number, offered: Offered, timeoutMs: number): Conversa
   return yield* withdraw(connection);
 }
 
-/** Gives up our share. The newcomer is told last: from then on it may release, and nobody else may hold a share then. */
+/**
+ * Gives up the share of this process. The newcomer is told last: from then on it may release, and
+ * no other process may hold a share then.
+ */
 function* leave(connection: number, { lockFd, listenFd, handoverFd }: Offered): Conversation<void> {
   try {
     yield* talk.accepting('stop', listenFd);
@@ -97,9 +109,11 @@ function* leave(connection: number, { lockFd, listenFd, handoverFd }: Offered): 
 }
 
 /**
- * Takes an offer back. Closing the connection alone would say "I am gone, you are the holder". So the newcomer is told, and we wait
- * until it has closed the connection, which it does after it has closed its share. Until then we can make no other offer, and
- * can't release.
+ * Takes an offer back.
+ *
+ * If the connection just closed, the newcomer would conclude that it is the holder. So it is told,
+ * and closes the connection after it has closed its share. Until then this process cannot release,
+ * or make another offer.
  */
 function* withdraw(connection: number): Conversation<OfferOutcome> {
   yield* talk.sendmsg(connection, format({ kind: 'abort' }), []);
@@ -108,6 +122,7 @@ function* withdraw(connection: number): Conversation<OfferOutcome> {
     if (received === 'closed') return 'kept';
     if (received === 'ECANCELED') return 'abandoned';
     if (typeof received === 'object') yield* closeAll(received.fds);
-    else if (received !== 'garbage') yield* sys.sleep(errorRestMs); // No memory for a wait, say. Its share is out all the same.
+    // There is no memory for a wait, for example. The newcomer still has its share.
+    else if (received !== 'garbage') yield* sys.sleep(errorRestMs);
   }
 }

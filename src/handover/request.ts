@@ -7,14 +7,16 @@ import { failed, talk, sys, type Errno, type FileStatus, type Conversation } fro
 import { closeAll, format, receive } from './message.js';
 import { errorRestMs, type Offered } from './offer.js';
 
-/** Why a handover did not come about. Nothing is left open. */
+/** Why a handover failed. No descriptor is left open. */
 export type NotReceived = Unhanded | Errno;
 
 /**
- * The newcomer's side of a hand-over: asks the holder for its claim, and starts to accept before the holder stops.
+ * The newcomer's side of a handover: asks the holder for its claim, and starts to accept before the
+ * holder stops.
  *
- * With descriptors in hand we share the holder's claim. It is ours alone when the holder says `done`, or has gone. Until then we
- * do not release. If the holder takes the offer back we close everything, and the connection last: that is how it knows.
+ * With the descriptors, this process shares the holder's claim. It owns the claim alone when the
+ * holder says `done`, or is gone. Until then it must not release. If the holder takes the offer
+ * back, this process closes everything, and the connection last: that tells the holder.
  */
 export function* request(target: Target, terms: Terms, timeoutMs: number): Conversation<Offered | NotReceived | Refusal> {
   const connection = yield* connectTo(target);
@@ -30,7 +32,7 @@ function* connectTo(target: Target): Conversation<number | NotReceived> {
     case 'ENOENT':
     case 'ECONNREFUSED':
       return 'unserved';
-    case 'EAGAIN': // Many ask at once.
+    case 'EAGAIN': // Many newcomers ask at once.
       return 'again';
     case 'EACCES':
     case 'EPERM':
@@ -43,7 +45,7 @@ function* connectTo(target: Target): Conversation<number | NotReceived> {
 function* connectToHandover(target: Target): Conversation<number | Errno> {
   if ('abstract' in target) return yield* talk.connect(`\0${abstractHandover(target.abstract)}`);
   const { handover } = target.place;
-  // With a name that is too long for an address, no process serves any.
+  // If the name is too long for an address, no process serves handovers.
   return handover === undefined ? 'ENOENT' : yield* throughSocketFile(handover, (name) => talk.connect(name));
 }
 
@@ -53,9 +55,11 @@ function* negotiate(
   terms: Terms,
   timeoutMs: number,
 ): Conversation<Offered | NotReceived | Refusal> {
-  // In a directory that others write to, anybody may have bound that name. What a stranger offers is not taken.
+  // In a directory that others may write to, any process may have bound that name. A stranger's
+  // offer is not accepted.
   if (!(yield* isTrusted(connection, target))) return 'denied';
-  yield* talk.sendmsg(connection, format({ kind: 'request' }), []); // If it fails, the holder has gone, and the end comes next.
+  // If it fails, the holder is gone, and the end comes next.
+  yield* talk.sendmsg(connection, format({ kind: 'request' }), []);
   const received = yield* receive(connection, timeoutMs);
   if (received === 'closed') return 'again';
   if (received === 'ETIMEDOUT') return 'late';
@@ -71,8 +75,8 @@ function* negotiate(
 }
 
 /**
- * The same user, or root. Root also believes the owner of the lock file: that it may use this file at all was decided before it
- * found the lock taken, see claim/lock.ts.
+ * Whether the holder is of the same user, or root. Root also trusts the owner of the lock file:
+ * `lock` decided that this file may be used before it found the lock taken, see claim/lock.ts.
  */
 function* isTrusted(connection: number, target: Target): Conversation<boolean> {
   const peer = yield* talk.peerCredentials(connection);
@@ -84,7 +88,7 @@ function* isTrusted(connection: number, target: Target): Conversation<boolean> {
   return !failed(lock) && lock.uid === peer.uid;
 }
 
-/** Whether what we were given is the claim, with the mode and owner that we were asked for. */
+/** Whether the offer is the claim, with the requested mode and owner. */
 function* examine(offered: Offered, target: Target, terms: Terms): Conversation<'bad-offer' | Refusal | undefined> {
   if ('abstract' in target) return undefined;
   const file = yield* sharedFile(offered, target.place);
@@ -93,7 +97,7 @@ function* examine(offered: Offered, target: Target, terms: Terms): Conversation<
   return granted === 'displaced' ? refuse('unstable', 'EADDRINUSE', 'open', target.place.path) : granted;
 }
 
-/** The descriptors by their names, if there are as many as there should be. */
+/** Names the descriptors, if their number is right. */
 function share(target: Target, { dev, ino }: Identity, fds: readonly number[]): Offered | undefined {
   const [listenFd, handoverFd, lockFd] = fds;
   if (listenFd === undefined || handoverFd === undefined) return undefined;
@@ -101,7 +105,10 @@ function share(target: Target, { dev, ino }: Identity, fds: readonly number[]): 
   return { listenFd, handoverFd, lockFd, identity: { dev, ino } };
 }
 
-/** The socket file, if this is the lock of the address, and these are the sockets that are bound to its files now. */
+/**
+ * Returns the socket file, if this is the lock of the address, and these sockets are bound to its
+ * files now.
+ */
 function* sharedFile(offered: Offered, place: Place): Conversation<FileStatus | undefined> {
   const { lockFd, listenFd, handoverFd, identity } = offered;
   // Succeeds only on the open file description that has the lock, and changes nothing there.
@@ -115,7 +122,10 @@ function* sharedFile(offered: Offered, place: Place): Conversation<FileStatus | 
   return file;
 }
 
-/** The file at a path, if this socket is bound to it as far as the kernel can tell. See `identify` in claim/bind.ts. */
+/**
+ * Returns the file at a path, if this socket is bound to it as far as the kernel can tell. See
+ * `identify` in claim/bind.ts.
+ */
 function* boundFile(fd: number, { directory, name }: Named): Conversation<FileStatus | undefined> {
   const named = yield* sys.fstatat(directory.fd, name);
   if (failed(named) || named.type !== 'socket') return undefined;
@@ -124,14 +134,15 @@ function* boundFile(fd: number, { directory, name }: Named): Conversation<FileSt
   return named;
 }
 
-/** We accept first, and say so then: at every moment at least one of us does. */
+/** Accepts first, and then says so: at every moment at least one of the two processes accepts. */
 function* confirm(connection: number, offered: Offered): Conversation<Offered | NotReceived> {
   const accepting = yield* talk.accepting('start', offered.listenFd);
   if (failed(accepting)) {
     yield* closeShare(offered);
     return accepting;
   }
-  // If this fails, the holder has gone, or has taken the offer back and gone: what it sent last tells which.
+  // If this fails, the holder is gone, or has taken the offer back and gone: its last message tells
+  // which.
   yield* talk.sendmsg(connection, format({ kind: 'ready' }), []);
   for (;;) {
     const received = yield* receive(connection, Infinity);
@@ -141,7 +152,8 @@ function* confirm(connection: number, offered: Offered): Conversation<Offered | 
       if (received.message.kind === 'done') return offered;
       if (received.message.kind === 'abort') break;
     } else if (received !== 'garbage') {
-      yield* sys.sleep(errorRestMs); // No memory for a wait, say. The holder's answer is what counts, so we ask again.
+      // There is no memory for a wait, for example. Only the holder's answer counts, so ask again.
+      yield* sys.sleep(errorRestMs);
     }
   }
   yield* talk.accepting('stop', offered.listenFd);

@@ -4,18 +4,27 @@ import { runAsync, type AsyncKernel } from '../kernel/kernel.js';
 import { waitingKernel } from '../kernel/wait.js';
 import { hear, offer, type Offered } from './offer.js';
 
-/** How long somebody who has connected may take to ask for the claim. A newcomer does so at once. */
+/**
+ * How long a peer that has connected may take to ask for the claim, in milliseconds. A newcomer
+ * asks at once.
+ */
 const requestTimeoutMs = 1000;
 
-/** How long a newcomer may take to say that it is ready, in milliseconds, where the server says nothing else. */
+/**
+ * How long a newcomer may take to say that it is ready, in milliseconds, unless the server sets
+ * another limit.
+ */
 const readyTimeoutMsDefault = 5000;
 
-/** How many may be connected without having asked. Each is waited for on a thread; with one more, the first of them is dropped. */
+/**
+ * How many peers may be connected without having asked. Each is waited for on a thread. One more,
+ * and the first of them is dropped.
+ */
 const silentMax = 16;
 
-/** What a hand-over does to the server whose claim it is. */
+/** The effects of a handover on the server that owns the claim. */
 export interface Hooks {
-  /** Stop accepting, close the listening socket, and unlink nothing. */
+  /** Stops accepting, closes the listening socket, and unlinks nothing. */
   leave(): void;
   /** The newcomer is the holder. */
   handedOver(): void;
@@ -23,7 +32,10 @@ export interface Hooks {
   readonly readyTimeoutMs?: number | undefined;
 }
 
-/** Serves hand-overs of one claim, one after the other, until it has handed it over or is closed. Keeps no process alive for long. */
+/**
+ * Serves handovers of one claim, one after the other, until the claim is handed over or this is
+ * closed. Keeps no process alive for long.
+ */
 export class HandoverService {
   #offered: Offered;
   readonly #socket: Descriptor | undefined;
@@ -38,9 +50,9 @@ export class HandoverService {
   constructor(offered: Offered, hooks: Hooks) {
     this.#offered = offered;
     this.#hooks = hooks;
-    // Paused, because a socket that flows reads, and reading loses descriptors.
+    // Paused, because a flowing socket reads, and reading loses descriptors.
     this.#server = createServer({ pauseOnConnect: true }, (socket) => void this.#hear(new Newcomer(socket)));
-    // A failed accept(2) (EMFILE) concerns this newcomer only, and it will ask again.
+    // A failed accept(2) (EMFILE) affects only this newcomer, and it will ask again.
     this.#server.on('error', () => undefined);
     this.#socket = Descriptor.at(offered.handoverFd);
     this.#server.listen({ fd: offered.handoverFd });
@@ -52,14 +64,18 @@ export class HandoverService {
     this.#offered = offered;
   }
 
-  /** Whether a newcomer has a share of our claim just now. Then nothing may be unlinked: it may be the holder in a moment. */
+  /**
+   * Whether a newcomer has a share of the claim at the moment. If so, nothing may be unlinked: it
+   * may soon be the holder.
+   */
   get offering(): boolean {
     return this.#offeringTo !== undefined;
   }
 
   /**
-   * Closes the hand-over socket, and every connection. Newcomers that wait see that and start over; one that has a share of the
-   * claim takes it for our death, and is the holder.
+   * Closes the handover socket, and every connection. Newcomers that wait notice it and start
+   * again. A newcomer with a share of the claim concludes that this process died, and is the
+   * holder.
    */
   close(): void {
     this.#stop();
@@ -88,7 +104,10 @@ export class HandoverService {
     await this.#serveAsking();
   }
 
-  /** Never more than one offer at a time: two newcomers would both have a share, and both would become the holder. */
+  /**
+   * Makes at most one offer at a time. Two newcomers would both have a share, and both would become
+   * the holder.
+   */
   async #serveAsking(): Promise<void> {
     if (this.#offeringTo !== undefined) return;
     const { readyTimeoutMs = readyTimeoutMsDefault } = this.#hooks;
@@ -105,11 +124,12 @@ export class HandoverService {
     }
   }
 
-  /** The newcomer's kernel, and the descriptors of the claim. */
+  /** Returns the newcomer's kernel, and the descriptors of the claim. */
   #kernel(newcomer: Newcomer): AsyncKernel {
     const kernel = newcomer.kernel();
     const { listenFd, lockFd, handoverFd } = this.#offered;
-    // By the time that one is closed, a listener of the program may have closed it, and its number may be another's.
+    // By the time that one is closed, a listener of the program may have closed it, and another
+    // file may have its number.
     const given = new Map([listenFd, lockFd].map((fd) => [fd, Descriptor.at(fd ?? -1)]));
     return {
       ...kernel,
@@ -117,7 +137,8 @@ export class HandoverService {
         try {
           this.#hooks.leave();
         } catch (error) {
-          throwLater(error); // Of a listener of the program. The hand-over has to come to its end all the same.
+          // From a listener of the program. The handover has to complete regardless.
+          throwLater(error);
         }
         return 0;
       },
@@ -130,19 +151,19 @@ export class HandoverService {
   }
 }
 
-/** As an uncaught exception: there is no caller to tell. */
+/** Throws an uncaught exception, because there is no caller to tell. */
 function throwLater(error: unknown): void {
   process.nextTick(() => {
     throw error;
   });
 }
 
-/** Node's wrap of a socket. There is no documented way to its descriptor. */
+/** Node's wrapper of a socket. No documented way leads to its descriptor. */
 interface InternalSocket {
   readonly _handle: { readonly fd: number } | null;
 }
 
-/** Somebody who has connected to the hand-over socket. */
+/** A peer that has connected to the handover socket. */
 class Newcomer {
   readonly connection: number;
   readonly #socket: Socket;
@@ -153,7 +174,7 @@ class Newcomer {
     this.connection = (socket as unknown as InternalSocket)._handle?.fd ?? -1;
   }
 
-  /** Closes the connection. Whoever waits for it, or is just about to read, is told `ECANCELED`. */
+  /** Closes the connection. A pending wait or read ends with `ECANCELED`. */
   destroy(): void {
     this.#destroyed.abort();
     this.#socket.destroy();
@@ -164,7 +185,7 @@ class Newcomer {
     const kernel = waitingKernel(signal);
     return {
       ...kernel,
-      // The descriptor may be somebody else's by now.
+      // Another file may have the number by now.
       recvmsg: (...args) => (signal.aborted ? 'ECANCELED' : kernel.recvmsg(...args)),
       sendmsg: (...args) => (signal.aborted ? 'ECANCELED' : kernel.sendmsg(...args)),
       close: (fd) => {

@@ -9,7 +9,7 @@ import { kernel } from '../kernel/posix.js';
 import type { Offered } from './offer.js';
 import { HandoverService, type Hooks } from './serve.js';
 
-/** A claim for which hand-overs are served. */
+/** A claim for which handovers are served. */
 export interface Owned {
   readonly listenFd: number;
   readonly place?: Place | undefined;
@@ -17,12 +17,12 @@ export interface Owned {
   readonly identity?: Identity;
 }
 
-/** Of abstract names there are no files. */
+/** Abstract names have no files. */
 const noFile: Identity = { dev: 0n, ino: 0n };
 
 const terms = { mode: 0o600, backlog: 128, record: '' };
 
-/** The hand-over socket of a claim: its descriptor, and its file. */
+/** The handover socket of a claim: its descriptor, and its file. */
 export class HandoverSocket {
   readonly fd: number;
   readonly #place: Place | undefined;
@@ -35,13 +35,16 @@ export class HandoverSocket {
     this.#identity = identity;
   }
 
-  /** Binds one, for the holder of this claim. A dead one at its path may be removed like any other socket, under the lock. */
+  /**
+   * Binds one for the holder of this claim. A dead one at its path is removed like any other
+   * socket, under the lock.
+   */
   static bind(owned: Owned, abstract: string | undefined): HandoverSocket | Refusal {
     const bound = run(kernel, bindSocket(owned, abstract));
     return isRefusal(bound) ? bound : new HandoverSocket(bound.listenFd, bound.place, bound.identity);
   }
 
-  /** The one that came with a claim that was handed over to us. */
+  /** Returns the one that came with a claim that was handed over to this process. */
   static received({ handoverFd }: Offered, { place }: Owned): HandoverSocket {
     const at = place?.handover;
     const file = at === undefined ? 'ENOENT' : kernel.fstatat(at.directory.fd, at.name);
@@ -49,12 +52,12 @@ export class HandoverSocket {
     return new HandoverSocket(handoverFd, at, file);
   }
 
-  /** Serves hand-overs of this claim from here on. */
+  /** Serves handovers of this claim from now on. */
   serve(owned: Owned, hooks: Hooks): void {
     this.#service = new HandoverService(this.#offered(owned), hooks);
   }
 
-  /** What is handed over from here on: the claim has another listening socket. */
+  /** Sets the claim to hand over from now on: it has another listening socket. */
   update(owned: Owned): void {
     if (this.#service !== undefined) this.#service.offered = this.#offered(owned);
   }
@@ -63,12 +66,15 @@ export class HandoverSocket {
     return { listenFd, lockFd, identity, handoverFd: this.fd };
   }
 
-  /** Whether a newcomer has a share of our claim just now. Then nothing may be unlinked: it may be the holder in a moment. */
+  /**
+   * Whether a newcomer has a share of the claim at the moment. If so, nothing may be unlinked: it
+   * may soon be the holder.
+   */
   get offering(): boolean {
     return this.#service?.offering ?? false;
   }
 
-  /** Removes its file, while it is still open: see claim/release.ts. */
+  /** Removes its file while it is still open: see claim/release.ts. */
   removeFile(): void {
     if (this.#place !== undefined) run(kernel, removeSocketFile(this.#place, { identity: this.#identity }));
   }
@@ -87,7 +93,7 @@ interface BoundSocket {
 
 function* bindSocket(owned: Owned, abstract: string | undefined): Operation<BoundSocket | Refusal> {
   if (owned.place === undefined) {
-    // Whoever passed us an inherited socket has the claim.
+    // The process that passed the inherited socket has the claim.
     if (abstract === undefined) return refuse('system', 'ENOTSUP', 'bind');
     const bound = yield* acquireAbstract(abstractHandover(abstract), terms);
     return isRefusal(bound) ? bound : { ...bound, identity: noFile };
