@@ -1,4 +1,4 @@
-// node demo.mjs: pm2 starts the server, it is killed, and pm2 starts it again on the same address.
+// node demo.mjs: pm2 keeps the server running. It is replaced under load, and then killed.
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
@@ -7,6 +7,9 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { connect } from 'reuseaddr';
 
+const replacements = 5;
+const clients = 4;
+
 const folder = fs.mkdtempSync(`${os.tmpdir()}/pm2-`);
 const address = `${folder}/app.sock`;
 const env = { ...process.env, PM2_HOME: `${folder}/home`, ADDRESS: address };
@@ -14,31 +17,51 @@ const tool = createRequire(import.meta.url).resolve('pm2/bin/pm2');
 const pm2 = (...args) => execFileSync(process.execPath, [tool, ...args], { env, stdio: ['ignore', 'ignore', 'inherit'] });
 try {
   pm2('start', fileURLToPath(new URL('ecosystem.config.cjs', import.meta.url)));
-  const first = await ask();
-  process.kill(first, 'SIGKILL');
-  const second = await ask();
-  console.log(first === second ? 'the same process?' : 'served again after kill -9');
-  process.exitCode = first === second ? 1 : 0;
+  let pid = await ask();
+
+  const load = { running: true, answered: 0, failed: 0 };
+  const loops = Array.from({ length: clients }, () => keepAsking(load));
+  for (let count = 0; count < replacements; count++) {
+    pm2('sendSignal', 'SIGHUP', 'app');
+    pid = await askAnotherThan(pid);
+  }
+  load.running = false;
+  await Promise.all(loops);
+  console.log(`replaced ${replacements} times: ${load.answered} requests answered, ${load.failed} failed`);
+
+  process.kill(pid, 'SIGKILL');
+  await askAnotherThan(pid);
+  console.log('served again after kill -9');
+  process.exitCode = load.failed === 0 ? 0 : 1;
 } finally {
   pm2('kill');
   fs.rmSync(folder, { recursive: true, force: true });
 }
 
-/** The server's pid. Who is in the queue of a process that dies sees a reset, and asks again. */
-async function ask() {
-  for (;;) {
+async function keepAsking(load) {
+  while (load.running) {
     try {
-      return await askOnce();
-    } catch (error) {
-      if (error.code !== 'ECONNRESET') throw error;
+      await ask();
+      load.answered += 1;
+    } catch {
+      load.failed += 1;
     }
   }
 }
 
-async function askOnce() {
+/** Asks until another process answers. A request that the killed process had accepted is reset, and asked again. */
+async function askAnotherThan(pid) {
+  for (;;) {
+    const answeredBy = await ask().catch(() => pid);
+    if (answeredBy !== pid) return answeredBy;
+  }
+}
+
+/** The pid of the server that answers. */
+async function ask() {
   const socket = await connect(address, { timeout: 20_000 });
   const answer = await new Promise((resolve, reject) => {
-    http.get({ createConnection: () => socket }, resolve).on('error', reject);
+    http.get({ createConnection: () => socket, headers: { connection: 'close' } }, resolve).on('error', reject);
   });
   let text = '';
   for await (const chunk of answer.setEncoding('utf8')) text += chunk;

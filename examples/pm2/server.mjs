@@ -1,7 +1,7 @@
-// Started by pm2. After a kill -9 pm2 starts it again, on the same address.
+// Started by `reuseaddr run`, which passes the listening socket and hears when the server is ready.
 import { createServer } from 'node:http';
 import { listen } from 'reuseaddr';
 
 const server = createServer((request, response) => response.end(`hello from ${process.pid}\n`));
-await listen(server, process.argv[2], { wait: 10_000 });
-process.send?.('ready');
+const claim = await listen(server, process.env.ADDRESS ?? '/tmp/pm2-app.sock');
+process.once('SIGTERM', () => claim.release()); // Requests in progress complete.
