@@ -44,8 +44,8 @@ test('mutant: a lock file is opened by its path → it is made in another direct
       file: 'lock',
       from: 'const created = yield* create(place);',
       to: `const flags = 'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC';
-        const fd = yield* sys.openat(-100, lockPath, flags, lockMode);
-        const created = failed(fd) ? fd : { lockFd: fd, made: true };`,
+        const made = yield* sys.openat(-100, lockPath, flags, lockMode);
+        const created = failed(made) ? made : { lockFd: made, made: true };`,
     },
   ]);
   expectToBreak(t, exchangeScenario('another directory in its place', code, { processes: 1, starts: 1 }), 'G4');
