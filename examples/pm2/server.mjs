@@ -4,4 +4,5 @@ import { listen } from 'reuseaddr';
 
 const server = createServer((request, response) => response.end(`hello from ${process.pid}\n`));
 const claim = await listen(server, process.env.ADDRESS ?? '/tmp/pm2-app.sock');
-process.once('SIGTERM', () => claim.release()); // Requests in progress complete.
+// Requests in progress complete.
+process.once('SIGTERM', () => void claim.release());
