@@ -7,9 +7,10 @@ import { run, type Kernel } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 
 /**
- * Removes the files of a claim that two processes shared, and that both have given up at the same time. Each calls this after it
- * has closed its share, so the last one to close finds the lock free, whichever it is. Where the other one is the holder, the lock
- * is taken, and nothing happens.
+ * Removes the files of a claim that two processes shared, and that both gave up at the same time.
+ *
+ * Each calls this after it has closed its share, so whichever is the last finds the lock free. If
+ * the other process is the holder, the lock is taken, and nothing happens.
  */
 export function removeAbandoned(place: Place): void {
   const lockFd = run(unresting(), lock(place, false));
@@ -19,5 +20,8 @@ export function removeAbandoned(place: Place): void {
   run(kernel, releaseLock({ lockFd }));
 }
 
-/** A lock that is taken now is taken by one that will come here itself, or by the next holder. */
+/**
+ * Does not pause: the process that has the lock now will either come here itself, or is the next
+ * holder.
+ */
 const unresting = (): Kernel => ({ ...kernel, sleep: () => 0 });

@@ -1,12 +1,18 @@
-/** Whatever accepts connections on a claim's listening socket: a server, or nobody yet. */
+/**
+ * The part that accepts connections on a claim's listening socket: a server, or a placeholder until
+ * there is one.
+ */
 export interface Acceptor {
   /**
-   * Starts to accept. The descriptor is the acceptor's from then on. `shared`: the holder accepts on the same socket, and stops when
-   * this is done.
+   * Starts to accept. The descriptor is the acceptor's from then on. With `shared`, the holder
+   * accepts on the same socket, and stops when this is done.
    */
   start(fd: number, shared?: boolean): Promise<void> | void;
-  /** Stops, and closes the descriptor, as if it had never started: the claim went back to its holder. */
+  /**
+   * Stops, and closes the descriptor, as if it had never started: the claim went back to its
+   * holder.
+   */
   takeBack(): void;
-  /** Stops, and closes the descriptor. Open connections go on until they end. */
+  /** Stops, and closes the descriptor. Open connections continue until they end. */
   drain(): void;
 }

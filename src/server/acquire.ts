@@ -17,25 +17,31 @@ import { inheritedSocket } from './inherit.js';
 import { closeTarget, resolveRequest } from './target.js';
 import { publish, say, traceNow } from './trace.js';
 
-/** Claims an address where it was found to be. With `wait`, a lock that another process has is waited for. */
+/**
+ * Claims an address in its resolved place. With `wait`, waits while another process has the lock.
+ */
 export function* acquireTarget(target: Target, { terms }: Request, wait = false): Operation<Held | Refusal> {
   if ('abstract' in target) return yield* acquireAbstract(target.abstract, terms);
   const { place } = target;
   const claim = yield* acquire(place, terms, wait);
   if (isRefusal(claim)) return claim;
-  // What a holder that served hand-overs left when it crashed. Nobody else removes it, and under the lock it may be removed.
+  // A holder that served handovers left this when it crashed. No other code removes it, and the
+  // lock permits it.
   if (place.handover !== undefined) yield* take(place.handover, isDead);
   return { ...claim, place };
 }
 
-/** The claim of whoever passed us a socket that is bound to the address: sd_listen_fds(3). No lock is taken. */
+/**
+ * Returns the claim of the process that passed a socket bound to the address: sd_listen_fds(3). No
+ * lock is taken.
+ */
 export function inherit(request: Request, target: Target): Hold | undefined {
   const listenFd = inheritedSocket(target, request.mode);
   if (isRefusal(listenFd)) throw refused(request, target, listenFd);
   return listenFd === undefined ? undefined : new Hold({ listenFd, inherited: true }, request.text);
 }
 
-/** Makes the claim at once, without waiting for anybody. */
+/** Makes the claim at once, without waiting for another process. */
 export function acquireNow(request: Request): Hold {
   return traceNow(
     'reuseaddr.claim',
@@ -57,12 +63,12 @@ function acquireAtOnce(request: Request): Hold {
   }
 }
 
-/** Somebody has the address, so that it may be free later. */
+/** Whether another process has the address, so that it may become free. */
 export function isInUse({ refused: why }: Refusal): boolean {
   return why === 'held' || why === 'starting' || why === 'stray';
 }
 
-/** The error for a request that was refused. Tells those that follow the refusals of this process. */
+/** Returns the error for a refused request, and publishes the refusal to its subscribers. */
 export function refused(request: Request, target: Target, refusal: Refusal): SocketAddressError {
   const error = explainStart(request, target, refusal);
   say(request.text, () => `was refused, because ${whyRefused(request, target, refusal)}`);
@@ -70,18 +76,24 @@ export function refused(request: Request, target: Target, refusal: Refusal): Soc
   return error;
 }
 
-/** Why a start is refused, as a clause. */
+/** Returns the reason of a refused start, as a clause. */
 export function whyRefused(request: Request, target: Target, refusal: Refusal): string {
   return partsOf(explainStart(request, target, refusal).explanation, library).happened;
 }
 
-/** The error for a refusal, with whatever can be found out about the process that holds the address. */
+/**
+ * Returns the error for a refusal, with everything that can be learned about the process that holds
+ * the address.
+ */
 export function explainStart(request: Request, target: Target, refusal: Refusal): SocketAddressError {
   const found = isDisplaced(target, refusal) ? { ...refusal, refused: 'displaced' as const } : refusal;
   return explain(request.text, found, findUnrecorded(target, refusal));
 }
 
-/** Likewise, for a start to which the holder could hand over. Where that was asked for, the refusal says why it did not. */
+/**
+ * Does the same for a start to which the holder could hand over. If a handover was requested, the
+ * refusal says why it failed.
+ */
 export function refusedStart(request: Request, target: Target, refusal: Refusal): SocketAddressError {
   const couldAsk = refusal.refused === 'held' && refusal.handover === undefined && servesHandovers(target);
   return refused(request, target, couldAsk ? { ...refusal, handover: 'served' } : refusal);
@@ -93,7 +105,10 @@ function servesHandovers(target: Target): boolean {
   return handover !== undefined && !failed(kernel.fstatat(handover.directory.fd, handover.name));
 }
 
-/** Nothing was live at the path for some milliseconds, and yet the kernel knows a socket that listens under this name. */
+/**
+ * Whether the kernel knows a socket that listens under this name, although nothing was live at the
+ * path for some milliseconds.
+ */
 function isDisplaced(target: Target, { refused: why }: Refusal): boolean {
   if (why !== 'starting' || 'abstract' in target) return false;
   const { place } = target;
@@ -101,22 +116,25 @@ function isDisplaced(target: Target, { refused: why }: Refusal): boolean {
 }
 
 /**
- * The process that holds an address of which no lock file tells: a stray, the holder of an abstract name, one that listens since a
- * moment ago, one that has inherited the lock.
+ * Finds the process that holds an address without a record in a lock file: a stray, the holder of
+ * an abstract name, a process that has just begun to listen, or one that inherited the lock.
  */
 function findUnrecorded(target: Target, { refused: why, path, record }: Refusal): Holder | undefined {
   if (why === 'stray' && path !== undefined) return findListener(path);
   if (!['held', 'starting', 'cancelled'].includes(why)) return undefined;
   if ('abstract' in target) return findListener(`@${target.abstract}`);
   if (holderOfRecord(record) !== undefined) return undefined;
-  // It listens already, and has not come to write its record yet; or what we waited for was a stray.
+  // Either it listens already and has not yet written its record, or the wait was for a stray.
   return findListener(target.place.path) ?? findLocker(target.place.lockPath);
 }
 
 const pauseMsMin = 5;
 const pauseMsMax = 500;
 
-/** The pauses between two looks at something that can't be waited for: 5 ms, and half as long again each time, up to 500 ms. */
+/**
+ * The pauses between two looks at something that cannot be waited for: 5 ms, and half as long again
+ * each time, up to 500 ms.
+ */
 export function* pauses(): Generator<number, never, unknown> {
   for (let ms = pauseMsMin; ; ms = Math.min(ms * 1.5, pauseMsMax)) yield ms;
 }

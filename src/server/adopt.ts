@@ -8,12 +8,18 @@ import type { Acceptor } from './acceptor.js';
 import { drain, trackSessions } from './drain.js';
 import type { Pending } from './pending.js';
 
-/** What we use of Node's server beyond its documented interface. `tests/server/node.test.ts` says when Node changes it. */
+/**
+ * The internals of Node's server in use here. `tests/server/node.test.ts` fails when Node changes
+ * them.
+ */
 interface InternalServer {
   _handle: Handle | null;
-  /** What `address()` gives for a pipe. */
+  /** The result of `address()` for a pipe. */
   _pipeName: string | null;
-  /** `listen`, after it has understood its arguments. In a cluster worker `listen({ fd })` would mean the primary's descriptor. */
+  /**
+   * `listen`, after it has understood its arguments. In a cluster worker, `listen({ fd })` would
+   * mean the primary's descriptor.
+   */
   _listen2?(address: null, port: null, addressType: null, backlog: number, fd: number): void;
 }
 
@@ -36,7 +42,7 @@ export class ServerAcceptor implements Acceptor {
     this.#sayClosed = resolve;
   });
   #closeHandle = (): void => undefined;
-  /** What is to happen around the close of the listening handle. */
+  /** Runs around the close of the listening handle. */
   #onClose = (closeHandle: () => void): void => closeHandle();
 
   constructor(server: Server, address: string, { terms, judge }: Request, pending: Pending) {
@@ -47,7 +53,10 @@ export class ServerAcceptor implements Acceptor {
     this.#pending = pending;
   }
 
-  /** Who was not let in; undefined where it had gone already. Those of a hand-over, before there is a claim, are told at once. */
+  /**
+   * Called with each denied peer; undefined if it had gone already. The denied peers of a handover,
+   * before there is a claim, are reported at once.
+   */
   set onDenied(listener: (peer: Credentials | undefined) => void) {
     this.#denied = listener;
     this.#deniedEarly.splice(0).forEach(listener);
@@ -57,21 +66,25 @@ export class ServerAcceptor implements Acceptor {
     this.#pending.throwIfCalledOff();
     this.#pending.end();
     const server = this.#server;
-    server._pipeName = this.#address; // Before the 'listening' listeners of the program ask for it.
+    // Before the 'listening' listeners of the program ask for it.
+    server._pipeName = this.#address;
     const listening = listenOnDescriptor(server, fd, this.#backlog);
-    if (this.#backlog === 0) kernel.listen(fd, 0); // Node takes 0 for "not given", and has listened with 511.
+    // Node takes 0 for "not given", and has listened with 511.
+    if (this.#backlog === 0) kernel.listen(fd, 0);
     if (this.#judge !== undefined) this.#guard(this.#judge);
     // Before they can close the server.
     if (server._handle !== null)
       this.#closeHandle = wrapClose(handleOf(server), Descriptor.at(fd), (closeHandle) => this.#closing(closeHandle));
     if ('updateSettings' in server) trackSessions(server);
-    // A server that is closed in this very turn never says 'listening'.
+    // A server that is closed in this very turn never emits 'listening'.
     await Promise.race([listening, this.#closes]);
-    // The holder has not stopped yet, and need not.
+    // The holder has not stopped yet, and now need not.
     if (shared && this.#closed) throw this.#pending.closed();
   }
 
-  /** No connection is accepted before the event loop turns, so nobody slips in. */
+  /**
+   * Guards the server. No connection is accepted before the event loop turns, so no peer slips in.
+   */
   #guard(judge: Judge): void {
     const { _handle: handle } = this.#server;
     if (canGuard(handle)) guard(this.#server, handle, judge, (peer) => this.#denied(peer));
@@ -89,7 +102,7 @@ export class ServerAcceptor implements Acceptor {
     return this.#closed;
   }
 
-  /** `listener` is given the closing of the handle, which it must call. */
+  /** `listener` receives a function that closes the handle, and must call it. */
   set onClose(listener: (closeHandle: () => void) => void) {
     this.#onClose = listener;
   }
@@ -106,10 +119,11 @@ export class ServerAcceptor implements Acceptor {
 }
 
 /**
- * Does something around the close of a listening handle: that is when the server stops to listen, not when it has closed, which
- * waits for its last connection. libuv closes the descriptor before its close returns, so there is a before and an after.
+ * Runs code around the close of a listening handle. The handle is closed when the server stops
+ * listening. The server itself closes later, after its last connection. libuv closes the descriptor
+ * before its close returns, so there is a before and an after.
  *
- * The handle owns the descriptor from here on. Gives the close as it was.
+ * The handle owns the descriptor from now on. Returns the original close.
  */
 export function wrapClose(
   handle: Handle,
@@ -126,7 +140,10 @@ export function wrapClose(
   return closeHandle;
 }
 
-/** Bun closes its listening socket by itself, in the server's `close`, and does not know the address of a descriptor. */
+/**
+ * Bun closes its listening socket by itself, in the server's `close`, and does not know the address
+ * of a descriptor.
+ */
 function handleOf(server: Server & InternalServer): Handle {
   const { _handle: handle, _pipeName: address } = server;
   if (handle !== null && typeof (handle as Partial<Handle>).close === 'function') return handle;
@@ -138,7 +155,10 @@ function handleOf(server: Server & InternalServer): Handle {
   return server;
 }
 
-/** The backlog must be given by its position: in an options object beside `fd` Node ignores it, and listen(2)s again with 511. */
+/**
+ * Passes the backlog by its position: in an options object with `fd`, Node ignores it, and calls
+ * listen(2) again with 511.
+ */
 function listenOnDescriptor(server: Server & InternalServer, fd: number, backlog: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = (end: () => void): void => {

@@ -5,8 +5,8 @@ import type { Acceptor } from './acceptor.js';
 import { Hold, type Held } from './hold.js';
 
 /**
- * The hold of a claim that was just made, with the hand-over socket where that was asked for. It comes before the acceptor, so that
- * nobody can find the address held by us, and that socket not there.
+ * Returns the hold of a claim that was just made, with the handover socket if one was requested.
+ * This comes before the acceptor: no process may find the address held without that socket.
  */
 export function holdFor(request: Request, held: Held): Hold | Refusal {
   const hold = new Hold(held, request.text);
@@ -32,7 +32,7 @@ export function giveBack(hold: Hold, acceptor: Acceptor): void {
   hold.closeSocket();
 }
 
-/** Has the acceptor accept on a claim that we hold alone. */
+/** Makes the acceptor accept on a claim that this process holds alone. */
 export async function start(hold: Hold, acceptor: Acceptor): Promise<Hold> {
   try {
     await acceptor.start(hold.listenFd);

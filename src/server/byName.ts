@@ -12,8 +12,9 @@ import { obtain } from './obtain.js';
 import type { Pending } from './pending.js';
 
 /**
- * Whether the server accepts on a descriptor that it is given. All of Node do. On Bun and Deno, those of node:net do, and those whose
- * `listen` is their own (node:http) open a TCP port instead.
+ * Whether the server accepts on a descriptor that it is given. All servers of Node do. On Bun and
+ * Deno, servers of node:net do; those with a `listen` of their own (node:http) open a TCP port
+ * instead.
  */
 export function acceptsDescriptor(server: Server): boolean {
   return isNode || (server instanceof net.Server && server.listen === net.Server.prototype.listen);
@@ -22,8 +23,8 @@ export function acceptsDescriptor(server: Server): boolean {
 const isNode = !('bun' in process.versions) && !('deno' in process.versions);
 
 /**
- * Refuses a rule about peers where it would not be kept: Deno never asks the handle's own listener, and Bun asks, and accepts all
- * the same.
+ * Refuses a rule about peers on a runtime that would not keep it: Deno never calls the handle's own
+ * listener, and Bun calls it, but accepts regardless.
  */
 export function refuseUnguarded({ text, judge }: Request): void {
   if (isNode || judge === undefined) return;
@@ -33,16 +34,20 @@ export function refuseUnguarded({ text, judge }: Request): void {
   });
 }
 
-/** Holds the claim, and nothing accepts for it yet. */
+/** Holds the claim while no server accepts for it. */
 const nobody: Acceptor = { start() {}, takeBack() {}, drain() {} };
 
 /**
- * Has the runtime itself listen on the path, under our claim: for a server that takes no descriptor.
+ * Makes the runtime itself listen on the path, under the claim: for a server that takes no
+ * descriptor.
  *
- * The claim is made as ever, so whatever is in the way is found, and a dead socket is removed. Then our own socket makes room for the
- * runtime's. Both happen under the lock: among those who use reuseaddr, one has the address (G1), and a crash blocks nobody (G3).
- * Weaker than elsewhere: who connects between the two sees a reset; a stray may bind between them, and then this fails; at `close`
- * the runtime unlinks by name, though under the lock; and at exit the file stays, for the next start.
+ * The claim is made as usual, so every obstacle is found, and a dead socket is removed. Then our
+ * own socket makes room for the runtime's. Both happen under the lock: among processes that use
+ * reuseaddr, one has the address (G1), and a crash blocks none (G3).
+ *
+ * It is weaker than elsewhere. A client that connects between the two sees a reset. A stray may
+ * bind between them, and then this fails. At `close` the runtime unlinks by name, though under the
+ * lock. At exit the file stays, for the next start to remove.
  */
 export async function listenByName(server: Server, request: Request, target: Target, pending: Pending): Promise<Claim> {
   refuseWhatNeedsDescriptor(request);
@@ -60,13 +65,14 @@ export async function listenByName(server: Server, request: Request, target: Tar
     hold.surrender(() => close.call(server, callback));
     return server;
   };
-  if (!server.listening) hold.surrender(); // By a listener of 'listening', before we came to hear of it.
+  // A listener of 'listening' closed it before this line.
+  if (!server.listening) hold.surrender();
   return new Claim(publicAddress(request, target), hold, () => {
     if (!hold.released && server.listening) server.close();
   });
 }
 
-/** The mode is set by the umask, so that the file never has a wider one, not for a moment (G6). */
+/** The umask sets the mode, so that the file never has a wider one, not for a moment (G6). */
 async function makeRoomAndListen(server: Server, hold: Hold, { text, terms }: Request): Promise<void> {
   const { held } = hold;
   if (held.place === undefined) throw unsupported(text, 'an inherited socket');

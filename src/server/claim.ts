@@ -13,15 +13,15 @@ import { attempt } from './target.js';
 import { publish, say } from './trace.js';
 import { displacement, watchHold, type Displacement } from './watch.js';
 
-/** A claim as `JSON.stringify` and `console.log` show it. */
+/** The view of a claim in `JSON.stringify` and `console.log`. */
 export interface ClaimSummary {
   readonly address: string;
   readonly fd: number;
-  /** Missing where there is no lock file: for an abstract name, and for an inherited socket. */
+  /** Missing if there is no lock file: for an abstract name, and for an inherited socket. */
   readonly lockPath?: string;
-  /** Whether the claim was released, or handed over. */
+  /** Whether the claim was released or handed over. */
   readonly released: boolean;
-  /** Whether the socket was passed to this process by another, which holds the claim. */
+  /** Whether the socket was passed to this process by another one, which holds the claim. */
   readonly inherited: boolean;
   readonly deniedCount: number;
 }
@@ -29,34 +29,34 @@ export interface ClaimSummary {
 /** `util.inspect.custom`, without loading node:util. */
 const inspectCustom: unique symbol = Symbol.for('nodejs.util.inspect.custom');
 
-/** The events of a `Claim`, with what their listeners are given. */
+/** The events of a `Claim`, with the arguments of their listeners. */
 export interface ClaimEvents {
   /**
-   * The claim is now another process's. The server accepts no further connections, and finishes the
+   * Another process now owns the claim. The server accepts no further connections, and finishes the
    * open ones.
    */
   handover: [];
   /**
-   * Another process has removed or replaced the socket file (`socket`), so that clients do not reach
-   * this server, or the lock file (`lock`), so that another process may claim the address. Emitted
-   * once each time.
+   * Another process has removed or replaced the socket file (`socket`), so that clients do not
+   * reach this server, or the lock file (`lock`), so that another process may claim the address.
+   * Emitted once each time.
    */
   displaced: [what: Displacement];
   /**
-   * `allow` has kept a peer out. Undefined: it had gone before the kernel could be asked for its
+   * `allow` has denied a peer. Undefined: it had gone before the kernel could report its
    * credentials.
    */
   denied: [peer: Credentials | undefined];
 }
 
 /**
- * The exclusive right to an address, until it is released or handed over, or the process ends in any
- * way.
+ * The exclusive right to an address, until it is released or handed over, or the process ends in
+ * any way.
  *
  * `listen` and `claim` return it. It works with `await using`.
  */
 export class Claim extends EventEmitter<ClaimEvents> {
-  /** The address, for clients: as it was given, or made absolute. */
+  /** The address for clients, as the caller wrote it or made absolute. */
   readonly address: string;
   readonly #hold: Hold;
   readonly #release: () => void;
@@ -71,30 +71,30 @@ export class Claim extends EventEmitter<ClaimEvents> {
     this.#hold = hold;
     this.#release = release;
     this.#rebind = rebind;
-    // Watching costs a descriptor for each directory, so only who wants to know pays for it.
+    // Only a program that listens to the event pays for the watch.
     if (rebind !== undefined) this.#watch();
     else (this as EventEmitter).on('newListener', (event) => event === 'displaced' && this.#watch());
   }
 
   /**
-   * The listening socket: close-on-exec, non-blocking. The server owns it after `listen`, the claim
-   * after `claim`.
+   * The listening socket, close-on-exec and non-blocking. The server owns it after `listen`, the
+   * claim after `claim`.
    */
   get fd(): number {
     return this.#hold.listenFd;
   }
 
   /**
-   * The lock file. Undefined for an abstract name, which needs none, and for an inherited socket, whose
-   * claim another process holds.
+   * The lock file. Undefined for an abstract name, which needs none, and for an inherited socket,
+   * whose claim another process holds.
    */
   get lockPath(): string | undefined {
     return this.#hold.place?.lockPath;
   }
 
   /**
-   * Whether another process has removed or replaced the socket file or the lock file. Looked up at each
-   * call.
+   * Whether another process has removed or replaced the socket file or the lock file. Checked at
+   * each call.
    */
   get displaced(): boolean {
     return !this.#hold.released && displacement(this.#hold.held) !== undefined;
@@ -126,7 +126,7 @@ export class Claim extends EventEmitter<ClaimEvents> {
     this.emit('displaced', what);
   }
 
-  /** Returns what `JSON.stringify` and `console.log` show of the claim. */
+  /** Returns the view of the claim in `JSON.stringify` and `console.log`. */
   toJSON(): ClaimSummary {
     const { address, fd, lockPath, deniedCount } = this;
     const { inherited, released } = this.#hold;
@@ -139,10 +139,11 @@ export class Claim extends EventEmitter<ClaimEvents> {
   }
 
   /**
-   * Gives the claim up: closes the server, removes the socket file, and unlocks. Open connections
-   * continue to their end, but for idle ones of http servers, see `http.Server.close`. When the promise
-   * is fulfilled, another process can claim the address. Does nothing the second time, or after a
-   * handover.
+   * Releases the claim: closes the server, removes the socket file, and unlocks.
+   *
+   * Open connections continue to their end, except idle ones of http servers, see
+   * `http.Server.close`. When the promise is fulfilled, another process can claim the address. Does
+   * nothing the second time, or after a handover.
    */
   release(): Promise<void> {
     try {
@@ -163,9 +164,9 @@ export class Claim extends EventEmitter<ClaimEvents> {
  * frameworks that take `{ fd }`, and for child processes. Connections wait until a program accepts
  * them on that descriptor.
  *
- * A framework that was given `{ fd }` closes it at its own end: close the server first, then release
- * the claim. With `handover: true`, close the server in a `handover` listener: it is called before
- * the descriptor is closed.
+ * A framework that was given `{ fd }` closes it at its own end: close the server first, then
+ * release the claim. With `handover: true`, close the server in a `handover` listener: it is called
+ * before the descriptor is closed.
  *
  * The program that accepts decides which peers may connect. An abstract name has no permissions, so
  * ask `peerCredentials` for each connection.
@@ -215,7 +216,7 @@ async function claimTarget(request: Request, target: Target): Promise<Claim> {
   return claimed;
 }
 
-/** Nobody accepts for us: whoever uses `claim.fd` does. */
+/** Accepts nothing itself: the program that uses `claim.fd` does. */
 class DescriptorAcceptor implements Acceptor {
   leave = (): void => undefined;
   start(): void {}
@@ -225,7 +226,7 @@ class DescriptorAcceptor implements Acceptor {
   }
 }
 
-/** Serves hand-overs where that was asked for, and ends the service that came with a claim where it was not. */
+/** Serves handovers if they were requested. Otherwise ends the service that came with a claim. */
 export function serveHandovers(
   request: Request,
   hold: Hold,
@@ -243,7 +244,7 @@ export function serveHandovers(
   }
 }
 
-/** What clients can use after a chdir(2) as well. */
+/** Returns the address in a form that clients can use after a chdir(2). */
 export function publicAddress({ text }: Request, target: Target): string {
   if ('abstract' in target) return `@${target.abstract}`;
   return text.startsWith('/') ? text : target.place.path;

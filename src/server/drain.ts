@@ -8,16 +8,17 @@ interface Http2Session {
   prependOnceListener(event: 'stream', listener: () => void): void;
 }
 
-/** How long a session has to bring the request that its client may be sending just now. */
+/** How long a session waits for a request that its client may just be sending, in milliseconds. */
 const idleMs = 1000;
 
 /**
  * Stops accepting, and lets every connection come to its own end.
  *
- * Not by `http.Server.close()`: it resets kept-alive connections on which a client may be sending a request just now (and on Node 26
- * also fresh ones that have sent none yet). Instead the last answer of a connection says `Connection: close`, and one that has been
- * idle for a second is closed: see `drainHttp`, and `closeSession` for http2. A connection that was upgraded (WebSocket), or that
- * never was HTTP, is the program's.
+ * `http.Server.close()` will not do: it resets kept-alive connections on which a client may just be
+ * sending a request (and on Node 26 also new ones that have sent none yet). Instead, the last
+ * answer of a connection says `Connection: close`, and a connection that has been idle for a second
+ * is closed: see `drainHttp`, and `closeSession` for http2. A connection that was upgraded
+ * (WebSocket), or that never was HTTP, is left to the program.
  */
 export function drain(server: Server): void {
   NetServer.prototype.close.call(server);
@@ -28,10 +29,12 @@ export function drain(server: Server): void {
 }
 
 /**
- * Closes an http2 session as its next request comes, or after a second: so that its client, who waits for an answer then, is told
- * before it sends another. A request that crosses the GOAWAY all the same fails there as REFUSED_STREAM; nobody has seen it, and it
- * may be made again (RFC 9113, section 8.7). A GOAWAY that only announces the end (section 6.8) is not to be had in Node: after any
- * that it sends, nghttp2 drops what comes without a word.
+ * Closes an http2 session at its next request, or after a second. The client then waits for an
+ * answer, and learns about the close before it sends another request.
+ *
+ * A request that crosses the GOAWAY fails at the client as REFUSED_STREAM. The server has not seen
+ * it, so the client may retry it (RFC 9113, section 8.7). Node cannot send a GOAWAY that only
+ * announces the end (section 6.8): after any GOAWAY, nghttp2 silently drops further requests.
  */
 function closeSession(session: Http2Session): void {
   const close = (): void => {
@@ -42,12 +45,12 @@ function closeSession(session: Http2Session): void {
   session.prependOnceListener('stream', close);
 }
 
-/** Those that accept no more. */
+/** The servers that accept no more. */
 const draining = new WeakSet<Server>();
 
 const sessions = new WeakMap<Server, Set<Http2Session>>();
 
-/** Notes the sessions of an http2 server, which Node 20 and 22 never close by themselves. */
+/** Notes the sessions of an http2 server. Node 20 and 22 never close these by themselves. */
 export function trackSessions(server: Server): void {
   if (sessions.has(server)) return;
   const open = new Set<Http2Session>();
@@ -55,6 +58,7 @@ export function trackSessions(server: Server): void {
   server.on('session', (session: Http2Session) => {
     open.add(session);
     session.once('close', () => open.delete(session));
-    if (draining.has(server)) closeSession(session); // Of a connection that was accepted before.
+    // Its connection was accepted before the drain.
+    if (draining.has(server)) closeSession(session);
   });
 }

@@ -2,11 +2,17 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { Server, Socket } from 'node:net';
 import { clearTimeout, setImmediate, setTimeout } from '../kernel/clock.js';
 
-/** A connection is idle for a second before we close it: for so long its client may be sending a request just now. */
+/**
+ * The interval of the looks. A connection is closed after a second of idleness: until then its
+ * client may just be sending a request.
+ */
 const lookMs = 250;
 const idleLooks = 4;
 
-/** What we use of node:http beyond its documented interface. `tests/handover/drain.test.ts` says when Node changes it. */
+/**
+ * The internals of node:http in use here. `tests/handover/drain.test.ts` fails when Node changes
+ * them.
+ */
 interface HttpSocket extends Socket {
   /** The answer that is being sent. */
   readonly _httpMessage?: Answer | null;
@@ -15,11 +21,11 @@ interface HttpSocket extends Socket {
 
 interface Parser {
   readonly socket?: HttpSocket | null;
-  /** The newest request of the connection. Its answer may be in the queue behind that of an older one. */
+  /** The newest request of the connection. Its answer may be queued behind that of an older one. */
   readonly incoming?: unknown;
 }
 
-/** The part of ServerResponse that a drain concerns. */
+/** The part of ServerResponse that a drain uses. */
 interface Answer {
   readonly req: unknown;
   readonly headersSent: boolean;
@@ -27,16 +33,19 @@ interface Answer {
   once(event: 'finish', listener: () => void): void;
 }
 
-/** The connections that speak HTTP/1: an upgraded one is not among them. */
+/** The connections that speak HTTP/1, without upgraded ones. */
 interface Connections {
   all(): readonly Parser[];
-  /** Those on which no request has begun to arrive. They may be waiting for an answer all the same. */
+  /** Those on which no request has begun to arrive. They may still wait for an answer. */
   idle(): readonly Parser[];
 }
 
 const requestStart = 'http.server.request.start';
 
-/** Lets the HTTP/1 connections of a server that accepts no more come to their end. Does nothing for other servers. */
+/**
+ * Lets the HTTP/1 connections of a server that accepts no more come to their end. Does nothing for
+ * other servers.
+ */
 export function drainHttp(server: Server): void {
   const connections = connectionsOf(server);
   if (connections === undefined) return;
@@ -53,7 +62,7 @@ export function drainHttp(server: Server): void {
     server.off('listening', stop);
   };
   server.on('close', stop);
-  // The program has it listen elsewhere.
+  // The program makes it listen elsewhere.
   server.on('listening', stop);
 }
 
@@ -62,10 +71,12 @@ function connectionsOf(server: Server): Connections | undefined {
   return key === undefined ? undefined : (server as unknown as Record<symbol, Connections>)[key];
 }
 
-/** Says `Connection: close` with the last answer of each connection, and closes those that are idle. */
+/**
+ * Says `Connection: close` with the last answer of each connection, and closes idle connections.
+ */
 class Drain {
   readonly #connections: Connections;
-  /** The answer of each connection that says that it is the last one. */
+  /** The answer of each connection that announces to be the last one. */
   readonly #last = new WeakMap<HttpSocket, Answer>();
   #idle = new Map<HttpSocket, { readonly looks: number; readonly bytesRead: number }>();
   #timer: NodeJS.Timeout | undefined;
@@ -77,8 +88,11 @@ class Drain {
   }
 
   /**
-   * The answers to requests that have come already. After one that says `Connection: close`, Node drops all that are queued behind
-   * it, so only the newest may say so. Those in the queue can't be seen; we wait until it is their turn.
+   * Announces the end with the newest answer.
+   *
+   * After an answer that says `Connection: close`, Node drops all that are queued behind it, so
+   * only the newest may say so. Answers in the queue are invisible; each is handled when its turn
+   * comes.
    */
   #announceNewest(socket: HttpSocket): void {
     const answer = socket._httpMessage;
@@ -89,7 +103,8 @@ class Drain {
 
   announce(socket: HttpSocket, answer: Answer): void {
     const before = this.#last.get(socket);
-    // The client has sent one more before it could know. The answer before is not the last one any more, if it has not said so yet.
+    // The client sent one more request before it could know. The previous answer is not the last
+    // one any more, unless it has already said so.
     if (before !== undefined && !before.headersSent) before.shouldKeepAlive = true;
     if (answer.headersSent || !answer.shouldKeepAlive) return;
     answer.shouldKeepAlive = false;
@@ -97,8 +112,8 @@ class Drain {
   }
 
   /**
-   * Closes what has been idle at every look of the last second. Again and again, because an answer whose head was sent before
-   * the handover leaves a connection that its client keeps.
+   * Closes the connections that were idle at every look of the last second. It repeats, because an
+   * answer whose head was sent before the handover leaves a connection that its client keeps.
    */
   #look(): void {
     const before = this.#idle;
@@ -109,7 +124,8 @@ class Drain {
       const looks = seen?.bytesRead === bytesRead ? seen.looks + 1 : 0;
       this.#idle.set(socket, { looks, bytesRead });
     }
-    // When the event loop was blocked, timers come first, and then what clients have sent meanwhile.
+    // After a blocked event loop, timers run first, and only then the data that clients have sent
+    // meanwhile.
     setImmediate(() => this.#closeIdle());
     this.#timer = setTimeout(() => this.#look(), lookMs).unref();
   }
@@ -121,7 +137,10 @@ class Drain {
     }
   }
 
-  /** Those that have neither a request nor an answer under way, and those that have sent nothing at all. */
+  /**
+   * Returns the sockets with neither a request nor an answer under way, and those that have sent
+   * nothing at all.
+   */
   #idleSockets(): HttpSocket[] {
     const idle = new Set(this.#connections.idle());
     const free = (parser: Parser): boolean => idle.has(parser) || parser.socket?.bytesRead === 0;

@@ -11,12 +11,15 @@ import { kernel } from '../kernel/posix.js';
 import { keep, letGo } from './target.js';
 import { publish, say } from './trace.js';
 
-/** A claim on a pathname, and where. */
+/** A claim on a pathname, and its place. */
 interface PathnameHold extends PathnameClaim {
   readonly place: Place;
 }
 
-/** A claim that needs no lock of ours: an abstract name, or a socket that whoever started us holds the claim of. */
+/**
+ * A claim that needs no lock of ours: an abstract name, or a socket whose claim the parent process
+ * holds.
+ */
 interface SocketHold {
   readonly listenFd: number;
   readonly inherited?: boolean;
@@ -26,8 +29,8 @@ interface SocketHold {
 export type Held = PathnameHold | SocketHold;
 
 /**
- * A claim of this process, from the moment that it is made until it is given up. Normal process exit gives it up; a crash leaves
- * that to the kernel.
+ * A claim of this process, from the moment that it is made until it is given up. A normal process
+ * exit gives it up; after a crash the kernel does.
  */
 export class Hold {
   #held: Held;
@@ -36,7 +39,7 @@ export class Hold {
   #handover: HandoverSocket | undefined;
   #released = false;
 
-  /** @param address as it was asked for, for those that follow the claims of this process */
+  /** @param address as the caller wrote it, for the subscribers of this process's claims */
   constructor(held: Held, address: string) {
     this.#address = address;
     this.#socket = Descriptor.at(held.listenFd);
@@ -59,7 +62,7 @@ export class Hold {
     return this.#held.listenFd;
   }
 
-  /** Whether the claim is that of whoever passed us the socket. */
+  /** Whether the process that passed the socket has the claim. */
   get inherited(): boolean {
     return this.#held.place === undefined && this.#held.inherited === true;
   }
@@ -68,14 +71,14 @@ export class Hold {
     return this.#held.place;
   }
 
-  /** The descriptors and the file, for whoever watches them. */
+  /** The descriptors and the file, for watchers. */
   get held(): Held {
     return this.#held;
   }
 
   /**
-   * Gives the claim up: removes our own files, has the listening socket closed, and then unlocks. In that order, see
-   * `claim/release.ts`. Does nothing the second time.
+   * Gives the claim up: removes our own files, has the listening socket closed, and then unlocks.
+   * The order matters, see `claim/release.ts`. Does nothing the second time.
    */
   surrender(closeSocket: () => void = () => this.closeSocket()): void {
     if (this.#released) return closeSocket();
@@ -86,9 +89,10 @@ export class Hold {
       () => (shared = this.#removeFiles()),
       closeSocket,
       () => this.#unlock(shared),
-      // The last that the newcomer sees: the end of its connection tells it that we have closed our share.
+      // The last signal to the newcomer: the end of its connection tells it that our share is
+      // closed.
       () => this.#handover?.close(),
-      // It may have given up in this very moment, and then neither of us is the holder.
+      // It may have given up in this very moment, and then neither process is the holder.
       () => shared && this.place !== undefined && removeAbandoned(this.place),
       () => this.#letGo(),
     );
@@ -96,42 +100,50 @@ export class Hold {
     publish('reuseaddr.release', () => ({ address: this.#address }));
   }
 
-  /** A newcomer that has a share of the lock is the holder now: then the record is not ours to empty. */
+  /**
+   * Unlocks. If a newcomer has a share of the lock, it is the holder now, and the record is not
+   * ours to empty.
+   */
   #unlock(shared: boolean): void {
     if (this.#held.place === undefined) return;
     if (shared) kernel.close(this.#held.lockFd);
     else run(kernel, releaseLock(this.#held));
   }
 
-  /** At exit the names are removed and the record emptied. The kernel closes the descriptors, with no chance to come between. */
+  /** Removes the names and empties the record at exit. The kernel then closes the descriptors. */
   removeAtExit(): void {
     if (this.#held.place === undefined || !this.#isOpen()) return;
     if (!this.#removeFiles()) run(kernel, eraseRecord(this.#held.lockFd));
   }
 
   /**
-   * Removes our files from the directory, unless a newcomer has a share of the claim just now: it takes our end for a crash of
-   * ours, and is the holder then. Gives whether it is so.
+   * Removes our files from the directory, unless a newcomer has a share of the claim at the moment.
+   * The newcomer takes our end for a crash, and is the holder then. Returns whether there is such a
+   * newcomer.
    */
   #removeFiles(): boolean {
     if (this.#handover?.offering === true) return true;
     const held = this.#held;
     if (held.place === undefined) return false;
     this.#handover?.removeFile();
-    // Whoever was given the descriptor may have closed it. Then the inode of our file is no longer pinned, and its number proves
-    // nothing; but under the lock, a dead socket at the path may be removed whoever left it.
+    // The program that was given the descriptor may have closed it. Then the inode of our file is
+    // no longer pinned, and its number proves nothing. But under the lock, any dead socket at the
+    // path may be removed.
     run(kernel, this.#isOpen() ? removeSocketFile(held.place, held) : take(held.place, isDead));
     return false;
   }
 
-  /** Another listening socket, bound under the same lock, takes the place of the one that somebody has displaced. */
+  /** Replaces the displaced listening socket by another one, bound under the same lock. */
   rebind(bound: Bound): void {
     this.#held = { ...this.#held, ...bound };
     this.#socket = Descriptor.at(bound.listenFd);
     this.#handover?.update(this.#held);
   }
 
-  /** The claim that was made in place of this one, whose lock file another process has removed. Gives up the lock that nobody asks for. */
+  /**
+   * Replaces this claim, whose lock file another process has removed, by a new one. Gives up the
+   * old lock, which no process asks for any more.
+   */
   replace(held: Held): void {
     const before = this.#held;
     this.#held = held.place === undefined ? held : { ...held, place: keep(held.place) };
@@ -141,7 +153,7 @@ export class Hold {
     letGo(before.place);
   }
 
-  /** The hand-over socket, which ends with the claim. */
+  /** The handover socket, which ends with the claim. */
   get handover(): HandoverSocket | undefined {
     return this.#handover;
   }
@@ -150,14 +162,14 @@ export class Hold {
     this.#handover = socket;
   }
 
-  /** Closes a hand-over socket that came with the claim, where hand-overs are not served. */
+  /** Closes a handover socket that came with the claim, if handovers are not served. */
   endHandovers(): void {
     this.#handover?.removeFile();
     this.#handover?.close();
     this.#handover = undefined;
   }
 
-  /** The claim is another process's now: nothing is unlinked, nothing unlocked. */
+  /** Ends the hold after a handover: unlinks nothing, unlocks nothing. */
   handOver(closeSocket: () => void): void {
     this.#released = true;
     holds.delete(this);
@@ -167,7 +179,7 @@ export class Hold {
     publish('reuseaddr.handover', () => ({ address: this.#address }));
   }
 
-  /** Says in the lock file who we are, after a hand-over. */
+  /** Records this process in the lock file, after a handover. */
   writeRecord(record: string): void {
     if (this.#held.place !== undefined) run(kernel, writeRecord(this.#held.lockFd, record));
   }
@@ -180,7 +192,7 @@ export class Hold {
     return this.#socket?.isOpen === true;
   }
 
-  /** Closes the listening socket, unless whoever was given its descriptor has done so. */
+  /** Closes the listening socket, unless the program that was given its descriptor has done so. */
   closeSocket(): void {
     this.#socket?.close();
   }
@@ -189,7 +201,7 @@ export class Hold {
 const holds = new Set<Hold>();
 
 function remember(hold: Hold): void {
-  // Before everybody else's listeners: one that throws would skip ours.
+  // Ahead of all other listeners: one that throws would skip ours.
   if (holds.size === 0 && !process.listeners('exit').includes(removeAllAtExit)) process.prependListener('exit', removeAllAtExit);
   holds.add(hold);
 }
@@ -198,7 +210,7 @@ function removeAllAtExit(): void {
   inTurn(...[...holds].map((hold) => () => hold.removeAtExit()));
 }
 
-/** Does each, even if one before it throws. The first error is thrown at the end. */
+/** Does each step, even if an earlier one throws. Throws the first error at the end. */
 function inTurn(...steps: readonly (() => unknown)[]): void {
   const errors: unknown[] = [];
   for (const step of steps) {

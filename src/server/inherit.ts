@@ -9,10 +9,13 @@ import { kernel } from '../kernel/posix.js';
 /** sd_listen_fds(3): SD_LISTEN_FDS_START. */
 const firstFd = 3;
 
-/** More than any supervisor passes; LISTEN_FDS is text from outside. */
+/** More than any supervisor passes. LISTEN_FDS is text from outside. */
 const fdsMax = 1024;
 
-/** A listening Unix socket that whoever started us has passed on. It holds the claim; we only use the socket. */
+/**
+ * A listening Unix socket that the parent process passed on. The parent holds the claim; this
+ * process only uses the socket.
+ */
 interface InheritedSocket {
   readonly fd: number;
   /** A path, as it was bound, or a NUL and an abstract name. */
@@ -22,34 +25,40 @@ interface InheritedSocket {
 /** LISTEN_FDNAMES, from `reuseaddr run`. */
 export const socketName = 'reuseaddr';
 
-/** The longest pause between two attempts to say that we are ready. */
+/** The longest pause between two attempts to send READY=1, in milliseconds. */
 const retryMsMax = 500;
 
 let sockets: InheritedSocket[] | undefined;
 
-/** Where `reuseaddr run` waits for our READY=1. */
+/** The socket on which `reuseaddr run` waits for our READY=1. */
 let notifySocket: string | undefined;
 
 /**
- * Tells `reuseaddr run` that we accept on the socket that it passed us, so that it may stop the instance before us. To other
- * supervisors nothing is said: when a program is ready is for it to know.
+ * Tells `reuseaddr run` that this process accepts on the inherited socket, so that it may stop the
+ * previous instance. Other supervisors are told nothing: only the program knows when it is ready.
  *
  * @see sd_notify(3)
  */
 export function sayReady(retryMs = 10): void {
   const sent = notifySocket === undefined ? 0 : sendNotification(notifySocket, 'READY=1');
-  // The queue is full, because other processes send to that socket, too.
+  // The queue is full, because other processes send to that socket too.
   if (sent === 'EAGAIN') setTimeout(sayReady, retryMs, Math.min(retryMs * 2, retryMsMax)).unref();
 }
 
-/** Whether it was `reuseaddr run` that passed us our sockets: then the instance before us may still accept on them. */
+/**
+ * Whether `reuseaddr run` passed our sockets. If so, the previous instance may still accept on
+ * them.
+ */
 export function passedByRun(): boolean {
   return notifySocket !== undefined;
 }
 
 /**
- * The inherited socket that is bound to the asked address, if there is one. It is close-on-exec and non-blocking from here on. Each is
- * given once in the life of the process: two threads that accept on one descriptor would close it under each other.
+ * Returns the inherited socket that is bound to the requested address, if there is one. It becomes
+ * close-on-exec and non-blocking.
+ *
+ * Each is returned once in the life of the process: two threads that accept on one descriptor would
+ * close it under each other.
  *
  * @see sd_listen_fds(3)
  */
@@ -66,7 +75,10 @@ export function inheritedSocket(target: Target, mode: number | undefined): numbe
   return fd;
 }
 
-/** The permissions of a socket are those that whoever bound it gave it: it may serve others besides us. */
+/**
+ * Warns about a mode that has no effect. The process that bound the socket decided on its
+ * permissions: it may serve other processes too.
+ */
 function warnOfMode({ directory, name, path }: Place, asked: number): void {
   const file = kernel.fstatat(directory.fd, name);
   if (failed(file) || (file.mode & 0o777) === asked) return;
@@ -79,8 +91,8 @@ function warnOfMode({ directory, name, path }: Place, asked: number): void {
 }
 
 /**
- * Reads LISTEN_PID and LISTEN_FDS, and removes them (and LISTEN_FDNAMES), so that children don't take them for theirs. Whatever is
- * not as it should be is not ours, and is left as it is.
+ * Reads LISTEN_PID and LISTEN_FDS, and removes them (and LISTEN_FDNAMES), so that children do not
+ * take them for their own. Malformed values belong to another program, and stay.
  *
  * @internal
  */
@@ -103,14 +115,20 @@ export function readEnvironment(environment: NodeJS.ProcessEnv): InheritedSocket
   return found;
 }
 
-/** LISTEN_PID may be one of another PID namespace, or of a process that had it before. This number is given to one process only. */
+/**
+ * Whether a number from LISTEN_PIDFDID is this process. LISTEN_PID may come from another PID
+ * namespace, or from an earlier process with that pid. This number belongs to one process only.
+ */
 function isOwnPidfd(number: string): boolean {
   const own = ownPidfdInode();
-  // Where the kernel can't tell, it did not tell the one that started us either.
+  // If the kernel cannot tell now, it could not tell the parent process either.
   return failed(own) || (/^\d{1,20}$/.test(number) && BigInt(number) === own);
 }
 
-/** By the file that it is bound to, since a long path was bound under another name; by its name where the kernel can't tell. */
+/**
+ * Compares the file that the socket is bound to, since a long path was bound under another name.
+ * Falls back to the name if the kernel cannot tell.
+ */
 function isAt({ fd, name }: InheritedSocket, place: Place): boolean {
   const named = kernel.fstatat(place.directory.fd, place.name);
   if (failed(named) || named.type !== 'socket') return false;

@@ -14,19 +14,20 @@ import type { Displacement } from './watch.js';
 import { attempt } from './target.js';
 
 /**
- * Makes a server listen on a Unix socket, under an exclusive claim that a crash never leaves behind.
+ * Makes a server listen on a Unix socket, under an exclusive claim that a crash never leaves
+ * behind.
  *
  * When the promise is fulfilled, clients can connect, `server.listening` is true and
- * `server.address()` is the address. A socket file that a dead server left is replaced. The address of
- * a live server is refused with `EADDRINUSE` and its `holder`. Regular files, directories and symbolic
- * links at the path are left alone.
+ * `server.address()` is the address. A socket file that a dead server left is replaced. The address
+ * of a live server is refused with `EADDRINUSE` and its `holder`. Regular files, directories and
+ * symbolic links at the path are left alone.
  *
  * `server.close()` releases the claim at once, not when the last connection ends; so does a normal
- * process exit. After `kill -9`, the kernel releases the claim and the next start removes the socket
- * file. No signal handler is installed.
+ * process exit. After `kill -9`, the kernel releases the claim and the next start removes the
+ * socket file. No signal handler is installed.
  *
- * On Bun and Deno, servers of node:http and the like cannot be given a descriptor: there the runtime
- * itself listens on the path, under the claim, and `docs/platforms.md` says what is weaker.
+ * On Bun and Deno, servers of node:http and the like cannot be given a descriptor: there the
+ * runtime itself listens on the path, under the claim, and `docs/platforms.md` says what is weaker.
  *
  * A program that unlinks the path without asking, or removes the lock file, is not stopped.
  *
@@ -43,9 +44,9 @@ import { attempt } from './target.js';
  * @param server any server of node:net, node:http, node:https, node:http2 or node:tls
  * @param address a pathname, or an abstract name such as `@app` (Linux)
  * @throws {SocketAddressError} `EADDRINUSE` (another process has the address), `ENOTSOCK` (another
- * file is at the path), `EACCES`, `ENOENT` (no such directory), `ENAMETOOLONG`, `EINVAL` (bad address
- * or option), `ERR_INVALID_ARG_TYPE` (no server, or no string), `ERR_SERVER_ALREADY_LISTEN`, or the
- * errno of the system call that failed
+ * file is at the path), `EACCES`, `ENOENT` (no such directory), `ENAMETOOLONG`, `EINVAL` (bad
+ * address or option), `ERR_INVALID_ARG_TYPE` (no server, or no string),
+ * `ERR_SERVER_ALREADY_LISTEN`, or the errno of the system call that failed
  * @see flock(2), unix(7), listen(2)
  */
 export async function listen(server: Server, address: string, options: ListenOptions = {}): Promise<Claim> {
@@ -77,7 +78,8 @@ async function adopt(server: Server, request: Request, target: Target, pending: 
   const acceptor = new ServerAcceptor(server, listening, request, pending);
   const hold = await obtain(request, target, acceptor);
   acceptor.onClose = (closeHandle) => hold.surrender(closeHandle);
-  if (acceptor.closed) hold.surrender(); // By a listener of 'listening', before we came to hear of it.
+  // A listener of 'listening' closed it before this line.
+  if (acceptor.closed) hold.surrender();
   const release = (): void => {
     if (!hold.released && server.listening) server.close();
   };

@@ -13,8 +13,8 @@ import { attempt } from './target.js';
 import { say, trace, type DiagnosticsTracing } from './trace.js';
 
 /**
- * Makes the claim in the ways that the caller asked for: at once; if somebody has the address by hand-over; if that fails too, by
- * waiting. The acceptor has started when this returns.
+ * Makes the claim in the requested ways: at once; if the address is in use, by a handover; and if
+ * that fails too, by waiting. The acceptor has started when this returns.
  */
 export function obtain(request: Request, target: Target, acceptor: Acceptor): Promise<Hold> {
   const claiming = (): Promise<Hold> => obtainInTurn(request, target, acceptor);
@@ -26,7 +26,8 @@ async function obtainInTurn(request: Request, target: Target, acceptor: Acceptor
   const inherited = inherit(request, target);
   if (inherited !== undefined) return await start(inherited, acceptor);
   const first = runPromptly(waitingKernel(), acquireTarget(target, request));
-  const held = first instanceof Promise ? await first : first; // The usual start comes to its end in this very turn.
+  // The usual start ends in this very turn.
+  const held = first instanceof Promise ? await first : first;
   const hold = isRefusal(held) ? held : holdFor(request, held);
   if (!isRefusal(hold)) return await start(hold, acceptor);
   let refusal: Refusal = hold;
@@ -76,12 +77,12 @@ function traceWait(request: Request, target: Target, waitMs: number, refusal: Re
 }
 
 /**
- * Waits for the address. A held pathname is waited for in flock(2); of a stray and of an abstract name the kernel can't tell us
- * when they go, so they are looked at again and again.
+ * Waits for the address. A held pathname is waited for in flock(2). The kernel does not tell when a
+ * stray or an abstract name goes away, so these are looked at repeatedly.
  */
 async function waitFor(request: Request, waitMs: number, first: Refusal): Promise<Hold | Refusal> {
   const deadline = new AbortController();
-  // Not AbortSignal.timeout: nobody would keep that from the garbage collector.
+  // Not AbortSignal.timeout: nothing would protect it from the garbage collector.
   const timer = waitMs === Infinity ? undefined : setTimeout(() => deadline.abort(), waitMs);
   const signal = request.signal === undefined ? deadline.signal : AbortSignal.any([deadline.signal, request.signal]);
   try {
@@ -97,7 +98,8 @@ async function waitUntil(request: Request, signal: AbortSignal, first: Refusal):
     const hold = await tryOrWait(request, signal);
     if (!isRefusal(hold)) return hold;
     if (hold.refused === 'cancelled') return { ...hold, record: hold.record ?? refusal.record };
-    // A lock file that was often removed while we slept, or another directory at the path, is no reason to give up.
+    // The wait continues even if the lock file was often removed meanwhile, or another directory is
+    // at the path.
     if (!isInUse(hold) && hold.refused !== 'lock-unstable' && hold.refused !== 'directory-moved') return hold;
     refusal = hold;
     await pause(pauseMs, signal);
@@ -106,7 +108,7 @@ async function waitUntil(request: Request, signal: AbortSignal, first: Refusal):
   return refusal;
 }
 
-/** One attempt: the path may lead to another directory by now. */
+/** Makes one attempt: the path may lead to another directory by now. */
 async function tryOrWait(request: Request, signal: AbortSignal): Promise<Hold | Refusal> {
   return await attempt(request, async (target) => {
     const waits = !('abstract' in target);

@@ -2,14 +2,17 @@ import type { Server } from 'node:net';
 import { refuse } from '../claim/refusal.js';
 import { explain, explainWrong } from '../errors/explain.js';
 
-/** Of the process, not of this copy of the package: two copies must not both adopt one server. */
+/**
+ * Shared by all copies of this package in the process: two copies must not both adopt one server.
+ */
 const mark: unique symbol = Symbol.for('reuseaddr.pending');
 
 type Marked = Server & { [mark]?: true };
 
 /**
- * A server that is on its way to an address: it waits, or asks the holder, and does not listen yet. Until it does, its `close`
- * calls the start off, and another `listen` is refused, as Node refuses it for a server that listens.
+ * A server on its way to an address: it waits, or asks the holder, and does not listen yet. Until
+ * it does, its `close` cancels the start, and another `listen` is refused, just as Node refuses it
+ * for a server that listens.
  */
 export class Pending {
   readonly #server: Marked;
@@ -19,7 +22,8 @@ export class Pending {
   #restore: (() => void) | undefined;
 
   /**
-   * @param waits whether the start may take its time, so that it has to hear of a `close` in the middle of it
+   * @param waits whether the start may take time, so that it must notice a `close` in the middle of
+   * it
    * @throws {SocketAddressError} `ERR_SERVER_ALREADY_LISTEN`
    */
   constructor(server: Server, address: string, waits: boolean) {
@@ -30,13 +34,13 @@ export class Pending {
     this.begin();
   }
 
-  /** Is aborted by a `close`. */
+  /** Returns a signal that a `close` aborts too. */
   signal(signal: AbortSignal | undefined): AbortSignal | undefined {
     const own = this.#controller?.signal;
     return own === undefined || signal === undefined ? (own ?? signal) : AbortSignal.any([own, signal]);
   }
 
-  /** @throws {SocketAddressError} The server was closed in the meantime. */
+  /** @throws {SocketAddressError} if the server was closed in the meantime */
   throwIfCalledOff(): void {
     if (this.#calledOff) throw this.closed();
   }
@@ -65,7 +69,7 @@ export class Pending {
     this.#restore = undefined;
   }
 
-  /** The error of a start that a `close` has called off. */
+  /** Returns the error of a start that a `close` has cancelled. */
   closed(): Error {
     return explain(this.#address, refuse('cancelled', 'ECANCELED', 'listen'));
   }
@@ -75,7 +79,10 @@ export class Pending {
   }
 }
 
-/** Puts a method in front of another. What it returns takes it away again, unless the program has put its own there since. */
+/**
+ * Puts a method in front of another. Returns a function that removes it again, unless the program
+ * has put its own there in the meantime.
+ */
 function shadow<Name extends 'close' | 'listen'>(
   server: Server,
   name: Name,

@@ -14,15 +14,17 @@ import { closeTarget } from './target.js';
 import { isAt, type Displacement } from './watch.js';
 
 /**
- * Recovers a claim whose files another process has removed. Where that is impossible for now (another process has the address, another
- * file is at the path, the directory is gone), nothing changes, and the next change in the directory leads here again.
+ * Recovers a claim whose files another process has removed.
  *
+ * If that is impossible for now (another process has the address, another file is at the path, the
+ * directory is gone), nothing changes, and the next change in the directory leads here again.
  * Connections that were not accepted yet are lost with the old socket, and clients see them reset.
  *
- * @param serve Serves handovers of the claim, after it was made anew
+ * @param serve serves handovers of the new claim
  */
 export function rebind(request: Request, hold: Hold, acceptor: Acceptor, what: Displacement, serve: () => void): void {
-  // A newcomer that has a share of the old socket would be left with that. A listener of `displaced` may have released.
+  // A newcomer with a share of the old socket would be left with that one. A listener of
+  // `displaced` may have released.
   if (hold.released || hold.place === undefined || hold.handover?.offering === true) return;
   if (what === 'socket') return bindAgain(request, hold, acceptor);
   const target = run(kernel, resolve(request.address, request.handover));
@@ -34,9 +36,10 @@ export function rebind(request: Request, hold: Hold, acceptor: Acceptor, what: D
   }
 }
 
-/** The lock is still ours, so no other process that uses reuseaddr can be at the path. */
+/** Binds again under the same lock: no other process that uses reuseaddr can be at the path. */
 function bindAgain({ terms }: Request, hold: Hold, acceptor: Acceptor): void {
-  // Where the path leads to another directory now, our lock says nothing, and no file of ours is to appear there.
+  // If the path leads to another directory now, the lock means nothing there, and no file of ours
+  // may appear in it.
   if (hold.place === undefined || !run(kernel, isInPlace(hold.place.directory))) return;
   const bound = run(kernel, bindUnderLock(hold.place, terms));
   if (isRefusal(bound)) return;
@@ -46,14 +49,15 @@ function bindAgain({ terms }: Request, hold: Hold, acceptor: Acceptor): void {
 }
 
 /**
- * The lock file is gone or another, or the directory is. The lock that we have excludes nobody any more, so the claim is made like a new
- * one, and that lock is given up only then.
+ * Claims again, because the lock file or the directory is gone or replaced. The old lock excludes
+ * no process any more, so the claim is made like a new one, and that lock is given up only
+ * afterwards.
  */
 function claimAgain(request: Request, target: Target, hold: Hold, acceptor: Acceptor, serve: () => void): void {
   const { held } = hold;
   if ('abstract' in target || held.place === undefined) return;
   if (isAt(target.place.path, held.identity)) {
-    // Clients still reach our socket, and a start finds it live: the lock alone is missing.
+    // Clients still reach our socket, and a start finds it live: only the lock is missing.
     const locked = run(kernel, lockFile(target.place, false, { claims: false, create: createLockFile }));
     if (isRefusal(locked)) return;
     const { lockFd } = locked;
@@ -73,7 +77,7 @@ function accept(listenFd: number, hold: Hold, acceptor: Acceptor): void {
   void Promise.resolve(acceptor.start(listenFd)).catch(() => hold.surrender());
 }
 
-/** The socket for handovers hands the old claim over. */
+/** The old handover socket would hand the old claim over. */
 function serveAgain(hold: Hold, serve: () => void): void {
   hold.endHandovers();
   const socket = HandoverSocket.bind(hold.held, undefined);

@@ -15,14 +15,17 @@ import { acquireTarget, isInUse, pauses } from './acquire.js';
 import { giveBack, holdFor, start } from './begin.js';
 import { Hold, type Held } from './hold.js';
 
-/** For so long a holder that listens may still be about to bind its hand-over socket, in milliseconds. */
+/**
+ * How long a holder that listens may still be about to bind its handover socket, in milliseconds.
+ */
 const unservedMs = 50;
 
 /**
- * Asks the holder for the claim, and goes on asking while that may still lead to something: the holder is only just starting, or has
- * handed over to somebody else, whom we ask then. In between the address may have become free, and is claimed like any other.
+ * Asks the holder for the claim, and repeats this while it may succeed: the holder may only just be
+ * starting, or may have handed over to another process, which is then asked. If the address has
+ * become free in between, it is claimed as usual.
  *
- * The acceptor has started when this gives a hold.
+ * The acceptor has started when this returns a hold.
  */
 export async function takeOver(
   request: Request,
@@ -54,7 +57,7 @@ export async function takeOver(
   return refusal;
 }
 
-/** Asks once. What the acceptor fails with is thrown. */
+/** Asks once. Throws the acceptor's error. */
 async function ask(
   { terms, signal }: Request,
   target: Target,
@@ -75,7 +78,10 @@ async function ask(
   }
 }
 
-/** The offer may have been on its way, or here, when the holder gave up, too: then we had the last share of the claim. */
+/**
+ * Cleans up. The offer may have been on its way, or here, when the holder gave up too: then this
+ * process had the last share of the claim.
+ */
 function giveUp(target: Target, outcome?: NotReceived | Refusal): void {
   if ('place' in target && outcome !== 'unserved' && outcome !== 'denied') removeAbandoned(target.place);
 }
@@ -92,13 +98,14 @@ class SharedAcceptor {
     this.#fail = fail;
   }
 
-  /** The real kernel, with waits, and with the acceptor for the event loop. */
+  /** Returns the real kernel with waits, and with the acceptor for the event loop. */
   kernel(signal: AbortSignal | undefined): AsyncKernel {
     const base = waitingKernel();
     const cancellable = waitingKernel(signal);
     return {
       ...base,
-      // Only the wait for an offer can be called off. After that we have a share, and must hear what the holder does.
+      // Only the wait for an offer can be cancelled. Afterwards this process has a share, and must
+      // learn what the holder does.
       poll: (fd, timeoutMs) => (timeoutMs === Infinity ? base : cancellable).poll(fd, timeoutMs),
       accepting: async (operation, fd) => {
         try {
@@ -110,7 +117,7 @@ class SharedAcceptor {
           return 'EIO';
         }
       },
-      // The acceptor may have closed its descriptor, and then the number may be another's.
+      // The acceptor may have closed its descriptor, and then another file may have the number.
       close: (fd) => (this.#given?.fd === fd ? this.#given.close() : base.close(fd)),
     };
   }

@@ -6,7 +6,8 @@ import { kernel } from '../kernel/posix.js';
 import type { Request } from '../request/options.js';
 
 /**
- * Resolves the address of a request, for one attempt. The attempt closes the target in the end; a hold keeps what it needs of it.
+ * Resolves the address of a request, for one attempt. The attempt closes the target at its end; a
+ * hold keeps the parts that it needs.
  *
  * @throws {SocketAddressError} there is no such directory, or a name is too long
  */
@@ -26,18 +27,27 @@ export async function attempt<Outcome>(request: Request, make: (target: Target) 
   }
 }
 
-/** Ends the attempt that resolved it. */
+/** Closes the target at the end of its attempt. */
 export function closeTarget(target: Target): void {
   if (!('abstract' in target)) letGo(target.place);
 }
 
-/** The directories that this thread holds addresses in, by their paths: one descriptor each, however many addresses. */
+/**
+ * The directories in which this thread holds addresses, by their paths: one descriptor each, for
+ * any number of addresses.
+ */
 const shared = new Map<string, Directory>();
 
-/** How many holds, and attempts that are not over, use a directory that some hold uses. Any other is its attempt's alone. */
+/**
+ * How many holds, and unfinished attempts, use a directory that some hold uses. Any other directory
+ * belongs to its attempt alone.
+ */
 const users = new Map<Directory, number>();
 
-/** The place of an address that is held from now on, with the descriptors that all holds share. Its end is `letGo`. */
+/**
+ * Returns the place of an address that is held from now on, with the descriptors that all holds
+ * share. It ends with `letGo`.
+ */
 export function keep(place: Place): Place {
   const directory = keepDirectory(place.directory);
   try {
@@ -48,7 +58,7 @@ export function keep(place: Place): Place {
   }
 }
 
-/** A hold, or an attempt, uses the place no more. */
+/** Ends the use of a place by a hold or an attempt. */
 export function letGo(place: Place): void {
   for (const directory of directoriesOf(place)) drop(directory);
 }

@@ -7,7 +7,8 @@ import type { Credentials } from '../peers/credentials.js';
 import type { Displacement } from './watch.js';
 
 /**
- * The channels of `node:diagnostics_channel` on which this package publishes, with what their subscribers get.
+ * The channels of `node:diagnostics_channel` on which this package publishes, with the messages for
+ * their subscribers.
  *
  * @example
  * ```js
@@ -22,40 +23,50 @@ import type { Displacement } from './watch.js';
 export interface DiagnosticsChannels {
   /** A start was refused. Published by `listen`, `claim`, the preload and `reuseaddr run`. */
   'reuseaddr.refusal': { readonly address: string; readonly error: SocketAddressError };
-  /** The claim of this process is now another process's. */
+  /** Another process now owns the claim. */
   'reuseaddr.handover': { readonly address: string };
-  /** Another process has removed or replaced the socket file or the lock file of a claim that is watched. */
+  /**
+   * Another process has removed or replaced the socket file or the lock file of a claim that is
+   * watched.
+   */
   'reuseaddr.displacement': { readonly address: string; readonly what: Displacement };
-  /** This process has given up its claim. Not published at its exit. */
+  /** This process has released its claim. Not published at its exit. */
   'reuseaddr.release': { readonly address: string };
-  /** `allow` has kept a peer out. Undefined: it had gone before the kernel could be asked. */
+  /**
+   * `allow` has denied a peer. Undefined: it had gone before the kernel could report its
+   * credentials.
+   */
   'reuseaddr.denial': { readonly address: string; readonly peer: Credentials | undefined };
 }
 
 /**
- * The tracing channels of `node:diagnostics_channel`, with their contexts. Subscribe with `diagnostics.tracingChannel(name)`, or to
- * `tracing:reuseaddr.claim:start` and the like. `error` is set where the work has failed.
+ * The tracing channels of `node:diagnostics_channel`, with their contexts. Subscribe with
+ * `diagnostics.tracingChannel(name)`, or to `tracing:reuseaddr.claim:start` and the like. `error`
+ * is set if the work fails.
  */
 export interface DiagnosticsTracing {
   /** From the request for an address until it is claimed or refused. */
   'reuseaddr.claim': { readonly address: string };
-  /** From the start of a wait for another process until its end. `reason` and `holder` say what is waited for. */
+  /**
+   * From the start of a wait for another process until its end. `reason` and `holder` describe what
+   * the process waits for.
+   */
   'reuseaddr.wait': { readonly address: string; readonly reason: Reason; readonly holder: Holder | undefined };
   /**
-   * From the request for a handover until its end. `outcome` is set at the end: `taken`, or why there was no handover: `unserved`,
-   * `late`, `again`, `denied`, `bad-offer` or an errno.
+   * From the request for a handover until its end. `outcome` is set at the end: `taken`, or why the
+   * handover failed: `unserved`, `late`, `again`, `denied`, `bad-offer` or an errno.
    */
   'reuseaddr.takeover': { readonly address: string; outcome?: string };
 }
 
 const debug = debuglog('reuseaddr');
 
-/** Says for NODE_DEBUG=reuseaddr what happens. `text` is called only when it is asked for. */
+/** Reports what happens, for NODE_DEBUG=reuseaddr. `text` is called only if it is enabled. */
 export function say(address: string, text: () => string): void {
   if (debug.enabled) debug('%s: %s', address, text());
 }
 
-/** Tells the subscribers of a channel. Without any it costs a look into a map. */
+/** Publishes to the subscribers of a channel. Without any, it costs a lookup in a map. */
 export function publish<Name extends keyof DiagnosticsChannels>(name: Name, message: () => DiagnosticsChannels[Name]): void {
   if (diagnostics.hasSubscribers(name)) diagnostics.channel(name).publish(message());
 }
@@ -69,7 +80,7 @@ export function trace<Name extends keyof DiagnosticsTracing, Result>(
   if (!isTraced(name)) return work(undefined);
   const shared = context();
   const results: Result[] = [];
-  // What the work gives is internal, so it is kept out of the context.
+  // The result of the work is internal, so it is kept out of the context.
   const traced = async (): Promise<void> => void results.push(await work(shared));
   return diagnostics
     .tracingChannel(name)
@@ -77,7 +88,7 @@ export function trace<Name extends keyof DiagnosticsTracing, Result>(
     .then(() => results[0] as Result);
 }
 
-/** Likewise, for work that is done when this returns. */
+/** Does the same for work that is complete when this returns. */
 export function traceNow<Name extends keyof DiagnosticsTracing, Result>(
   name: Name,
   context: () => DiagnosticsTracing[Name],

@@ -5,15 +5,18 @@ import { kernel } from '../kernel/posix.js';
 import type { Place } from '../claim/place.js';
 import type { Held } from './hold.js';
 
-/** Which file of a claim another process has removed or replaced. */
+/** The file of a claim that another process has removed or replaced. */
 export type Displacement = 'socket' | 'lock';
 
-/** How often we look without being told, in milliseconds: as a net below inotify(7), and where there is none to be had. */
+/**
+ * How often to look without an event, in milliseconds: as a safety net below inotify(7), and if it
+ * is unavailable.
+ */
 const lookMs = { watched: 5000, unwatched: 500 } as const;
 
 /**
- * Which of our files somebody has removed or replaced. The lock file counts more: where it is gone, another process may claim the
- * address beside us.
+ * Returns which of our files another process has removed or replaced. The lock file matters more:
+ * if it is gone, another process may claim the address as well.
  */
 export function displacement(held: Held): Displacement | undefined {
   if (held.place === undefined) return undefined;
@@ -22,7 +25,9 @@ export function displacement(held: Held): Displacement | undefined {
   return isAt(held.place.path, held.identity) ? undefined : 'socket';
 }
 
-/** Whether the file is at the path. One that can't be looked at is not known to be another. */
+/**
+ * Whether the file is at the path. A file that cannot be looked at is not known to be another one.
+ */
 export function isAt(path: string, file: { readonly dev: bigint; readonly ino: bigint }): boolean {
   const named = kernel.fstatat(AT_FDCWD, path);
   if (failed(named)) return named !== 'ENOENT';
@@ -30,10 +35,11 @@ export function isAt(path: string, file: { readonly dev: bigint; readonly ino: b
 }
 
 /**
- * Calls `look` whenever something happens in a directory, and now and then besides. Keeps no process alive. Gives what ends it.
+ * Calls `look` at every event in a directory, and at intervals. Keeps no process alive. Returns a
+ * function that stops watching.
  *
- * The directory is watched and not the file: a watch on a file ends with it. All who watch one directory share one inotify(7)
- * instance, of which a user has 128.
+ * It watches the directory instead of the file, because a watch on a file ends with the file. All
+ * watchers of one directory share one inotify(7) watch.
  */
 export function watchDirectory(path: string, look: () => void): () => void {
   const directory = watched.get(path) ?? new WatchedDirectory(path);
@@ -50,8 +56,8 @@ export function watchDirectory(path: string, look: () => void): () => void {
 const watched = new Map<string, WatchedDirectory>();
 
 /**
- * Watches the files of a claim, and tells about each displacement: whether it is a new one, or lasts since the last look. Returns what ends
- * the watching, or undefined for a claim without files.
+ * Watches the files of a claim, and reports each displacement: whether it is new, or persists since
+ * the last look. Returns a function that stops watching, or undefined for a claim without files.
  */
 export function watchHold(hold: Watched, tell: (what: Displacement, isNew: boolean) => void): (() => void) | undefined {
   const { place } = hold;
@@ -68,12 +74,12 @@ export function watchHold(hold: Watched, tell: (what: Displacement, isNew: boole
     if (now !== undefined) tell(now, isNew);
   };
   const watches = [...new Set([place.directory.path, place.lock.directory.path])].map((path) => watchDirectory(path, look));
-  // Whoever did so before we watched has caused no event.
+  // A displacement before the watch began has caused no event.
   process.nextTick(look);
   return end;
 }
 
-/** What is watched of a `Hold`. */
+/** The part of a `Hold` that is watched. */
 interface Watched {
   readonly place: Place | undefined;
   readonly held: Held;
@@ -83,7 +89,7 @@ interface Watched {
 class WatchedDirectory {
   readonly lookers = new Set<() => void>();
   readonly #path: string;
-  /** The directory that the events are of. Undefined: there is none at the path. */
+  /** The directory whose events arrive. Undefined: there is none at the path. */
   #inode: bigint | undefined;
   #watcher: FSWatcher | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -101,7 +107,7 @@ class WatchedDirectory {
       this.#watcher = watch(this.#path, { persistent: false }, () => this.#look());
       this.#watcher.on('error', () => this.#unwatched());
     } catch {
-      this.#unwatched(); // EMFILE, ENOSPC: no more instances or watches for this user. EACCES: it may not be read.
+      this.#unwatched(); // EMFILE, ENOSPC: this user has no more instances or watches. EACCES: the directory is not readable.
     }
   }
 
@@ -116,7 +122,8 @@ class WatchedDirectory {
   }
 
   #look(): void {
-    // A directory that was removed and made again is another, and the old one has no more events.
+    // A directory that was removed and created again is another one, and the old one has no more
+    // events.
     if (this.#inodeNow() !== this.#inode) {
       this.#watcher?.close();
       this.#watch();
