@@ -7,7 +7,7 @@ import { root, runTool, ToolFailed } from './step.mjs';
 /** Pages, and folders of code, whose text is being rewritten. */
 const unfinished = [
   ...['api', 'run', 'errors'].map((name) => `docs/${name}.md`),
-  ...['cli', 'preload', 'run'].map((folder) => `src/${folder}/`),
+  ...['cli', 'preload'].map((folder) => `src/${folder}/`),
   'native/',
 ];
 

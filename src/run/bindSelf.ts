@@ -21,10 +21,10 @@ import { watchOwnLock } from './ownLock.js';
 import { Runner, type RunRequest } from './start.js';
 
 /**
- * Claims the address for a program that binds it by itself. Gives the exit status.
+ * Claims the address for a program that binds it by itself. Returns the exit status.
  *
- * The program inherits the lock. A lock of flock(2) belongs to the open file description, so the claim lives as long as any process
- * has it: also when we are killed.
+ * The program inherits the lock. A lock of flock(2) belongs to the open file description, so the
+ * claim lives as long as any process has it, even if this process is killed.
  */
 export async function runBindingItself(asked: RunRequest): Promise<number> {
   const request = readRequest(asked.address, asked.listen);
@@ -32,7 +32,7 @@ export async function runBindingItself(asked: RunRequest): Promise<number> {
   const runner = new Runner(asked);
   try {
     const lockFd = await obtainLock(request, place);
-    // What a holder that served hand-overs left when it crashed.
+    // A holder that served handovers left this when it crashed.
     if (place.handover !== undefined) run(kernel, take(place.handover, isDead));
     let program: number | undefined;
     const fleet = runner.supervise(lockFd, false, {
@@ -55,7 +55,8 @@ export async function runBindingItself(asked: RunRequest): Promise<number> {
     const exit = await fleet.ended;
     unwatch();
     if (!conflict.signal.aborted) hint(asked, place, exit);
-    // A child of the program may serve on, with the lock that it has inherited. Then the record is its, too.
+    // A child of the program may still serve, with the lock that it has inherited. Then the record
+    // belongs to that child, too.
     if (isRefusal(run(kernel, clearStale(place)))) kernel.close(lockFd);
     else run(kernel, releaseLock({ lockFd }));
     if (conflict.signal.aborted) throw ownLock(request, place);
@@ -66,7 +67,10 @@ export async function runBindingItself(asked: RunRequest): Promise<number> {
   }
 }
 
-/** A program that makes a lock file of this name with O_EXCL, or reads its own record in it, fails because ours is there. */
+/**
+ * Explains a likely failure: a program that creates a lock file of this name with O_EXCL, or reads
+ * its own record in it, fails because our lock file is there.
+ */
 function hint({ command, listen, report }: RunRequest, place: Place, { code }: Exit): void {
   if (code === 0 || code === null || listen.lockPath !== undefined) return;
   if (kernel.fstatat(place.directory.fd, place.name) !== 'ENOENT') return;
@@ -74,7 +78,10 @@ function hint({ command, listen, report }: RunRequest, place: Place, { code }: E
   report(`${without} If it uses ${show(place.lockPath)} itself, give run another lock file with --lock-path.`);
 }
 
-/** The program was stopped: it would have waited for our lock until its end. */
+/**
+ * Returns the error for a program that wants the lock itself. It was stopped, because it would have
+ * waited for our lock until its end.
+ */
 function ownLock({ text }: Request, { lockPath }: Place): SocketAddressError {
   const wrong = `the program locks ${show(lockPath)} itself, which run holds for it, and would wait for it indefinitely`;
   return explainWrong(text, 'bad-option', 'EINVAL', { wrong, right: 'give run another lock file with --lock-path' });
@@ -88,8 +95,11 @@ function placeOf(request: Request): Place {
 }
 
 /**
- * Removes the socket that the last instance left when it is proved dead, under the lock. While it lives, another process serves on it,
- * a child of the program for one, and a program that unlinks the path before it binds would take the address from that.
+ * Waits until the path is free. Removes the socket that the last instance left, once it is proved
+ * dead, under the lock.
+ *
+ * While the socket lives, another process serves on it, such as a child of the program. A program
+ * that unlinks the path before it binds would take the address from that process.
  */
 async function untilFree(request: Request, place: Place, signal: AbortSignal, report: (message: string) => void): Promise<void> {
   let reported = '';
@@ -105,7 +115,7 @@ async function untilFree(request: Request, place: Place, signal: AbortSignal, re
   }
 }
 
-/** The lock, with the waits that were asked for. */
+/** Returns the lock, after the requested waits. */
 async function obtainLock(request: Request, place: Place): Promise<number> {
   const { terms, waitMs } = request;
   const lockFd = run(kernel, reserve(place, terms.record, false));
@@ -115,7 +125,7 @@ async function obtainLock(request: Request, place: Place): Promise<number> {
   return waited;
 }
 
-/** As `listen` waits: in flock(2) for a holder, and by looking again and again for a stray. */
+/** Waits like `listen`: in flock(2) for a holder, and by repeated looks for a stray. */
 async function waitForLock({ terms }: Request, place: Place, waitMs: number, first: Refusal): Promise<number | Refusal> {
   const deadline = new AbortController();
   const timer = waitMs === Infinity ? undefined : setTimeout(() => deadline.abort(), waitMs);

@@ -1,51 +1,64 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeExit, type Exit, type Instance } from './instance.js';
 
-/** What happens when an instance ends, and how it is replaced. */
+/** The rules for the end and the replacement of an instance. */
 export interface Policy {
   readonly restart: 'never' | 'on-failure' | 'always';
   /** The longest pause before a restart. */
   readonly restartDelayMs: number;
-  /** From SIGTERM to SIGKILL. */
+  /** The time from SIGTERM to SIGKILL. */
   readonly graceMs: number;
   /** How long a new instance may take until it serves. */
   readonly readyWithinMs: number;
-  /** An instance counts as ready when it has run for this long. Undefined: when it says `READY=1`. */
+  /**
+   * An instance counts as ready when it has run for this long. Undefined: when it says `READY=1`.
+   */
   readonly readyAfterMs: number | undefined;
-  /** Whether a new instance can run next to the old one: not if each binds the path by itself. */
+  /**
+   * Whether a new instance can run next to the old one. It cannot if each binds the path by itself.
+   */
   readonly overlaps: boolean;
 }
 
 export interface Hooks {
   /** Starts an instance with this index. */
   launch(index: number): Instance;
-  /** Waits until another instance can bind the path, or the signal aborts. Undefined: it always can. */
+  /**
+   * Waits until another instance can bind the path, or the signal aborts. Undefined: it always can.
+   */
   readonly makeRoom?: ((signal: AbortSignal) => Promise<void>) | undefined;
   report(message: string): void;
 }
 
-/** An instance that ran longer than this is no crash loop: the pauses begin anew. */
+/**
+ * An instance that ran longer than this is not in a crash loop: the pauses begin again from the
+ * shortest.
+ */
 const steadyMs = 10_000;
 
-/** The pause before the second restart in a row. The first restart comes at once, and each further one after twice the pause. */
+/**
+ * The pause before the second restart in a row. The first restart comes at once, and each later
+ * pause is twice as long.
+ */
 const secondDelayMs = 100;
 
-/** Before an instance is started. */
+/** The time before an instance is started. */
 interface Pause {
-  /** Aborted: the rest of the delay is left out. */
+  /** Aborted: skips the rest of the delay. */
   readonly delay: AbortController;
-  /** Aborted: nothing is started. */
+  /** Aborted: starts nothing. */
   readonly start: AbortController;
 }
 
 /**
  * One copy of the program: keeps one instance of it running, and replaces that without a gap.
  *
- * At most one instance is `current`, and one is `next` (started by `replace`, not ready yet). Those that were told to stop are
- * `leaving`. Without a current one there is a `pause` before the next start, or the copy has ended.
+ * At most one instance is `current`, and one is `next` (started by `replace`, not ready yet).
+ * Instances that were told to stop are `leaving`. Without a current one there is a `pause` before
+ * the next start, or the copy has ended.
  */
 export class Copy {
-  /** How the program ended, once it has for good, and no instance of this copy is left. */
+  /** The final end of the program, when no instance of this copy is left. */
   readonly ended: Promise<Exit>;
   readonly #index: number;
   readonly #policy: Policy;
@@ -56,12 +69,12 @@ export class Copy {
   #pause: Pause | undefined;
   /** `current` is being stopped to make room for another. */
   #makingRoom = false;
-  /** The one of `leaving` that was `next` when the copy was stopped. */
+  /** The instance among `leaving` that was `next` when the copy was stopped. */
   #unwanted: Instance | undefined;
   #restartsInARow = 0;
-  /** An end by this signal, or without one, is no reason to start the program again. */
+  /** After an end by this signal, or without a signal, the program is not started again. */
   #expected: NodeJS.Signals | undefined;
-  /** However the program ends now, it is not started again. */
+  /** The program is not started again, no matter how it ends. */
   #stopping = false;
   #end!: (exit: Exit) => void;
 
@@ -74,7 +87,7 @@ export class Copy {
     });
   }
 
-  /** The instance that runs, if one does. */
+  /** The running instance, if there is one. */
   get current(): Instance | undefined {
     return this.#current;
   }
@@ -90,7 +103,10 @@ export class Copy {
     return instance;
   }
 
-  /** Replaces the instance. Gives the old one's end, or undefined if the new one did not become ready and the old one stays. */
+  /**
+   * Replaces the instance. Returns the end of the old one, or undefined if the new one did not
+   * become ready and the old one stays.
+   */
   async replace(): Promise<{ readonly oldLeft: Promise<unknown> } | undefined> {
     if (this.#pause !== undefined) {
       this.#pause.delay.abort();
@@ -99,7 +115,7 @@ export class Copy {
     const old = this.#current;
     if (old === undefined || this.#stopping) return undefined;
     if (this.#policy.overlaps) return await this.#overlap(old);
-    // Two instances can't bind one path: the next one is started when this one has ended.
+    // Two instances cannot bind one path. The next one is started when this one has ended.
     this.#makingRoom = true;
     await old.stop(this.#policy.graceMs);
     return { oldLeft: Promise.resolve() };
@@ -108,10 +124,11 @@ export class Copy {
   async #overlap(old: Instance): Promise<{ readonly oldLeft: Promise<unknown> } | undefined> {
     const next = this.#hooks.launch(this.#index);
     this.#next = next;
-    // At once: until the new one is ready both serve, and that may be a minute in which nothing else is to be seen.
+    // Reported at once: until the new one is ready both serve, and nothing else may be reported for
+    // a minute.
     if (next.pid !== undefined) this.#report(next, `was started; process ${old.pid} goes on until ${this.#awaited()}`);
     const outcome = await next.settled(this.#policy.readyWithinMs);
-    // It has taken the place of an old one that died meanwhile, or everything is being stopped.
+    // It has replaced an old one that died meanwhile, or everything is being stopped.
     if (this.#next !== next) return this.#current === next && outcome === 'ready' ? { oldLeft: old.exited } : undefined;
     this.#next = undefined;
     if (outcome === 'ready') {
@@ -134,7 +151,7 @@ export class Copy {
     return undefined;
   }
 
-  /** What the old instance waits for before it is stopped. */
+  /** Describes what the old instance waits for before it is stopped. */
   #awaited(): string {
     const { readyAfterMs, readyWithinMs } = this.#policy;
     return readyAfterMs === undefined
@@ -148,13 +165,13 @@ export class Copy {
     this.#leaving.delete(instance);
   }
 
-  /** Passes a signal on to what runs and was not told to stop by us. */
+  /** Passes a signal on to the instances that run and were not told to stop. */
   signal(signal: NodeJS.Signals): void {
     this.#current?.signal(signal);
     this.#unwanted?.signal(signal);
   }
 
-  /** From now on the program is not started again. `stop` is called for what runs and was not told to stop yet. */
+  /** Ends the restarts. Calls `stop` for each running instance that was not told to stop yet. */
   stop(stop: (instance: Instance) => void, withoutProgram: Exit): void {
     this.#stopping = true;
     this.#pause?.start.abort();
@@ -166,7 +183,10 @@ export class Copy {
     else stop(this.#current);
   }
 
-  /** The program has got a signal by which it may end, and is not started again if it does. Undefined: it is supervised as before. */
+  /**
+   * Expects the end of the program, after a signal by which it may end: it is then not started
+   * again. Undefined: supervises it as before.
+   */
   expectEnd(signal: NodeJS.Signals | undefined): void {
     this.#expected = signal;
     if (signal !== undefined && this.#current === undefined) this.stop(() => undefined, { code: null, signal });

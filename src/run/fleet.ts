@@ -15,19 +15,26 @@ export interface FleetHooks extends Hooks {
 }
 
 /**
- * All copies of the program. Each keeps itself running; the fleet replaces them one after the other, and stops them together.
+ * All copies of the program. Each keeps itself running; the fleet replaces them one after another,
+ * and stops them together.
  */
 export class Fleet {
-  /** How the program ended, once all copies have for good: as the first that failed did, or else with 0. */
+  /**
+   * The end of the program, once all copies have ended for good: that of the first one that failed,
+   * otherwise status 0.
+   */
   readonly ended: Promise<Exit>;
   readonly copies: readonly Copy[];
   readonly #policy: FleetPolicy;
   readonly #hooks: FleetHooks;
   #rollingOut = false;
-  /** SIGHUP came once more while new instances were starting: they may have read what has changed since. */
+  /**
+   * Another SIGHUP came while new instances were starting. They may have read files that have
+   * changed since.
+   */
   #again = false;
   #stopping = false;
-  /** The address is another process's now: however the program ends, all is well. */
+  /** The address belongs to another process now. Any end of the program is a success. */
   #retired = false;
 
   constructor(policy: FleetPolicy, hooks: FleetHooks) {
@@ -47,7 +54,9 @@ export class Fleet {
     for (const copy of this.copies) copy.start();
   }
 
-  /** Waits until all instances are ready: gives the first that ended or took too long, if one did. */
+  /**
+   * Waits until all instances are ready. Returns the first that ended or took too long, if one did.
+   */
   async firstFailure(): Promise<{ readonly instance: Instance; readonly outcome: 'late' | Exit } | undefined> {
     const instances = this.copies.flatMap(({ current }) => current ?? []);
     const settled = instances.map(async (instance) => ({
@@ -61,7 +70,10 @@ export class Fleet {
     });
   }
 
-  /** Replaces every copy, one after the other: SIGHUP. A new instance that does not become ready stops the roll-out. */
+  /**
+   * Replaces every copy, one after another, on SIGHUP. A new instance that does not become ready
+   * stops the roll-out.
+   */
   async rollOut(): Promise<void> {
     if (this.#stopping) return;
     this.#again = this.#rollingOut;
@@ -84,23 +96,31 @@ export class Fleet {
         }
         return;
       }
-      // So there is one process more than before at most, however long the old ones take.
+      // Therefore at most one more process than before runs, however long the old ones take.
       if (index + 1 < length) await replaced.oldLeft;
     }
   }
 
-  /** From now on the program is not started again. It has the signal by which it ends, or is about to be passed it. */
+  /**
+   * Ends the restarts. The program has received the signal by which it ends, or is about to receive
+   * it.
+   */
   stop(signal: NodeJS.Signals): void {
     this.#stopForGood();
     for (const copy of this.copies) copy.stop(() => undefined, { code: null, signal });
   }
 
-  /** The program has got a signal by which it may end, and is not started again if it does. Undefined: it is supervised as before. */
+  /**
+   * Expects the end of the program, after a signal by which it may end: it is then not started
+   * again. Undefined: supervises it as before.
+   */
   expectEnd(signal: NodeJS.Signals | undefined): void {
     for (const copy of this.copies) copy.expectEnd(signal);
   }
 
-  /** Stops the program, with the grace time: the address is another process's now. */
+  /**
+   * Stops the program within the grace time, because the address belongs to another process now.
+   */
   retire(): void {
     this.#retired = true;
     this.#stopForGood();

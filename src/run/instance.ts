@@ -1,31 +1,34 @@
 import type { ChildProcess } from 'node:child_process';
 import { constants } from 'node:os';
 
-/** How a program ended. */
+/** The end of a program. */
 export interface Exit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** Why there never was a process, as an errno: the program could not be started. */
+  /** Why the program could not be started, as an errno. */
   readonly unstarted?: string | undefined;
 }
 
-/** As shells say it: the program's own, or 128 and the number of the signal. */
+/** Returns the status of the program, or 128 plus the number of the signal, as shells do. */
 export function exitStatus({ code, signal }: Exit): number {
   return code ?? 128 + (signal === null ? 0 : constants.signals[signal]);
 }
 
-/** `ended with status 1`, `was killed by SIGKILL`, `could not be started (ENOMEM)`. */
+/** Returns `ended with status 1`, `was killed by SIGKILL`, or `could not be started (ENOMEM)`. */
 export function describeExit({ code, signal, unstarted }: Exit): string {
   if (unstarted !== undefined) return `could not be started (${unstarted})`;
   return signal === null ? `ended with status ${code}` : `was killed by ${signal}`;
 }
 
-/** The status for what `execvp` failed with: 127 for a program that does not exist, 126 for any other reason, as in shells. */
+/**
+ * Returns the status for an errno of `execvp`: 127 for a program that does not exist, 126 for any
+ * other reason, as shells do.
+ */
 export function spawnStatus(errno: string | undefined): 126 | 127 {
   return errno === 'ENOENT' || errno === 'ENOTDIR' ? 127 : 126;
 }
 
-/** One process that runs the program, or an attempt to start one that failed: then it has ended already. */
+/** One process that runs the program, or a failed attempt to start one, which has ended already. */
 export class Instance {
   /** Undefined: it could not be started. */
   readonly pid: number | undefined;
@@ -39,7 +42,10 @@ export class Instance {
     this.#sayReady = () => resolve('ready');
   });
 
-  /** @param start calls spawn(), which throws for some errors (ENOMEM, E2BIG) and emits others (EAGAIN, ENOENT) */
+  /**
+   * @param start calls spawn(), which throws for some errors (ENOMEM, E2BIG) and emits others
+   * (EAGAIN, ENOENT)
+   */
   constructor(start: () => ChildProcess) {
     const child = attempt(start);
     if (typeof child === 'string') {
@@ -51,7 +57,7 @@ export class Instance {
     this.exited = new Promise((resolve) => {
       child.once('exit', (code, signal) => resolve({ code, signal }));
       child.on('error', (error: NodeJS.ErrnoException) => {
-        // Otherwise it is a signal that could not be sent, because the process is another user's by now.
+        // Otherwise a signal could not be sent, because the process belongs to another user by now.
         if (this.pid === undefined) resolve(failedStart(error.code));
       });
     });
@@ -70,7 +76,7 @@ export class Instance {
     return this.#ready;
   }
 
-  /** It serves, by its own word (`READY=1`) or because it has run long enough. */
+  /** Notes that it serves: it said so (`READY=1`), or has run long enough. */
   becomeReady(): void {
     this.#ready = true;
     this.#sayReady();
@@ -91,7 +97,7 @@ export class Instance {
     this.#child?.kill(signal);
   }
 
-  /** SIGTERM, and SIGKILL after the grace time. */
+  /** Sends SIGTERM, and SIGKILL after the grace time. */
   async stop(graceMs: number): Promise<Exit> {
     this.signal('SIGTERM');
     const timer = setTimeout(() => this.signal('SIGKILL'), graceMs);

@@ -6,22 +6,27 @@ import { kernel } from '../kernel/posix.js';
 import { waitingKernel } from '../kernel/wait.js';
 import { makeNotifyDirectory, type NotifyDirectory } from './notifyDirectory.js';
 
-/** The pause where even a wait can't begin (no threads left). */
+/** The pause if no wait can begin (no threads left). */
 const errorRestMs = 1000;
 
-/** The pauses after turns that were full of foreign messages: a flood takes little of our time, and READY=1 still gets through. */
+/**
+ * The pauses after turns that were full of foreign messages: a flood takes little of our time, and
+ * READY=1 still gets through.
+ */
 const floodRestMs = { first: 5, longest: 80 };
 
 /** How many messages of the program one turn takes. */
 const turnMax = 64;
 
 /**
- * The socket to which the program says `READY=1`, sd_notify(3). It is in a directory where other users can't find it, or has an
- * abstract name where there is none: every user could find that, and send to it without end. So only messages of the program's own
- * processes are read, and the work of a turn has a bound.
+ * The socket to which the program says `READY=1`, sd_notify(3).
+ *
+ * It is in a directory where other users cannot find it. If there is no such directory, it has an
+ * abstract name, which every user can find and flood. So only messages of the program's own
+ * processes are read, and the work of a turn is bounded.
  */
 export class Notifications {
-  /** As NOTIFY_SOCKET has it. */
+  /** The value of NOTIFY_SOCKET. */
   readonly name: string;
   readonly #fd: number;
   readonly #closed = new AbortController();
@@ -34,7 +39,7 @@ export class Notifications {
     this.#directory = directory;
   }
 
-  /** `ENOSYS`: there is no such thing on this system. */
+  /** Opens the socket. `ENOSYS`: this system has none. */
   static open(): Notifications | Errno {
     const directory = makeNotifyDirectory();
     const bound = directory === undefined ? 'ENOENT' : openNotifySocket(directory.boundName);
@@ -48,7 +53,7 @@ export class Notifications {
     return failed(fd) ? fd : new Notifications(`@${name}`, fd);
   }
 
-  /** Gives every message of these processes to `heard`, until it is closed. */
+  /** Passes every message of these processes to `heard`, until it is closed. */
   async serve(pids: () => readonly number[], heard: (notification: Notification) => void): Promise<void> {
     const { signal } = this.#closed;
     const waiting = waitingKernel(signal);
@@ -66,7 +71,7 @@ export class Notifications {
     this.#directory?.remove();
   }
 
-  /** Takes what is there. Gives whether there may be more. */
+  /** Reads the available messages. Returns whether there may be more. */
   #turn(pids: readonly number[], heard: (notification: Notification) => void): boolean {
     for (let i = 0; i < turnMax; i++) {
       const received = receiveNotification(this.#fd, pids);
@@ -81,7 +86,7 @@ export class Notifications {
   }
 }
 
-/** Whether a message says that its sender serves. It is lines of `NAME=value`. */
+/** Whether a message, which is lines of `NAME=value`, says that its sender serves. */
 export function saysReady(text: string): boolean {
   return text.split('\n').includes('READY=1');
 }

@@ -9,25 +9,29 @@ const prefix = 'reuseaddr-notify-';
 /** The longest name that sd_notify(3) can connect to. */
 const nameBytesMax = 107;
 
-/** systemd-tmpfiles(8) removes old sockets from /tmp, live ones too that were bound by such a name, but leaves files with this bit. */
+/**
+ * systemd-tmpfiles(8) removes old sockets from /tmp, even live ones if they were bound by such a
+ * name, but leaves files with this bit.
+ */
 const sticky = 0o1000;
 
 /** A directory for one socket that no other user can find. */
 export interface NotifyDirectory {
   /** The path of the socket, for NOTIFY_SOCKET. */
   readonly path: string;
-  /** The name to bind, by which /proc/net/unix then shows the socket to everybody. It does not tell the path. */
+  /** The name to bind. /proc/net/unix shows it to every user, so it does not reveal the path. */
   readonly boundName: string;
-  /** To be called when the socket is bound. */
+  /** Must be called when the socket is bound. */
   opened(): void;
   remove(): void;
 }
 
 /**
- * Makes a directory for a socket that only the program can find. Undefined: there is no place for one; an abstract name has to do.
+ * Creates a directory for a socket that only the program can find. Undefined: there is no place for
+ * one, and an abstract name has to do.
  *
- * Root's program may give up its privileges before it says READY=1, so there others may use the directory. But they can't list it, and
- * the name of the socket can't be guessed.
+ * Root's program may drop its privileges before it says READY=1, so other users may then enter the
+ * directory. But they cannot list it, and cannot guess the name of the socket.
  */
 export function makeNotifyDirectory(parent: string = tmpdir()): NotifyDirectory | undefined {
   try {
@@ -51,12 +55,12 @@ export function makeNotifyDirectory(parent: string = tmpdir()): NotifyDirectory 
     fs.closeSync(fd);
     remove();
   } catch {
-    // A parent that is missing, full or read-only.
+    // The parent is missing, full or read-only.
   }
   return undefined;
 }
 
-/** Removes the directories of this user whose sockets are dead: a killed run has left them. */
+/** Removes the directories of this user whose sockets are dead, left by a killed run. */
 function removeAbandoned(parent: string): void {
   for (const name of fs.readdirSync(parent)) if (name.startsWith(prefix)) removeIfDead(join(parent, name));
 }
@@ -66,7 +70,8 @@ function removeIfDead(directory: string): void {
   try {
     fd = fs.openSync(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY | fs.constants.O_NOFOLLOW);
     if (fs.fstatSync(fd).uid !== process.geteuid?.()) return;
-    // By the descriptor: whoever may rename directories here can't have us remove the files of another one.
+    // By the descriptor: a user who may rename directories here must not make us remove the files
+    // of another one.
     const [socket] = fs.readdirSync(`/proc/self/fd/${fd}`);
     if (socket === undefined || kernel.probe(`/proc/self/fd/${fd}/${socket}`) !== 'ECONNREFUSED') return;
     fs.unlinkSync(`/proc/self/fd/${fd}/${socket}`);

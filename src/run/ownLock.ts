@@ -3,17 +3,20 @@ import { lockWaiters } from '../inspect/locks.js';
 import { failed } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 
-/** How often we look, in milliseconds. */
+/** The interval of the looks, in milliseconds. */
 const lookMs = 200;
 
-/** No process has more ancestors than this. */
+/** More ancestors than a process can have. */
 const ancestorsMax = 64;
 
 /**
- * Watches whether a program wants the lock file for itself, which we hold for it: tmux and libwayland flock(2) a file of the same name,
- * and would wait for us indefinitely, without a word. Calls `wanted` when the program, or a child of it, waits for the lock.
+ * Watches whether a program wants the lock file for itself, while this process holds it for the
+ * program.
  *
- * @returns what ends the watching
+ * tmux and libwayland flock(2) a file of the same name, and would silently wait indefinitely. Calls
+ * `wanted` when the program, or a child of it, waits for the lock.
+ *
+ * @returns a function that stops watching
  */
 export function watchOwnLock(lockFd: number, program: () => number | undefined, wanted: () => void): () => void {
   const file = kernel.fstat(lockFd);

@@ -2,22 +2,25 @@ import { readFileSync } from 'node:fs';
 
 const lookMs = 200;
 
-/** A script's shell may stand between a package manager and us. */
+/** A script's shell may stand between a package manager and this process. */
 const shells: ReadonlySet<string> = new Set(['sh', 'dash', 'bash', 'zsh', 'ash', 'ksh', 'busybox', 'fish']);
 
 const ancestorsMax = 8;
 
 /**
- * Whether npm, npx or the like started us: they all set this for their scripts. They don't pass SIGTERM on, and end by it: then the
- * script would stay behind, with nothing above it.
+ * Whether npm, npx or the like started this process: they all set this variable for their scripts.
+ * They end by SIGTERM without passing it on, so the script would stay behind.
  */
 export function startedByPackageManager(): boolean {
   return process.env['npm_config_user_agent'] !== undefined || process.env['npm_execpath'] !== undefined;
 }
 
 /**
- * Calls `ended` once when what started us has ended. Not by PR_SET_PDEATHSIG, prctl(2): that is of the direct parent, the shell of the
- * script, which lives on when npm is killed. Gives what ends it.
+ * Calls `ended` once when the process that started this one has ended. Returns a function that
+ * stops watching.
+ *
+ * PR_SET_PDEATHSIG, prctl(2), will not do: it follows the direct parent, which is the shell of the
+ * script, and that lives on when npm is killed.
  */
 export function followParent(ended: (pid: number) => void): () => void {
   const ancestors = [process.ppid];
@@ -34,7 +37,7 @@ export function followParent(ended: (pid: number) => void): () => void {
   return () => clearInterval(timer);
 }
 
-/** Whether we have started a process, or one that has started it. */
+/** Whether a process descends from this one. */
 export function isDescendant(pid: number): boolean {
   let ancestor = pid;
   for (let level = 0; level < ancestorsMax && ancestor > 1; level++) {
@@ -44,7 +47,10 @@ export function isDescendant(pid: number): boolean {
   return false;
 }
 
-/** proc(5), stat: the name in parentheses, then the state, then the parent. Nothing: there is no such process (any more). */
+/**
+ * Returns the fields of proc(5), stat, from the state on: the state, then the parent. Empty: there
+ * is no such process (any more).
+ */
 function statOf(pid: number): readonly string[] {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');

@@ -4,14 +4,19 @@ import { posix } from 'node:path';
 
 const root = '/sys/fs/cgroup';
 
-/** How many processors this process may use: by its affinity mask, and by the CPU quota of its control groups, rounded up. */
+/**
+ * Returns how many processors this process may use, by its affinity mask and by the CPU quota of
+ * its control groups, rounded up.
+ */
 export function usableProcessors(): number {
   return Math.max(1, Math.min(availableParallelism(), Math.ceil(cpuQuota(readOrNothing('/proc/self/cgroup'), readOrNothing))));
 }
 
 /**
- * The least CPU quota of a control group and those above it, in processors. cgroup v2: `cpu.max` is `MAX PERIOD`, in microseconds.
- * In a container the group is often the root of what is mounted, whatever its path is outside.
+ * Returns the least CPU quota of a control group and those above it, in processors.
+ *
+ * In cgroup v2, `cpu.max` is `MAX PERIOD`, in microseconds. In a container the group is often the
+ * root of the mount, regardless of its path outside.
  *
  * @internal
  */

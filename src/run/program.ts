@@ -4,27 +4,30 @@ import { delimiter, join } from 'node:path';
 import { socketName } from '../server/inherit.js';
 import { Instance, spawnStatus } from './instance.js';
 
-/** A command line, and what its instances are given. */
+/** A command line, and the resources of its instances. */
 export interface Program {
   readonly command: string;
   readonly args: readonly string[];
-  /** The descriptor that they get as fd 3. */
+  /** The descriptor that the instances get as fd 3. */
   readonly fd: number;
-  /** Whether that is a listening socket, announced by sd_listen_fds(3). */
+  /** Whether it is a listening socket, announced by sd_listen_fds(3). */
   readonly listens: boolean;
-  /** NOTIFY_SOCKET. */
+  /** The value of NOTIFY_SOCKET. */
   readonly notifySocket: string | undefined;
 }
 
 /**
- * sd_listen_fds(3): LISTEN_PID must be the program's own pid, which only the program's process knows before it is executed. A shell
- * is that process for a moment, and exec(1p) keeps the pid. A program that can't be executed is its 126 or 127.
+ * sd_listen_fds(3): LISTEN_PID must be the program's own pid, which only the program's process
+ * knows before it is executed. A shell is that process for a moment, and exec(1p) keeps the pid. If
+ * the program cannot be executed, the shell ends with 126 or 127.
  */
 const announce = 'LISTEN_PID=$$; export LISTEN_PID; exec "$@"';
 
 /**
- * Starts one instance. `index`: which of several copies it is. In NODE_APP_INSTANCE, where pm2 has it and configuration packages look
- * for it, and under a name of our own: systemd's templates have a specifier (%i), and no variable.
+ * Starts one instance. `index` is its number among several copies.
+ *
+ * The index is in NODE_APP_INSTANCE, as with pm2 (configuration packages look for it), and under a
+ * name of our own: systemd has only a specifier for it (%i), and no variable.
  */
 export function launch({ command, args, fd, listens, notifySocket }: Program, index?: number): Instance {
   const environment: NodeJS.ProcessEnv = { ...process.env };
@@ -39,8 +42,9 @@ export function launch({ command, args, fd, listens, notifySocket }: Program, in
 }
 
 /**
- * Splits off the variables whose names are none in the shell's language (`npm.key`, an exported function of bash): some shells drop
- * them, dash for one. env(1) sets them again, in the same process. They are passed once only, since execve(2) has a limit (E2BIG).
+ * Splits off the variables whose names are invalid in the shell's language (`npm.key`, an exported
+ * function of bash), because some shells, such as dash, drop them. env(1) sets them again, in the
+ * same process. They are passed only once, since execve(2) has a limit (E2BIG).
  */
 function splitEnvironment(environment: NodeJS.ProcessEnv, command: string): { kept: NodeJS.ProcessEnv; pastShell: string[] } {
   const isDropped = ([name]: [string, unknown]): boolean => !/^[A-Za-z_]\w*$/.test(name);
@@ -54,7 +58,10 @@ function splitEnvironment(environment: NodeJS.ProcessEnv, command: string): { ke
   };
 }
 
-/** Whether a command can be executed, or the status with which a shell would fail. Looks where execvp(3) does. */
+/**
+ * Whether a command can be executed, or the status with which a shell would fail. Looks in the same
+ * directories as execvp(3).
+ */
 export function executable(command: string, path: string = process.env['PATH'] ?? '/bin:/usr/bin'): 0 | 126 | 127 {
   let status: 126 | 127 = 127;
   const files = command.includes('/') ? [command] : path.split(delimiter).map((directory) => join(directory || '.', command));

@@ -5,7 +5,7 @@ import type { Witness } from './witness.js';
 /** They ask a program to end. */
 const stops = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const;
 
-/** They mean something to the program only. */
+/** They have a meaning only for the program. */
 const passed = ['SIGUSR1', 'SIGUSR2'] as const;
 
 interface Passing {
@@ -16,8 +16,9 @@ interface Passing {
 }
 
 /**
- * Passes the signals of this process on to the program, unless it has got them from the same source. Before there is a program, those
- * that ask it to end end us, and the others do nothing. Gives what ends it.
+ * Passes the signals of this process on to the program, unless it has received them from the same
+ * source. Before there is a program, signals that ask it to end make this process end, and the
+ * others do nothing. Returns a function that stops this.
  */
 export function passSignals({ fleet, witness, graceMs, report }: Passing): () => void {
   const listeners = new Map<NodeJS.Signals, () => void>();
@@ -25,7 +26,7 @@ export function passSignals({ fleet, witness, graceMs, report }: Passing): () =>
     listeners.set(signal, () => {
       const running = fleet();
       if (running === undefined) process.exit(128 + constants.signals[signal]);
-      // At once, because the program may end while we find out whether it has the signal.
+      // At once, because the program may end before it is known whether it has the signal.
       if (signal === 'SIGTERM') running.stop(signal);
       else running.expectEnd(signal);
       void once(signal, (sawToo) => {
@@ -40,7 +41,10 @@ export function passSignals({ fleet, witness, graceMs, report }: Passing): () =>
   listeners.set('SIGHUP', () => void fleet()?.rollOut());
   for (const [signal, listener] of listeners) process.on(signal, listener);
 
-  /** A signal that comes twice while the witness is asked is one: timeout(1) signals us, and then the group. */
+  /**
+   * A signal that comes twice while the witness is asked counts once: timeout(1) signals this
+   * process, and then the group.
+   */
   const asking = new Set<NodeJS.Signals>();
   async function once(signal: NodeJS.Signals, then: (sawToo: boolean) => unknown): Promise<void> {
     if (asking.has(signal)) return;
@@ -50,7 +54,10 @@ export function passSignals({ fleet, witness, graceMs, report }: Passing): () =>
     then(sawToo);
   }
 
-  /** Ctrl-C and Ctrl-\\ may mean something else to the program than its end: so long after it, an end has another reason. */
+  /**
+   * Supervises the program as before after some time: Ctrl-C and Ctrl-\ may have a meaning other
+   * than its end, and a later end has another reason.
+   */
   function goOnUnlessEnded(running: Fleet, signal: NodeJS.Signals): void {
     setTimeout(() => {
       running.expectEnd(undefined);

@@ -9,19 +9,22 @@ import { followParent } from './parent.js';
 import { passSignals } from './signals.js';
 import { Witness } from './witness.js';
 
-/** What `reuseaddr run` was asked for. */
+/** The request of `reuseaddr run`. */
 export interface RunRequest {
   readonly address: string;
   readonly command: string;
   readonly args: readonly string[];
   readonly listen: ListenOptions;
   readonly policy: FleetPolicy;
-  /** Whether to end, as by SIGTERM, when the process that started us has. */
+  /** Whether to end, as by SIGTERM, when the parent process has ended. */
   readonly followsParent: boolean;
   report(message: string): void;
 }
 
-/** What is the same whether the program is given the socket or binds by itself: signals, notifications, and its instances. */
+/**
+ * The common part of both ways to run a program, with a socket and by its own bind: signals,
+ * notifications, and instances.
+ */
 export class Runner {
   readonly #request: RunRequest;
   readonly #notifications: Notifications | undefined;
@@ -54,7 +57,7 @@ export class Runner {
     this.#stopSignals = passSignals({ fleet: () => this.#fleet, witness: this.#witness, graceMs: policy.graceMs, report });
   }
 
-  /** Copies of the program that get this descriptor. */
+  /** Supervises copies of the program that get this descriptor. */
   supervise(fd: number, listens: boolean, around: Around): Fleet {
     const { command, args, policy, report } = this.#request;
     const program: Program = { command, args, fd, listens, notifySocket: this.#notifications?.name };
@@ -117,15 +120,15 @@ export class Runner {
   }
 }
 
-/** What the two ways to run a program do around the start of an instance. */
+/** The hooks of the two ways to run a program around the start of an instance. */
 export interface Around {
-  /** When no other instance of ours runs, not even one that is stopping. */
+  /** Called when no other instance of ours runs, not even one that is stopping. */
   beforeFirst?(): void;
   after?(instance: Instance): void;
   readonly makeRoom?: (signal: AbortSignal) => Promise<void>;
 }
 
-/** An instance ended, or took too long, before it was ready to take the place of another process's. */
+/** An instance ended, or took too long, before it was ready to replace another process. */
 export class NotReady extends Error {
   readonly outcome: 'late' | Exit;
 

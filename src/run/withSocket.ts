@@ -16,18 +16,24 @@ import { isDescendant } from './parent.js';
 import { NotReady, Runner, type RunRequest } from './start.js';
 import type { Fleet } from './fleet.js';
 
-/** What the one who hands over gives the other more than the other gives its program. */
+/**
+ * How much longer the side that hands over allows than the other side allows its program, in
+ * milliseconds.
+ */
 const slackMs = 5000;
 
-/** From the removal of a socket file to a bind(2) by the same program. */
+/**
+ * How long the same program takes from the removal of a socket file to bind(2), in milliseconds.
+ */
 const bindMs = 300;
 
 /**
- * Claims the address and has a program accept on its socket. Gives the exit status.
+ * Claims the address and has a program accept on its socket. Returns the exit status.
  *
- * The claim is ours, not the program's: it gets the listening socket and no share of the lock. The address so stays ours while the
- * program is started again, and a child that the program leaves behind can't keep it. If we are killed, the program serves on, and
- * starters find its live socket.
+ * The claim belongs to this process: the program gets the listening socket, and no share of the
+ * lock. So the address stays claimed while the program is restarted, and a child that the program
+ * leaves behind cannot keep it. If this process is killed, the program still serves, and a start
+ * finds its live socket.
  */
 export async function runWithSocket(asked: RunRequest): Promise<number> {
   const request = readRequest(asked.address, asked.listen);
@@ -60,7 +66,7 @@ export async function runWithSocket(asked: RunRequest): Promise<number> {
   }
 }
 
-/** The program, as that which accepts on the claim's socket. */
+/** The program, which accepts on the claim's socket. */
 class ProgramAcceptor implements Acceptor {
   readonly #asked: RunRequest;
   readonly #runner: Runner;
@@ -94,8 +100,9 @@ class ProgramAcceptor implements Acceptor {
   }
 
   /**
-   * Programs expect a socket that waits, as systemd(1) passes it: accept(2) of Python would raise. All who have it share the flag,
-   * so it is left as it is while anybody may be accepting: an event loop would hang in accept(2).
+   * Makes the socket blocking, as systemd(1) passes it and programs expect it: in Python, accept(2)
+   * would otherwise raise. All processes that have the socket share the flag. So it stays
+   * non-blocking while any of them may be accepting: an event loop would hang in accept(2).
    */
   #makeBlocking(fd: number): void {
     if (this.hold?.handover?.offering !== true && !passedByRun()) fcntl(fd, 'F_SETFL', '');
@@ -114,7 +121,7 @@ class ProgramAcceptor implements Acceptor {
 async function displaced(what: 'socket' | 'lock', { address, lockPath }: Claim): Promise<string> {
   if (what === 'lock')
     return `Another process has removed or replaced the lock file ${lockPath}: another process may claim ${address} now.`;
-  // Most programs that bind a path remove it first: that is the moment which we have noticed.
+  // Most programs that bind a path remove it first, and that removal has just been noticed.
   await pause(bindMs, undefined, { ref: false });
   const file = lstatSync(address, { bigint: true, throwIfNoEntry: false });
   const snapshot = new Snapshot();

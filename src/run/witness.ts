@@ -2,20 +2,27 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 
-/** For so long a signal may come to the processes of a group one by one, as from systemd(1), in milliseconds. */
+/**
+ * How long a signal to a group may take to reach all its processes one by one, as from systemd(1),
+ * in milliseconds.
+ */
 const momentMs = 250;
 
-/** A witness that ends so soon, so often in a row, is not started again: something kills each. */
+/** A witness that repeatedly ends this soon is not started again: something kills each one. */
 const steadyMs = 50;
 const soonEndsMax = 5;
 
 /**
- * Tells whether a signal was sent to us alone, or to our whole process group or control group: `timeout`, `kill -- -PGID`, Ctrl-C,
- * systemd's KillMode=control-group, and some containers' init do that. Then the program has it already, and a second one may
- * mean "at once" to it.
+ * Tells whether a signal was sent to this process alone, or to its whole process group or control
+ * group.
  *
- * Neither siginfo nor /proc tells that. So a process that only waits is kept in the group: when it ends by the same signal, the
- * program has got it, too. It ends with us, because nothing holds the other end of its standard input then.
+ * `timeout`, `kill -- -PGID`, Ctrl-C, systemd's KillMode=control-group, and the init of some
+ * containers signal the group. Then the program already has the signal, and a second one may mean
+ * "at once" to it.
+ *
+ * Neither siginfo nor /proc tells the difference. So a process that only waits is kept in the
+ * group: if it ends by the same signal, the program has received it too. It ends with this process,
+ * because no process then holds the other end of its standard input.
  */
 export class Witness {
   #child: ChildProcess | undefined;
@@ -23,7 +30,7 @@ export class Witness {
   #soonEnds = 0;
   #closed = false;
 
-  /** Starts the process, where there is none yet. */
+  /** Starts the process, unless it runs already. */
   start(): void {
     if (this.#child !== undefined || this.#closed) return;
     const startedMs = performance.now();
@@ -44,11 +51,12 @@ export class Witness {
       (child.stdin as unknown as { unref(): void }).unref();
       this.#child = child;
     } catch {
-      // No memory for it: then each signal is passed on, as if it were for us alone.
+      // There is no memory for it. Each signal is then passed on, as if it were for this process
+      // alone.
     }
   }
 
-  /** Whether a signal that we have just got came to the whole group. */
+  /** Whether a signal that has just arrived was sent to the whole group. */
   async saw(signal: NodeJS.Signals): Promise<boolean> {
     const child = this.#child;
     if (this.#last?.signal === signal && performance.now() - this.#last.atMs < momentMs) return true;
