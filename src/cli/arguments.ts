@@ -3,7 +3,11 @@ import { UsageError, type Command, type Invocation } from './command.js';
 
 type Options = NonNullable<ParseArgsConfig['options']>;
 
-/** Reads the arguments of a command. @throws {UsageError} */
+/**
+ * Reads the arguments of a command.
+ *
+ * @throws {UsageError} the command was called wrongly
+ */
 export function readArguments(command: Command, args: readonly string[]): Omit<Invocation, 'terminal'> {
   const options: Options = { help: { type: 'boolean', short: 'h' } };
   for (const [name, { value, short }] of Object.entries(command.options)) {
@@ -21,7 +25,7 @@ function parse(args: readonly string[], options: Options): ReturnType<typeof par
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {
-    // Node's own message, without its second sentence, which is advice on how to write a program.
+    // The first sentence of Node's own message. The second one is advice for programmers.
     const [what = ''] = (error as Error).message.split(/\. |\n/, 1);
     const unknownOption = /^Unknown option '(--[^']+)'/.exec(what)?.[1];
     throw new UsageError(what.replace(/\.$/, ''), unknownOption);
@@ -33,13 +37,16 @@ function refuseCount({ operands, operandsMin, operandsMax }: Command, given: rea
   if (given.length > operandsMax) throw new UsageError(`Too many operands: ${given[operandsMax] ?? ''}`);
 }
 
-/** Of `ADDRESS -- COMMAND [ARG…]`, what is not given: COMMAND. */
+/**
+ * Returns the missing part of the operands: COMMAND, if only the address in `ADDRESS -- COMMAND
+ * [ARG…]` is given.
+ */
 function missing(operands: string, givenCount: number): string {
   const required = operands.split(' ').filter((word) => word !== '--' && !word.startsWith('['));
   return required.slice(givenCount).join(' and ').replaceAll('…', '');
 }
 
-/** parseArgs knows no optional value: `--wait` is read as `--wait=`. */
+/** parseArgs does not support optional values: `--wait` is read as `--wait=`. */
 function withOptionalValues(command: Command, args: readonly string[]): readonly string[] {
   const end = args.indexOf('--');
   return args.map((arg, index) => {
@@ -48,7 +55,7 @@ function withOptionalValues(command: Command, args: readonly string[]): readonly
   });
 }
 
-/** `--wait 5 ADDRESS` would be read as an address 5. */
+/** Refuses `--wait 5 ADDRESS`, in which 5 would be taken for the address. */
 function refuseLooseValue(command: Command, args: readonly string[]): void {
   for (const [index, arg] of args.entries()) {
     if (arg === '--') return;
@@ -59,14 +66,14 @@ function refuseLooseValue(command: Command, args: readonly string[]): void {
   }
 }
 
-/** Parts our own arguments from those of the program that we are to start. */
+/** Separates our own arguments from those of the program that will run. */
 function split(command: Command, args: readonly string[], options: Options): readonly [readonly string[], readonly string[]] {
   const filled = withOptionalValues(command, args);
   if (!command.optionsEndAtOperand) return [filled, []];
   const { tokens } = parseArgs({ args: [...filled], options, allowPositionals: true, strict: false, tokens: true });
   const first = tokens.find((token) => token.kind === 'positional');
   if (first === undefined) return [filled, []];
-  // As it was given: a program may have options of these names too.
+  // Unchanged, because the program may have options of these names too.
   const rest = args.slice(first.index + 1);
   return [filled.slice(0, first.index + 1), rest[0] === '--' ? rest.slice(1) : rest];
 }

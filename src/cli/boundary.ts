@@ -2,14 +2,20 @@ import { show } from '../errors/show.js';
 import type { Sides, WrongSide } from '../inspect/sides.js';
 import type { Gate } from '../inspect/walk.js';
 
-/** File systems that another machine, or a program, serves to others as well: whether a socket lives there, no kernel knows alone. */
+/**
+ * File systems that another machine, or a program, serves to others as well. No single kernel knows
+ * whether a socket lives there.
+ */
 const shared =
   /^(9p|afs|beegfs|ceph|cifs|ecryptfs|fuse(\..*)?|gfs2|glusterfs|gpfs|lustre|nfs4?|ocfs2|orangefs|prl_fs|smb3|vboxsf|virtiofs|vmhgfs)$/;
 
-/** The kernel makes these up, and nobody can make a socket there. */
+/** Virtual file systems, in which no process can create a socket. */
 const withoutSockets = /^(bpf|cgroup2?|configfs|debugfs|efivarfs|fusectl|mqueue|proc|pstore|securityfs|selinuxfs|sysfs|tracefs)$/;
 
-/** What `clean` leaves out because it would see it from the wrong side, or because it was not asked to go there. */
+/**
+ * The places that `clean` leaves out, because it would see them from the wrong side, or because it
+ * was not asked to go there.
+ */
 export function boundary(sides: Sides, crossMounts: boolean): Gate {
   return {
     refuseTree(directory) {

@@ -57,7 +57,7 @@ that was named is in use`,
         const guarded = placeAndGuards(directory, name);
         const cleaned =
           guarded === undefined ? tooLong : options['dry-run'] === true ? looksStale(guarded) : clean(guarded, address);
-        // Of a live one below a directory there is nothing to say; of one that was named there is.
+        // A live socket below a directory is not worth a line. One that was named is.
         if (cleaned.outcome !== 'gone' && (cleaned.outcome !== 'kept' || named)) results.push({ address, ...cleaned });
       },
       boundary(Sides.read(), options['cross-mounts'] === true),
@@ -67,21 +67,21 @@ that was named is in use`,
     else for (const result of results) report(result, removed, terminal);
     if (results.length === 0 && terminal.columns !== undefined && options['json'] !== true)
       terminal.print('Nothing to remove.\n');
-    // What is not there needs no cleaning.
+    // A missing file needs no cleaning.
     const said = unlisted.filter(({ why, reason }) => why !== 'ENOENT' && reason !== '');
     for (const each of said) terminal.complain(each.why === 'refused' ? `Skipped ${explain(each)}` : explain(each));
     return Promise.resolve(said.some(isTrouble) ? status.failed : statusOf(results));
   },
 };
 
-/** No process has claimed such a name, nor can; it was bound by a path that was relative. */
+/** A socket that was bound by a relative path. No process can claim such a name. */
 const tooLong: Cleaned = {
   outcome: 'failed',
   reason: 'too-long',
   message: 'its name is too long for an address, so it was left alone.',
 };
 
-/** What was not asked for is no failure if it is left out. */
+/** A place that was found below a directory, and left out, is not a failure. */
 function isTrouble({ why, named }: Unlisted): boolean {
   return named || why !== 'refused';
 }

@@ -4,15 +4,18 @@ import type { Terminal } from './terminal.js';
 export interface Option {
   readonly summary: string;
   readonly short?: string;
-  /** What its value is called in the help. Without one it is a switch. */
+  /** The name of its value in the help. Without one it is a switch. */
   readonly value?: string;
-  /** The values that it can have, for completion. Without them: whatever fits. */
+  /** The possible values, for completion. Without them, any value may do. */
   readonly values?: readonly string[];
-  /** `--name` alone is right too, and means the value ''. A value must then be written `--name=value`. */
+  /**
+   * `--name` alone is valid too, and means the value ''. A value must then be written
+   * `--name=value`.
+   */
   readonly valueIsOptional?: true;
 }
 
-/** What was asked of a command. */
+/** A call of a command. */
 export interface Invocation {
   readonly operands: readonly string[];
   /** A string, or `true` for a switch. */
@@ -20,29 +23,32 @@ export interface Invocation {
   readonly terminal: Terminal;
 }
 
-/** One command. Its help, its usage errors and its completion are all made of this. */
+/** One command. Its help, its usage errors and its completion are all made from this. */
 export interface Command {
   readonly name: string;
   /** The operands, as usage shows them: `ADDRESS`, `[PATH…]`. */
   readonly operands: string;
   readonly operandsMin: number;
   readonly operandsMax: number;
-  /** What follows the first operand is not ours to read: a program and its own options. */
+  /** Everything after the first operand belongs to a program, with its own options. */
   readonly optionsEndAtOperand?: true;
   readonly description: string;
-  /** What its exit statuses mean, where that is not `0 done, 1 failed, 2 wrong usage, 3 the address is in use`. */
+  /**
+   * The meaning of its exit statuses, if it is not `0 done, 1 failed, 2 wrong usage, 3 the address
+   * is in use`.
+   */
   readonly statuses?: string;
   readonly options: Readonly<Record<string, Option>>;
   readonly examples: readonly (readonly [line: string, meaning: string])[];
   /** Words that complete an operand. Without them: file names. */
   readonly words?: readonly string[];
-  /** Gives the exit status. */
+  /** Runs the command. Returns the exit status. */
   run(invocation: Invocation): Promise<number>;
 }
 
 /** The command was called wrongly: usage goes to stderr, status 2. */
 export class UsageError extends Error {
-  /** The option that was given, where there is none of this name. */
+  /** The given option, if there is none of this name. */
   readonly unknownOption: string | undefined;
 
   constructor(message: string, unknownOption?: string) {

@@ -2,11 +2,11 @@ import type { Command } from './command.js';
 
 interface Entry {
   readonly summary: string;
-  /** Each command is loaded only when it is called: none pays for the others at its start. */
+  /** Loads the command when it is called, so that none delays the start of another. */
   readonly load: () => Promise<{ readonly command: Command }>;
 }
 
-/** The commands, in the order of the help. A new one is added here, and nowhere else. */
+/** The commands, in the order of the help. A new command is added only here. */
 export const commands: Readonly<Record<string, Entry>> = {
   run: { summary: 'claim an address, and run a program with it', load: () => import('./run.js') },
   inspect: { summary: 'say what an address is doing, and which process has it', load: () => import('./inspect.js') },
@@ -17,7 +17,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   completion: { summary: 'print the completion script of a shell', load: () => import('./completion.js') },
 };
 
-/** The entry of a name; what every object has by nature (`toString`) is no command. */
+/** Returns the entry of a name. A property that every object has (`toString`) is not a command. */
 export function commandEntry(name: string): Entry | undefined {
   return Object.hasOwn(commands, name) ? commands[name] : undefined;
 }

@@ -7,13 +7,13 @@ import { zsh } from './completion/zsh.js';
 
 const shells: Readonly<Record<string, (described: readonly Described[]) => string>> = { bash, zsh, fish };
 
-/** A command, as the scripts tell of it. */
+/** A command, in the form that the scripts need. */
 export interface Described {
   readonly name: string;
   readonly summary: string;
   readonly options: Command['options'];
   readonly words: readonly string[] | undefined;
-  /** What follows the first operand is another program's command line. */
+  /** The first operand begins the command line of another program. */
   readonly runsProgram: boolean;
 }
 

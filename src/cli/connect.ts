@@ -44,7 +44,7 @@ function timeoutMs(wait: string | boolean | undefined): number {
   return seconds * 1000;
 }
 
-/** Passes everything on in both directions, until both have ended. What went wrong, if anything did. */
+/** Copies in both directions until both have ended. Returns the error, if there was one. */
 function converse(socket: Socket): Promise<string | undefined> {
   const { stdin, stdout } = process;
   return new Promise((resolve) => {
@@ -53,7 +53,7 @@ function converse(socket: Socket): Promise<string | undefined> {
       trouble = error.code === 'EPIPE' ? 'the server closed it before it had all of the input' : error.message;
     });
     socket.on('close', () => {
-      // A terminal, or a pipe whose writer lives on, would keep us here.
+      // A terminal, or a pipe whose writer lives on, would keep this process alive.
       stdin.unpipe(socket);
       stdin.destroy();
       resolve(trouble);
@@ -61,7 +61,7 @@ function converse(socket: Socket): Promise<string | undefined> {
     socket.on('end', () => {
       if (!stdin.readableEnded && isClosed(socket)) socket.destroy();
     });
-    // Nobody reads any more what the server says.
+    // The reader of the server's output is gone.
     stdout.on('error', () => socket.destroy());
     stdin.on('error', () => socket.end());
     stdin.pipe(socket);
@@ -73,8 +73,9 @@ function converse(socket: Socket): Promise<string | undefined> {
 }
 
 /**
- * Whether the other end is closed altogether, or has only ended its half and still listens. Node doesn't say; the kernel answers a
- * write of nothing with EPIPE when nobody can read any more, and sends nothing.
+ * Whether the other end is closed altogether, or has only ended its half and still reads. Node does
+ * not tell. The kernel answers an empty write with EPIPE if no process can read any more, and sends
+ * nothing.
  */
 function isClosed(socket: Socket): boolean {
   const fd = (socket as unknown as { _handle: { fd: number } | null })._handle?.fd;

@@ -6,10 +6,10 @@ import { frontEndOf } from './frontEnd.js';
 import { status } from './status.js';
 import type { Terminal } from './terminal.js';
 
-/** What is wrong with the words of the command, and not with the world. */
+/** The reasons for which the command line itself is wrong. */
 const usageReasons: ReadonlySet<Reason> = new Set(['bad-address', 'bad-argument', 'bad-option', 'unknown-user', 'unknown-group']);
 
-/** Says why a command has failed. Gives the exit status. Loaded only then. */
+/** Explains why a command has failed, and returns the exit status. Loaded only after a failure. */
 export function explainFailure(error: unknown, { options }: Command, terminal: Terminal): number {
   if (error instanceof SocketAddressError) {
     terminal.complain(messageOf(error.explanation, frontEndOf(options)).message);
@@ -17,7 +17,7 @@ export function explainFailure(error: unknown, { options }: Command, terminal: T
     return error.code === 'EADDRINUSE' ? status.inUse : status.failed;
   }
   const { message, code } = error as { message: string; code?: string };
-  // Anything else is a mistake of ours, and its stack is wanted.
+  // Any other error is a mistake of ours, and its stack is needed.
   if (code === undefined) throw error;
   terminal.complain(message);
   return status.failed;

@@ -1,7 +1,9 @@
 import type { Advice, FrontEnd, Words } from '../errors/advice.js';
 import type { Option } from './command.js';
 
-/** What each advice is in the words of the command line, and the option that a command must have for it. */
+/**
+ * Each advice in the words of the command line, with the option that the command must have for it.
+ */
 const advice = {
   wait: ['wait', 'wait for it with --wait'],
   longer: ['wait', 'wait longer with --wait'],
@@ -11,7 +13,9 @@ const advice = {
   allow: ['allow', 'restrict peers with --allow'],
 } satisfies Record<Advice, readonly [option: string, words: string]>;
 
-/** A command, by its options. It advises nothing that it cannot do. */
+/**
+ * Makes a front end from the options of a command. It advises nothing that the command cannot do.
+ */
 export function frontEndOf(options: Readonly<Record<string, Option>>): FrontEnd {
   const spelled = Object.entries(advice).map(([name, [option, words]]) => [
     name,

@@ -4,7 +4,7 @@ import type { Terminal } from './terminal.js';
 
 const statuses = '0 done, 1 failed, 2 wrong usage, 3 the address is in use';
 
-/** `reuseaddr --help`. */
+/** Returns the text of `reuseaddr --help`. */
 export function overview({ style }: Terminal): string {
   const entries = Object.entries(commands).map(([name, { summary }]) => [name, summary] as const);
   return `${style('bold', 'Usage:')} reuseaddr COMMAND [OPTION…] …
@@ -25,7 +25,7 @@ Exit status: ${statuses}.
 `;
 }
 
-/** `reuseaddr COMMAND --help`. */
+/** Returns the text of `reuseaddr COMMAND --help`. */
 export function helpOf(command: Command, { style }: Terminal): string {
   const options: [string, Option][] = [
     ...Object.entries(command.options),

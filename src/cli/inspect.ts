@@ -54,7 +54,7 @@ ${Object.entries(meanings)
   },
 };
 
-/** Something else than a socket is told by what it is: a symbolic link may lead to a live one. */
+/** Describes a file that is not a socket by its type: a symbolic link may lead to a live socket. */
 function explained({ address, state, reason }: Inspection): string {
   if (reason === 'not-a-socket') return `it is ${describeFile(address)}`;
   return reason === undefined || reason === 'shared-directory' ? meanings[state] : reasons[reason];

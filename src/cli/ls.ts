@@ -53,7 +53,7 @@ const header = ['ADDRESS', 'STATE', 'QUEUE', 'MODE', 'OWNER', 'HOLDER'];
 
 function page(sockets: readonly ListedSocket[], terminal: Terminal): string {
   if (sockets.length > 0) return table(header, sockets.map(row), terminal);
-  // In a pipe nothing is nothing.
+  // In a pipe, an empty list is no output.
   return terminal.columns === undefined ? '' : 'No sockets.\n';
 }
 
@@ -62,7 +62,7 @@ function row(socket: ListedSocket): Cell[] {
   return [
     { text: showBriefly(address) },
     { text: state, style: stateStyles[state] },
-    // A backlog of n lets n + 1 wait.
+    // A backlog of n lets n + 1 connections wait.
     { text: queueOf(socket), style: waiting > backlog ? 'red' : waiting > 0 ? 'yellow' : undefined },
     { text: mode === undefined ? '-' : octal(mode) },
     { text: uid === undefined ? '-' : userOf(uid) },
@@ -70,7 +70,7 @@ function row(socket: ListedSocket): Cell[] {
   ];
 }
 
-/** Why a place could not be looked at. */
+/** Explains why a place could not be inspected. */
 export function explain({ path, why, reason }: Pick<Unlisted, 'path' | 'why' | 'reason'>): string {
   return `${show(path)}: ${reason ?? meanings[why] ?? why}`;
 }

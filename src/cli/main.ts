@@ -10,7 +10,8 @@ void run();
 
 async function run(): Promise<void> {
   const result = await main(process.argv.slice(2), openTerminal());
-  // Not process.exit: it would cut off what a pipe has not taken yet. A write that failed has set it already.
+  // process.exit would cut off output that a pipe has not taken yet. A failed write has set the
+  // exit code already.
   process.exitCode = result || (process.exitCode ?? 0);
 }
 

@@ -1,11 +1,14 @@
-/** The word that was meant: one with at most two letters more, less or other. Undefined: none is so near. */
+/**
+ * Returns the word that was probably meant: one that differs in at most two letters. Undefined:
+ * there is none.
+ */
 export function nearest(given: string, words: readonly string[]): string | undefined {
   const editsMax = Math.min(2, Math.floor(given.length / 3));
   const near = words.map((word) => [word, edits(given, word)] as const).filter(([, count]) => count <= editsMax);
   return near.sort(([, one], [, other]) => one - other)[0]?.[0];
 }
 
-/** How many letters have to be put in, taken away or changed (Levenshtein). */
+/** Returns how many letters have to be inserted, removed or changed (Levenshtein). */
 function edits(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_none, column) => column);
   for (const [index, letter] of Array.from(from).entries()) {

@@ -20,8 +20,8 @@ options that NODE_OPTIONS has already are kept.`,
 };
 
 /**
- * Adds the preload to the options. By --require, which works for modules, too: --import alone makes the start of an empty program a third
- * slower on Node 20.
+ * Adds the preload to the options by --require, which also works for modules. --import alone makes
+ * the start of an empty program a third slower on Node 20.
  */
 function withPreload(options: string | undefined, path: string): string {
   const option = `--require=${quoted(path)}`;
@@ -30,7 +30,10 @@ function withPreload(options: string | undefined, path: string): string {
   return ` ${before} `.includes(` ${option} `) ? before : `${before} ${option}`;
 }
 
-/** As Node.js reads NODE_OPTIONS: in double quotes a space ends nothing, and a backslash takes the next character as it is. */
+/**
+ * Quotes a path for NODE_OPTIONS: within double quotes a space is literal, and a backslash makes
+ * the next character literal.
+ */
 function quoted(path: string): string {
   return /[\s"\\]/.test(path) ? `"${path.replaceAll(/["\\]/g, String.raw`\$&`)}"` : path;
 }

@@ -94,7 +94,8 @@ function readOptions(options: Options): Pick<RunRequest, 'listen' | 'policy' | '
       wait: milliseconds(options, 'wait', true),
       takeover: milliseconds(options, 'takeover', true),
       handover: options['handover'] === true,
-      // Not offered: it waits until a signal ends the process, watches and reports by itself, and accepts nothing.
+      // Not available: `run` waits until a signal ends the process, watches and reports by itself,
+      // and accepts nothing.
       signal: undefined,
       onDisplaced: undefined,
       allow: undefined,
@@ -112,7 +113,7 @@ function readOptions(options: Options): Pick<RunRequest, 'listen' | 'policy' | '
   };
 }
 
-/** More than any machine has processors. */
+/** More processors than any machine has. */
 const instancesMax = 1024;
 
 function readInstances(value: string | boolean | undefined = '1'): number {
@@ -127,7 +128,7 @@ function readRestart(value: string | boolean): RunRequest['policy']['restart'] {
   throw new UsageError(`--restart takes never, on-failure or always, not '${show(String(value))}'`);
 }
 
-/** The longest time that a timer of Node's can run, about 24 days. */
+/** The longest delay of a Node timer, about 24 days. */
 const timerMsMax = 0x7fff_ffff;
 
 function milliseconds(options: Options, name: string): number | undefined;
@@ -147,7 +148,7 @@ function number(options: Options, name: string, form: RegExp, radix: number, wha
   throw new UsageError(`--${name} takes ${what}, not '${show(String(value))}'`);
 }
 
-/** Digits are an id. */
+/** Reads a user. Digits are an id. */
 function user(value: string | boolean | undefined): string | number | undefined {
   if (typeof value !== 'string') return undefined;
   return /^\d+$/.test(value) ? Number(value) : value;

@@ -10,7 +10,7 @@ import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { frontEndOf } from './frontEnd.js';
 
-/** What came of cleaning one socket file. */
+/** The outcome of cleaning one socket file. */
 export type Cleaned =
   | { readonly outcome: 'removed' | 'gone' }
   | { readonly outcome: 'kept'; readonly reason: 'live' | 'not-a-socket' }
@@ -30,7 +30,7 @@ export function clean({ place, guards }: Guarded, address: string): Cleaned {
 
 function explainRefusal(refusal: Refusal, address: string): Cleaned {
   if (refusal.refused === 'held') return { outcome: 'kept', reason: 'live' };
-  // Our lock file would keep that user from starting there.
+  // Our lock file would prevent that user from starting there.
   if (refusal.syscall === 'chown')
     return refused('not-yours', 'another user starts programs there. Run this as that user, or as root');
   const { reason, explanation } = explain(address, refusal, undefined, 'clean');

@@ -8,18 +8,24 @@ export interface Cell {
 
 const gap = '  ';
 
-/** The last column is cut at the terminal's edge, but never to less than this: of a holder the pid, and the name of the program. */
+/**
+ * The last column is cut at the terminal's edge, but keeps at least this width: the pid of a
+ * holder, and the name of its program.
+ */
 const lastWidthMin = 14;
 
-/** The first column gets at least this, however narrow the terminal is. */
+/** The first column keeps at least this width on a narrow terminal. */
 const firstWidthMin = 16;
 
-/** In a pipe no column is widened further than this for the sake of one cell. */
+/** In a pipe, a single long cell widens its column to at most this. */
 const pipedWidthMax = 60;
 
 /**
- * An aligned table. On a terminal every row fits its width: the last cell is cut, and a first cell that is too long for its column,
- * which is what people copy, stands whole on a line of its own, as df(1) does it. In a pipe nothing is cut, and a row is a line.
+ * Formats an aligned table.
+ *
+ * On a terminal every row fits the width: the last cell is cut. A first cell that is too long for
+ * its column stands on a line of its own, like in df(1), because people copy it. In a pipe nothing
+ * is cut, and a row is a line.
  */
 export function table(header: readonly string[], rows: readonly (readonly Cell[])[], { columns, style }: Terminal): string {
   const head = header.map((text): Cell => ({ text, style: 'bold' }));

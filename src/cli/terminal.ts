@@ -2,29 +2,30 @@ import { styleText } from 'node:util';
 
 export type Style = Parameters<typeof styleText>[0];
 
-/** Where a command prints. */
+/** The output of a command. */
 export interface Terminal {
-  /** Prints to stdout. Does nothing any more when its reader has gone. */
+  /** Prints to stdout. Does nothing after the reader is gone. */
   print(text: string): void;
-  /** Prints a line to stderr, behind the command's name. */
+  /** Prints a line to stderr, after the command's name. */
   complain(message: string): void;
-  /** Colours text, where stdout is a terminal that wants it. */
+  /** Colours text, if stdout is a terminal that supports it. */
   style(style: Style, text: string): string;
-  /** The width, where stdout is a terminal. */
+  /** The width, if stdout is a terminal. */
   readonly columns: number | undefined;
 }
 
-/** A terminal that doesn't know its width, as in some containers. */
+/** The width of a terminal that does not report it, as in some containers. */
 const columnsDefault = 80;
 
 /**
- * The terminal of this process. Colour: on a terminal only, and not when NO_COLOR is set (https://no-color.org) or it is a dumb one.
+ * Opens the terminal of this process. Colour is on unless stdout is not a terminal, or a dumb one,
+ * or NO_COLOR is set (https://no-color.org).
  */
 export function openTerminal(): Terminal {
   const { stdout, stderr, env } = process;
   const coloured = stdout.isTTY && !env['NO_COLOR'] && env['TERM'] !== 'dumb';
   let gone = false;
-  // `reuseaddr ls | head -1`: the reader has seen enough. What the command has to do it still does.
+  // `reuseaddr ls | head -1`: the reader needs no more output, but the command still does its work.
   stdout.on('error', (error: NodeJS.ErrnoException) => {
     gone = true;
     if (error.code === 'EPIPE') return;

@@ -21,14 +21,14 @@ export function octal(mode: number): string {
 
 const userNames = new Map<number, string>();
 
-/** A user by name, or by number where it has none. */
+/** Returns a user's name, or number if it has no name. */
 export function userOf(uid: number): string {
   const known = userNames.get(uid) ?? userName(uid) ?? String(uid);
   userNames.set(uid, known);
   return show(known);
 }
 
-/** `0/4096`: connections that wait to be accepted, of those that may. */
+/** Returns `0/4096`: how many connections wait to be accepted, and how many may wait. */
 export function queueOf({ waiting, backlog }: { waiting?: number | undefined; backlog?: number | undefined }): string {
   return waiting === undefined || backlog === undefined ? '-' : `${waiting}/${backlog}`;
 }
@@ -39,14 +39,17 @@ export function holderOf(holder: Holder | undefined): string {
   return `${holder.pid}${host} ${holder.command ?? ''}`.trim();
 }
 
-/** An address for a table. Node 20 fills abstract names up with NULs: such a run is counted, not spelt out. */
+/**
+ * Shortens an address for a table. Node 20 pads abstract names with NULs: such a run is counted
+ * instead of spelled out.
+ */
 export function showBriefly(address: string): string {
   return show(address).replaceAll(/(?:\\u0000){4,}/g, (run) => `\\u0000×${run.length / 6}`);
 }
 
 /**
- * One line of JSON. Inodes are strings, since they may have more digits than a JSON number can be trusted with; modes are octal strings,
- * as people read them; dates are ISO 8601.
+ * Formats one line of JSON. Inodes are strings, since they may exceed the exact range of a JSON
+ * number. Modes are octal strings, as people read them, and dates are ISO 8601.
  */
 export function json(value: object): string {
   return JSON.stringify(value, (key, part: unknown) => {
@@ -55,14 +58,14 @@ export function json(value: object): string {
   });
 }
 
-/** A JSON array with one element on each line: one document for jq, and lines for grep. */
+/** Formats a JSON array with one element on each line: one document for jq, and lines for grep. */
 export function jsonLines(values: readonly object[]): string {
   return values.length === 0 ? '[]\n' : `[\n${values.map(json).join(',\n')}\n]\n`;
 }
 
 /**
- * A text that begins in column `indent`, with a new line wherever a word would not fit the terminal, so that what follows stands below
- * its beginning. A word that no line can hold stays whole: it is what people copy.
+ * Wraps a text that begins in column `indent` to the width of the terminal. Further lines begin
+ * below its first character. A word that is too long stays whole, because people copy it.
  */
 export function wrap(text: string, indent: number, columns: number = Infinity): string {
   const lines: string[] = [];
@@ -75,7 +78,10 @@ export function wrap(text: string, indent: number, columns: number = Infinity): 
   return lines.join(`\n${' '.repeat(indent)}`);
 }
 
-/** How many columns of a terminal a text takes: marks take none, and what East Asian scripts and emoji are written with takes two. */
+/**
+ * Returns how many columns of a terminal a text takes: a combining mark takes none; a wide East
+ * Asian character or an emoji takes two.
+ */
 export function widthOf(text: string): number {
   if (/^[ -~]*$/.test(text)) return text.length;
   let width = 0;

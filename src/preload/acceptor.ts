@@ -14,17 +14,19 @@ import { Deliveries, endGeneration, hasWorkers } from './cluster.js';
 import type { CreateServerHandle, ListeningHandle, NodeServer } from './node.js';
 
 /**
- * A handle of Node's for a listening socket, and the claim that ends with it: when the handle is closed, not when the server has
- * closed, which waits for its last connection. On the handle and not on the server, because node:cluster's primary keeps nothing else.
+ * Node's handle for a listening socket, and the claim that ends with it.
+ *
+ * The claim ends when the handle is closed. The server itself closes later, after its last
+ * connection. It is tied to the handle, because the primary of node:cluster keeps nothing else.
  */
 export class ClaimedHandle {
   readonly handle: ListeningHandle;
-  /** The close as it was. */
+  /** The original close. */
   readonly close: () => void;
   #hold: Hold | undefined;
   #closed = false;
 
-  /** @throws {SocketAddressError} Node can't open the descriptor. */
+  /** @throws {SocketAddressError} Node cannot open the descriptor. */
   constructor(fd: number, address: string, create: CreateServerHandle) {
     const handle = create(null, null, null, fd);
     if (typeof handle === 'number') {
@@ -52,7 +54,7 @@ export class PreloadedServer implements Acceptor {
   readonly #id: number;
   readonly #address: string;
   readonly #create: CreateServerHandle;
-  /** Has Node listen on the handle that the server has by then. */
+  /** Makes Node listen on the handle that the server has by then. */
   readonly #listen: () => void;
   #claimed: ClaimedHandle | undefined;
   #deliveries: Deliveries | undefined;
@@ -71,7 +73,7 @@ export class PreloadedServer implements Acceptor {
     return this.#claimed === undefined && this.#server._listeningId !== this.#id;
   }
 
-  /** @throws {SocketAddressError} It was called off; or Node can't open the descriptor. */
+  /** @throws {SocketAddressError} The start was cancelled, or Node cannot open the descriptor. */
   start(fd: number): void {
     if (this.calledOff) throw calledOff(this.#address);
     this.#claimed = new ClaimedHandle(fd, this.#address, this.#create);
@@ -80,7 +82,7 @@ export class PreloadedServer implements Acceptor {
     // It starts again after its files were removed.
     if (this.#hold !== undefined) this.#claimed.hold = this.#hold;
     if ('updateSettings' in this.#server) trackSessions(this.#server);
-    // With a handle that is there, Node has only to listen.
+    // Node finds a handle, and only has to listen.
     this.#listen();
   }
 
@@ -96,8 +98,9 @@ export class PreloadedServer implements Acceptor {
   }
 
   /**
-   * node:cluster's primary takes the handle away from its server, and its workers have the connections. The handle is closed with the
-   * descriptor that was lent to it, before the event loop turns.
+   * Closes the handle with the descriptor that was lent to it, before the event loop turns. The
+   * primary of node:cluster takes the handle away from its server, and its workers have the
+   * connections.
    */
   drain(): void {
     if (this.#deliveries === undefined || this.#server._handle !== null) return drain(this.#server);
@@ -115,7 +118,10 @@ const permissions = [
   { flag: 2, bits: 0o222 },
 ] as const;
 
-/** libuv looks for the file under the name that was bound. For a long path that was a name in /proc/self/fd, which is gone. */
+/**
+ * libuv looks for the file under the bound name. For a long path that was a name in /proc/self/fd,
+ * which is gone.
+ */
 function chmodByPath(handle: ListeningHandle, path: string): void {
   handle.fchmod = (flags) => {
     const file = kernel.fstatat(AT_FDCWD, path);

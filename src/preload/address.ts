@@ -2,16 +2,18 @@ import { abstractBytesMax, byteLength, parseAddress } from '../address/address.j
 import { readRequest, type ListenOptions, type Request } from '../request/options.js';
 import type { PreloadOptions } from './options.js';
 
-/** What node:net passes to listen(2) where the program says nothing. */
+/** The backlog that node:net passes to listen(2) by default. */
 const backlogDefault = 511;
 
-/** Node 20 fills an abstract name with NULs up to the end of sun_path, and looks for it so too. */
+/**
+ * Node 20 pads an abstract name with NULs to the end of sun_path, and connects to that name too.
+ */
 const padsAbstractNames = Number.parseInt(process.versions.node, 10) < 22;
 
 /**
- * What a path that was given to `server.listen` asks for, in Node's meaning: `@app` is a file, an abstract name begins with a NUL,
- * the mode is what bind(2) gives, 0777 less the umask, and every peer is let in. Undefined: not ours, but for Node to refuse or
- * to do as ever.
+ * Reads a path for `server.listen` in Node's meaning: `@app` is a file, an abstract name begins
+ * with a NUL, the mode is 0777 less the umask, and every peer is let in. Undefined: Node refuses or
+ * handles it as usual.
  */
 export function readPath(
   path: string,
@@ -35,7 +37,7 @@ export function readPath(
   };
 }
 
-/** The name as this Node's own clients look for it. */
+/** Returns the name that this Node's own clients connect to. */
 function spell(name: string): string {
   return padsAbstractNames ? name + '\0'.repeat(abstractBytesMax - byteLength(name)) : name;
 }

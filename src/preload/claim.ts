@@ -10,7 +10,10 @@ import type { Request } from '../request/options.js';
 import { ClaimedHandle, type PreloadedServer } from './acceptor.js';
 import type { CreateServerHandle, ListeningHandle } from './node.js';
 
-/** Claims an address at once, and has the server listen on it. A socket that was inherited for this address is used as it is. */
+/**
+ * Claims an address at once, and makes the server listen on it. A socket that was inherited for
+ * this address is used as it is.
+ */
 export function claimNow(request: Request, server: PreloadedServer): void {
   const hold = acquireNow(request);
   try {
@@ -24,7 +27,10 @@ export function claimNow(request: Request, server: PreloadedServer): void {
   if (hold.inherited) sayReady();
 }
 
-/** The same in the ways that take a while: wait for the address, ask for it, serve those who ask. */
+/**
+ * Does the same in the ways that take time: waits for the address, asks for it, or serves
+ * handovers.
+ */
 export async function claimLater(request: Request, server: PreloadedServer): Promise<void> {
   const hold = await attempt(request, (target) => obtain(request, target, server));
   server.hold = hold;
@@ -34,7 +40,7 @@ export async function claimLater(request: Request, server: PreloadedServer): Pro
   if (hold.inherited) sayReady();
 }
 
-/** With REUSEADDR=rebind: listens again when another process has removed the files of the claim. */
+/** Listens again when another process has removed the files of the claim, with REUSEADDR=rebind. */
 function recover(request: Request, hold: Hold, server: PreloadedServer, serve: () => void): void {
   if (request.rebind) watchHold(hold, (what) => rebind(request, hold, server, what, serve));
 }

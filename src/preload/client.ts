@@ -1,12 +1,18 @@
 import net from 'node:net';
 
-/** A path of so many characters fits a socket address in every case: 107 bytes, and at most three for each. */
+/**
+ * A path of this many characters always fits a socket address: 107 bytes, and at most three for
+ * each.
+ */
 const charactersShort = 35;
 const bytesMax = 107;
 
 type Connect = (this: net.Socket, ...args: unknown[]) => net.Socket;
 
-/** Calls `prepare` before each connection of this thread to a path that is too long for a socket address. */
+/**
+ * Calls `prepare` before each connection of this thread to a path that is too long for a socket
+ * address.
+ */
 export function beforeLongConnections(prepare: () => void): void {
   const prototype = net.Socket.prototype as unknown as { connect: Connect };
   const { connect } = prototype;
@@ -17,7 +23,10 @@ export function beforeLongConnections(prepare: () => void): void {
   prototype.connect = Object.defineProperties(prepared, { name: { value: connect.name }, length: { value: connect.length } });
 }
 
-/** What `connect` takes: a path, options, or (from node:net itself) a list of these and a callback. */
+/**
+ * Whether the arguments of `connect` name a long path: they are a path, options, or (from node:net
+ * itself) a list of these and a callback.
+ */
 function isLong(first: unknown): boolean {
   if (typeof first === 'string') return first.length > charactersShort && Buffer.byteLength(first) > bytesMax;
   if (typeof first !== 'object' || first === null) return false;

@@ -4,10 +4,16 @@ import { clearTimeout, setTimeout } from '../kernel/clock.js';
 import { drain } from '../server/drain.js';
 import type { ListeningHandle, NodeServer } from './node.js';
 
-/** How long we wait for workers to take the connections that the primary has accepted. A worker may be stopped. */
+/**
+ * How long to wait for workers to take the connections that the primary has accepted, in
+ * milliseconds. A worker may be stopped.
+ */
 const deliveryMs = 5000;
 
-/** Messages with such a name are internal: node:child_process emits `internalMessage`, and the program sees nothing of them. */
+/**
+ * Messages with such a name are internal: node:child_process emits `internalMessage`, and the
+ * program does not see them.
+ */
 const command = 'NODE_REUSEADDR';
 
 interface DrainMessage {
@@ -15,7 +21,7 @@ interface DrainMessage {
   readonly drain: string;
 }
 
-/** Loaded by `server.listen` itself before we come here, so this costs nothing. */
+/** `server.listen` has already loaded it, so this costs nothing. */
 function nodeCluster(): Cluster {
   return process.getBuiltinModule('node:cluster') as unknown as Cluster;
 }
@@ -24,13 +30,16 @@ export function isWorker(): boolean {
   return nodeCluster().isWorker;
 }
 
-/** Whether a listening socket of this process may be one that node:cluster's primary shares out. */
+/**
+ * Whether a listening socket of this process may be one that the primary of node:cluster shares
+ * out.
+ */
 export function hasWorkers(): boolean {
   const { isPrimary, workers } = nodeCluster();
   return isPrimary && Object.keys(workers ?? {}).length > 0;
 }
 
-/** A connection of which the primary has a handle, until a worker has taken it. */
+/** A connection whose handle the primary holds until a worker has taken it. */
 interface Connection {
   close(...args: readonly unknown[]): void;
 }
@@ -42,7 +51,10 @@ export class Deliveries {
   readonly #open = new Set<Connection>();
   #done: (() => void) | undefined;
 
-  /** Sees every connection before node:cluster does: it sets its own `onconnection` some time after this. */
+  /**
+   * Sees every connection before node:cluster does: node:cluster sets its own `onconnection` some
+   * time after this.
+   */
   constructor(handle: ListeningHandle) {
     let listener: OnConnection | undefined;
     const seen = (connection: Connection): void => this.#add(connection);
@@ -69,7 +81,7 @@ export class Deliveries {
     };
   }
 
-  /** Calls back when workers have taken them all, or have had time enough. */
+  /** Calls back when workers have taken them all, or when their time is over. */
   whenDone(listener: () => void): void {
     if (this.#open.size === 0) return listener();
     const done = (): void => {
@@ -85,14 +97,18 @@ export class Deliveries {
 /** The addresses that this process has handed over as the primary of a cluster. */
 const handedOver = new Set<string>();
 
-/** Whether this cluster has handed the address over. A worker that is forked later must not ask for it: it would take it back. */
+/**
+ * Whether this cluster has handed the address over. A worker that is forked later must not ask for
+ * it: it would take it back.
+ */
 export function wasHandedOver(path: string): boolean {
   return handedOver.has(resolve(path));
 }
 
 /**
- * The primary accepts no more on this address: its workers come to their end, and the primary with them. Workers that the program
- * forks from here on, such as one for each that ends, have nothing to do, and do not keep the primary alive.
+ * Ends this generation of a cluster: the primary accepts no more on this address, its workers come
+ * to their end, and the primary with them. Workers that the program forks from now on, such as
+ * replacements, have nothing to do, and do not keep the primary alive.
  */
 export function endGeneration(path: string, deliveries: Deliveries): void {
   const address = resolve(path);
@@ -100,20 +116,21 @@ export function endGeneration(path: string, deliveries: Deliveries): void {
   handedOver.add(address);
   deliveries.whenDone(() => {
     for (const worker of Object.values(nodeCluster().workers ?? {})) tell(worker, address);
-    // One that was starting just then.
+    // A worker that was just starting.
     nodeCluster().on('listening', (worker) => tell(worker, address));
   });
 }
 
 function tell(worker: Worker | undefined, address: string): void {
-  // It may have ended: then there is nothing to say.
+  // It may have ended already.
   if (worker?.isConnected() === true)
     worker.process.send({ cmd: command, drain: address } satisfies DrainMessage, () => undefined);
 }
 
 /**
- * A worker that asks for an address which another generation has gets no answer. It must not keep the primary alive: at the end of
- * that, Node ends the worker, too. Not before it has asked: it would write to a channel that is closed, and end with an error.
+ * Gives no answer to a worker that asks for an address which another generation has. It must not
+ * keep the primary alive: at the primary's end, Node ends the worker too. The worker has to ask
+ * first, otherwise it would write to a closed channel, and end with an error.
  */
 function leaveAlone({ process: child }: Worker): void {
   child.on('internalMessage' as 'message', (message: unknown) => {
@@ -122,17 +139,23 @@ function leaveAlone({ process: child }: Worker): void {
       child.unref();
       child.channel?.unref();
     } else if (act === 'listening') {
-      // There was a worker to share its address with. It is told to drain, and ends by itself.
+      // Another worker shares its address with this one. It is told to drain, and ends by itself.
       child.ref();
       child.channel?.ref();
     }
   });
 }
 
-/** The servers of this worker, by the address that the primary has for them; `undefined` for other addresses. */
+/**
+ * The servers of this worker, by the primary's key for their address; `undefined` for other
+ * addresses.
+ */
 const servers = new Map<NodeServer, string | undefined>();
 
-/** Notes what listens in this worker, so that it drains and ends when the primary has handed its address over. */
+/**
+ * Notes a server that listens in this worker. It drains and ends when the primary has handed its
+ * address over.
+ */
 export function noteServer(server: NodeServer, path: string | undefined): void {
   if (servers.size === 0) process.on('internalMessage' as 'message', onMessage);
   if (!servers.has(server)) server.once('close', () => closed(server));
@@ -148,7 +171,10 @@ function onMessage(message: unknown): void {
   for (const [server, listensAt] of servers) if (listensAt === address) drain(server);
 }
 
-/** The last server of a worker that was told to drain: the channel to the primary alone would keep it alive. */
+/**
+ * The last server of a draining worker has closed: only the channel to the primary would keep the
+ * worker alive.
+ */
 function closed(server: NodeServer): void {
   servers.delete(server);
   if (servers.size > 0) return;

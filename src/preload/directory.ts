@@ -6,10 +6,12 @@ import { isAddress, unixSockets } from '../kernel/sockets.js';
 import { findKept, warn, type Kept } from './guard.js';
 
 /**
- * Removes a directory for the program, except for sockets whose claim another live process holds, and what belongs to them.
+ * Removes a directory for the program, except for sockets whose claim another live process holds,
+ * and their files.
  *
- * Returns false if there is none, and node:fs may remove the directory at once. A socket of this very process goes with its directory:
- * a program that removes its temporary directory means that, and nothing is left that another process could reach.
+ * Returns false if there are none, and node:fs may remove the directory at once. A socket of this
+ * very process goes with its directory: that is the intent of a program that removes its temporary
+ * directory, and leaves nothing that another process could reach.
  */
 export function removeDirectory(path: string): boolean {
   const root = kernel.realpath(path);
@@ -21,7 +23,10 @@ export function removeDirectory(path: string): boolean {
   return true;
 }
 
-/** The kernel is asked, not the directory: there are few sockets, and a directory may hold a hundred thousand files. */
+/**
+ * Asks the kernel instead of the directory: there are few sockets, and a directory may hold a
+ * hundred thousand files.
+ */
 function servedBelow(root: string): readonly Kept[] {
   const sockets = unixSockets();
   if (failed(sockets)) return [];

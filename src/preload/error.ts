@@ -4,7 +4,7 @@ import type { FrontEnd } from '../errors/advice.js';
 import { SocketAddressError } from '../errors/error.js';
 import { joined, partsOf, sentence } from '../errors/message.js';
 
-/** What the user of a program can do who can't change it. */
+/** The advice for the user of a program who cannot change it. */
 const preload: FrontEnd = {
   advice: {
     wait: 'wait for it with REUSEADDR=wait',
@@ -18,14 +18,17 @@ const preload: FrontEnd = {
 };
 
 /**
- * The error as node:net would have made it, for a program that knows nothing of us: Node's message first, its `code`, `errno`,
- * `address` and `port`, and `syscall: 'listen'` whichever call it was (many programs look at that). `reason` and `holder`
- * are added, and the message goes on with which process holds the address and what to do.
+ * Makes the error that node:net would have made, for a program that does not know this package.
  *
- * @param caller the function above which the stack begins, where the program's call is on it
+ * It begins with Node's message, and has `code`, `errno`, `address` and `port`, and always
+ * `syscall: 'listen'`, which many programs check. It also has `reason` and `holder`, and the
+ * message continues with the process that holds the address, and what to do.
+ *
+ * @param caller the function above which the stack begins, if the program's call is on it
  */
 export function asNodeError(error: SocketAddressError, path: string, caller?: (...args: never[]) => unknown): SocketAddressError {
-  // libuv says so of a missing directory: "Convert ENOENT to EACCES for compat with Windows".
+  // libuv reports a missing directory in this way: "Convert ENOENT to EACCES for compat with
+  // Windows".
   const code = error.code === 'ENOENT' ? 'EACCES' : error.code;
   const { reason, holder, explanation } = error;
   const { happened, todo } = partsOf(explanation, preload);
@@ -36,7 +39,7 @@ export function asNodeError(error: SocketAddressError, path: string, caller?: (.
   return Object.assign(made, { port: -1 });
 }
 
-/** A negative errno for node:cluster, whose workers take anything else for success. */
+/** Returns a negative errno for node:cluster, whose workers take anything else for success. */
 export function negativeErrno({ errno }: SocketAddressError): number {
   return errno ?? -constants.errno.EADDRINUSE;
 }

@@ -3,7 +3,10 @@ import { syncBuiltinESMExports } from 'node:module';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** Decides about the names of sockets: `guard.ts` and `directory.ts`, loaded when the first is to be removed or renamed. */
+/**
+ * Decides about the names of sockets: `guard.ts` and `directory.ts`, loaded when the first one is
+ * to be removed or renamed.
+ */
 export interface Guard {
   removeSocket(path: string): boolean;
   removeDirectory(path: string): boolean;
@@ -13,29 +16,30 @@ export interface Guard {
 type Call = (this: unknown, ...args: unknown[]) => unknown;
 
 /**
- * What becomes of a call. `done`: it succeeds without node:fs. An error: it fails. Undefined: node:fs makes it. A directory: likewise,
- * and everything below goes with it.
+ * The decision about a call. `done`: it succeeds without node:fs. An error: it fails. Undefined:
+ * node:fs performs it. A directory: node:fs performs it, and removes everything below.
  */
 type Decision = 'done' | Error | undefined | { readonly directory: string };
 type Decide = (...args: readonly unknown[]) => Decision;
 
-/** Every one of these has a synchronous form, one with a callback, and one in node:fs/promises. */
+/** Each of these has a synchronous form, one with a callback, and one in node:fs/promises. */
 const names = ['unlink', 'rm', 'rmdir', 'rename'] as const;
 
-/** As it was, whatever the program replaces. */
+/** The original, even if the program replaces it. */
 const { lstatSync } = fs;
 
 /**
- * The directories that node:fs is removing. It does so by its own functions, which are ours now, and one name at a time: what is below
- * has been decided about.
+ * The directories that node:fs is removing. It calls its own functions, which are replaced here,
+ * with one name at a time. The files below have been decided about.
  */
 const beingRemoved = new Set<string>();
 
 /**
- * Replaces the functions of node:fs that remove or rename, in this thread. What is no socket costs one lstat(2) more; directories that
- * are removed recursively, a look at the kernel's sockets.
+ * Replaces the functions of node:fs that remove or rename, in this thread. A file that is not a
+ * socket costs one additional lstat(2). A directory that is removed recursively costs a look at the
+ * kernel's sockets.
  *
- * @param load Called for the first name that is a socket
+ * @param load called for the first name that is a socket
  */
 export function guardFiles(load: () => Guard): void {
   const decide: { readonly [Name in (typeof names)[number]]: Decide } = {
@@ -118,7 +122,10 @@ function removeDirectory(load: () => Guard, path: unknown, options: unknown): De
   return decision;
 }
 
-/** `none` is also what node:fs is to decide about by itself: it says what is wrong with an argument. */
+/**
+ * Returns `none` also for calls that node:fs has to judge by itself, such as those with a wrong
+ * argument.
+ */
 function typeAt(path: unknown): 'socket' | 'directory' | 'none' {
   let file;
   try {
@@ -136,7 +143,7 @@ function isBeingRemoved(path: string): boolean {
   return [...beingRemoved].some((directory) => absolute.startsWith(`${directory}/`));
 }
 
-/** A path as node:fs takes it, which lstat(2) was made on before. */
+/** Returns a path in the form of node:fs. lstat(2) has succeeded on it. */
 function pathOf(path: unknown): string {
   return path instanceof URL ? fileURLToPath(path) : String(path);
 }

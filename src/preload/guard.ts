@@ -20,7 +20,8 @@ export interface Kept {
 /**
  * Removes a socket file for the program, or keeps it because its claim is held.
  *
- * Returns whether the program may take it for removed. False: node:fs decides, as in plain Node, and makes the error if there is one.
+ * Returns whether the program may consider it removed. If false, node:fs decides, as in plain Node,
+ * and makes the error if there is one.
  */
 export function removeSocket(path: string): boolean {
   const { place, outcome } = at(path, unlinkUnclaimed);
@@ -30,7 +31,10 @@ export function removeSocket(path: string): boolean {
   return kept !== undefined;
 }
 
-/** Returns the error for a rename that would take a held name away or replace it, and undefined if node:fs may rename. */
+/**
+ * Returns the error for a rename that would take a held name away or replace it, and undefined if
+ * node:fs may rename.
+ */
 export function refuseRename(from: string, to: string): NodeJS.ErrnoException | undefined {
   const kept = findKept(from) ?? findKept(to);
   if (kept === undefined) return undefined;
@@ -52,8 +56,9 @@ export function findKept(path: string): Kept | undefined {
 }
 
 /**
- * Only a lock that another descriptor holds keeps a name. A lock file that cannot be used (another program's file, for instance)
- * says nothing, so node:fs decides; if it may not be opened, the kernel's list of locks says whether it is held.
+ * Only a lock that another descriptor holds keeps a name. A lock file that cannot be used (another
+ * program's file, for instance) says nothing, so node:fs decides. If it may not be opened, the
+ * kernel's list of locks tells whether it is held.
  */
 function keeping(place: Place, { refused, record }: Refusal): Kept | undefined {
   const held = refused === 'held' || refused === 'starting' || (refused === 'lock-denied' && isLocked(place.lockPath));
@@ -65,7 +70,9 @@ function isLocked(path: string): boolean {
   return !failed(file) && readLocks()?.has(lockKey(file)) === true;
 }
 
-/** Does something in the directory of a path, which is pinned meanwhile. The place that it gives is for messages. */
+/**
+ * Calls `work` in the directory of a path, which is pinned meanwhile. The place is for messages.
+ */
 function at<Outcome>(
   path: string,
   operation: (place: Place) => Operation<Outcome>,
@@ -80,7 +87,7 @@ function at<Outcome>(
 
 let warned = false;
 
-/** Says so once: a program that unlinks before each start would say it each time. */
+/** Warns once: a program that unlinks before each start would cause a warning each time. */
 export function warn(kept: Kept): void {
   if (warned) return;
   warned = true;

@@ -14,15 +14,16 @@ import { connectLongPaths } from './longPath.js';
 import { isPath, nodeNet, serverPrototype, type CreateServerHandle, type Listen2, type NodeServer } from './node.js';
 import type { PreloadOptions } from './options.js';
 
-/** Of the process, not of this copy of the package: two copies must not both take the lock. */
+/** Shared by all copies of this package in the process: two copies must not both take the lock. */
 const installed: unique symbol = Symbol.for('reuseaddr.register');
 
 /**
- * Makes every server of this thread claim the paths and abstract names that it listens on. Does nothing the second time, and on
- * Windows, which has no stale pipes.
+ * Makes every server of this thread claim the paths and abstract names that it listens on. Does
+ * nothing the second time, and on Windows, which has no stale pipes.
  *
- * What is replaced is not `listen` but the step in it that binds: overloads, callback, AbortSignal and node:cluster are Node's own
- * before it, and `listening`, its tick, `unref` and the backlog after it.
+ * It replaces only the step of `listen` that binds. Overloads, callback, AbortSignal and
+ * node:cluster are Node's own before it, and so are `listening`, its tick, `unref` and the backlog
+ * after it.
  *
  * @throws Error with the code `ERR_REUSEADDR_RUNTIME`: this runtime has no such step (Bun)
  */
@@ -39,7 +40,10 @@ export function install(options: PreloadOptions): void {
   guardFiles(() => ({ removeSocket, removeDirectory, refuseRename }));
 }
 
-/** For `server.listen`, also that of node:cluster's primary under SCHED_RR, and that of a worker with `exclusive`. */
+/**
+ * Replaces the step for `server.listen`, for the primary of node:cluster under SCHED_RR, and for a
+ * worker with `exclusive`.
+ */
 function claimingListen2(listen2: Listen2, create: CreateServerHandle, options: PreloadOptions): Listen2 {
   const takesTime = options.wait || options.takeover || options.handover;
   return function (address, port, addressType, backlog, fd, flags) {
@@ -47,7 +51,7 @@ function claimingListen2(listen2: Listen2, create: CreateServerHandle, options: 
     const path = isPath(address, port, addressType, fd) ? address : undefined;
     if (takesTime && isWorker()) noteServer(this, path);
     if (this._handle !== null || path === undefined) return listen();
-    // The worker for which this is waits for an answer, and serves no address that another generation has.
+    // A worker waits for an answer to this, and serves no address that another generation has.
     if (hasWorkers() && wasHandedOver(path)) return;
     const calledOff = new AbortController();
     const request = readPath(path, backlog, takesTime ? { ...options, signal: calledOff.signal } : options);
@@ -63,7 +67,10 @@ function claimingListen2(listen2: Listen2, create: CreateServerHandle, options: 
   };
 }
 
-/** As node:net does where a host name has to be looked up first: a `close` or another `listen` in the meantime calls it off. */
+/**
+ * Listens later, in the way of node:net for a host name that has to be looked up: a `close` or
+ * another `listen` in the meantime cancels it.
+ */
 function listenLater(
   emitter: NodeServer,
   address: string,
@@ -71,7 +78,8 @@ function listenLater(
   request: Request,
   calledOff: AbortController,
 ): void {
-  // The server may still have connections of an address before this one. The `close` that follows them is not this one's.
+  // The server may still have connections of an earlier address. The `close` that follows them does
+  // not concern this one.
   const callOff = (): void => (server.calledOff ? calledOff.abort() : undefined);
   emitter.on('close', callOff);
   claimLater(request, server)
@@ -82,7 +90,10 @@ function listenLater(
     .finally(() => emitter.off('close', callOff));
 }
 
-/** As node:net refuses: first on the diagnostics channel, and in the next tick by the event. */
+/**
+ * Refuses in the way of node:net: first on the diagnostics channel, and in the next tick by the
+ * event.
+ */
 function refuse(server: NodeServer, error: unknown): void {
   const listening = diagnostics.tracingChannel('net.server.listen');
   if (listening.error.hasSubscribers) listening.error.publish({ server, error });
@@ -94,8 +105,9 @@ function emitError(server: NodeServer, error: unknown): void {
 }
 
 /**
- * For node:cluster's primary under SCHED_NONE: it keeps the handle, and its workers accept on copies of it. It can't wait: Node
- * wants the handle, or a negative errno, at once.
+ * Replaces the step for the primary of node:cluster under SCHED_NONE, which keeps the handle while
+ * its workers accept on copies of it. It cannot wait: Node requires the handle, or a negative
+ * errno, at once.
  */
 function claimingCreate(create: CreateServerHandle): CreateServerHandle {
   return function _createServerHandle(address, port, addressType, fd, flags) {

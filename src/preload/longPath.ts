@@ -6,7 +6,7 @@ import { failed, run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { CreateServerHandle } from './node.js';
 
-/** A client's handle for a Unix socket, as node:net has it. Gives 0 or a negative errno. */
+/** A client's handle for a Unix socket in node:net. Returns 0 or a negative errno. */
 interface PipeHandle {
   connect(request: unknown, path: string): number;
   close(): void;
@@ -15,9 +15,11 @@ interface PipeHandle {
 let extended = false;
 
 /**
- * Makes every client of this thread reach a path that does not fit a socket address, as a preloaded server can listen on it.
+ * Makes every client of this thread reach a path that does not fit a socket address, because a
+ * preloaded server can listen on it.
  *
- * Node makes the handle inside `connect`, so it is the class of the handles that is changed; a descriptor of our own tells which that is.
+ * Node makes the handle inside `connect`, so the class of the handles is changed. A descriptor of
+ * our own reveals that class.
  */
 export function connectLongPaths(create: CreateServerHandle): void {
   if (extended) return;
@@ -45,7 +47,8 @@ function connectThroughFile(path: string, connect: (name: string) => number): nu
         throughSocketFile(unpinned(real.path), (name) => called(connect, name)),
       );
   if (typeof result === 'number') {
-    // Nothing is there. Node 20 and 22 cut the path off, and a plain server of theirs may listen so; 24 and later refuse it.
+    // Nothing is there. Node 20 and 22 truncate the path, and a plain server of theirs may listen
+    // on the truncated one; 24 and later refuse it.
     return errno !== undefined && result === -constants.errno.EINVAL ? negative(errno) : result;
   }
   return negative(result);

@@ -1,8 +1,9 @@
 import type { ListenOptions } from '../request/options.js';
 
 /**
- * The word of REUSEADDR for an option of `listen`, where it may choose that, for programs that can't be changed. Every option has its line,
- * so that none is forgotten: mode, owner and peers are those of plain Node, and the rest needs a program that knows of it.
+ * The word of REUSEADDR for each option of `listen`, if REUSEADDR may choose it for programs that
+ * cannot be changed. Every option has its line, so that none is forgotten. Mode, owner and peers
+ * are those of plain Node, and the rest needs a program that knows about it.
  */
 const offered = {
   wait: 'wait',
@@ -22,14 +23,18 @@ type Choice = NonNullable<(typeof offered)[keyof typeof offered]>;
 
 const choices = Object.values(offered).filter((word) => word !== undefined);
 
-/** What REUSEADDR asks for. By default none of them: `server.listen` keeps Node's synchronous meaning. */
+/**
+ * The choices of REUSEADDR. By default there are none: `server.listen` keeps Node's synchronous
+ * meaning.
+ */
 export type PreloadOptions = { readonly [Name in Choice]: boolean };
 
 /**
- * Reads REUSEADDR: unset or empty for the default, `off`, or a comma-separated list of `wait`, `takeover`, `handover` and `rebind`.
- * Undefined: the preload is switched off.
+ * Reads REUSEADDR: unset or empty for the default, `off`, or a comma-separated list of `wait`,
+ * `takeover`, `handover` and `rebind`. Undefined: the preload is off.
  *
- * @throws Error with the code `ERR_REUSEADDR_ENVIRONMENT` for anything else, so that a misspelt word is not taken for the default.
+ * @throws Error with the code `ERR_REUSEADDR_ENVIRONMENT` for anything else, so that a misspelt
+ * word is not taken for the default.
  */
 export function readEnvironment(environment: Readonly<Record<string, string | undefined>>): PreloadOptions | undefined {
   const text = environment['REUSEADDR'] ?? '';

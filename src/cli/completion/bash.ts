@@ -1,7 +1,10 @@
 import type { Option } from '../command.js';
 import type { Described } from '../completion.js';
 
-/** For bash 3.2 (macOS) and later: `complete -o default` completes file names where the function finds nothing. */
+/**
+ * Makes the script for bash 3.2 (macOS) and later. `complete -o default` completes file names if
+ * the function finds nothing.
+ */
 export function bash(commands: readonly Described[]): string {
   const names = commands.map(({ name }) => name).join(' ');
   return `_reuseaddr() {
@@ -35,7 +38,7 @@ function branch({ name, options, words }: Described): string {
   return `    ${name}) options='${spelt.join(' ')}'${words === undefined ? '' : ` words='${words.join(' ')}'`} ;;`;
 }
 
-/** The values of an option, where they are known. */
+/** Returns the values of an option, if they are known. */
 function valueBranches({ name, options }: Described): string[] {
   const known = Object.entries(options).filter(([, { values }]) => values !== undefined);
   return known.map(([option, { values = [] }]) => `    '${name} --${option}') words='${values.join(' ')}' ;;`);

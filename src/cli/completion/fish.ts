@@ -1,7 +1,11 @@
 import type { Option } from '../command.js';
 import type { Described } from '../completion.js';
 
-/** @see https://fishshell.com/docs/current/completions.html */
+/**
+ * Makes the script for fish.
+ *
+ * @see https://fishshell.com/docs/current/completions.html
+ */
 export function fish(commands: readonly Described[]): string {
   return `complete -c reuseaddr -n __fish_use_subcommand -f
 complete -c reuseaddr -n __fish_use_subcommand -s h -l help -d 'print the help, and exit'

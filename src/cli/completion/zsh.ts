@@ -1,7 +1,11 @@
 import type { Option } from '../command.js';
 import type { Described } from '../completion.js';
 
-/** Works as a function file in $fpath and when it is sourced. @see zshcompsys(1), _arguments */
+/**
+ * Makes the script for zsh. It works as a function file in $fpath and when it is sourced.
+ *
+ * @see zshcompsys(1), _arguments
+ */
 export function zsh(commands: readonly Described[]): string {
   return `#compdef reuseaddr
 _reuseaddr() {
