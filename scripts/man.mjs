@@ -36,12 +36,12 @@ reuseaddr \\- hold, inspect and clean Unix domain sockets
 .I ARGUMENT
 \\&.\\|.\\|.
 .SH DESCRIPTION
-What SO_REUSEADDR is to TCP, for Unix domain sockets: a server that died can start again at once on the same address, and a live one
-is never robbed of it. Who has the file
-.IR ADDRESS .lock
-locked with
+SO_REUSEADDR for Unix domain sockets: a server that crashed restarts at once on the same address,
+and a second server cannot take the address from a live one. The process that holds the
 .BR flock (2)
-has the address. The lock file is never removed.
+on the file
+.IR ADDRESS .lock
+owns the address. The lock file is never removed.
 .PP
 An
 .I ADDRESS
@@ -59,20 +59,20 @@ failed; standard error says why
 wrong usage
 .TP
 .B 3
-somebody has the address; for
+the address is in use; for
 .BR inspect :
-it is in any other state than listening
+its state is not listening
 .SH ENVIRONMENT
 .TP
 .B NO_COLOR
-No colours, on a terminal too.
+Switches colours off on a terminal.
 .SH FILES
 .TP
 .IB ADDRESS .lock
-The lock file. It stays; do not remove it.
+The lock file. It stays: do not remove it.
 .TP
 .IB ADDRESS .handover
-The socket on which a holder serves hand-overs.
+The socket on which a holder serves handovers.
 .SH SEE ALSO
 .BR flock (2),
 .BR unix (7),

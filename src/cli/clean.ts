@@ -18,32 +18,32 @@ export const command: Command = {
   operands: 'PATH…',
   operandsMin: 1,
   operandsMax: Infinity,
-  description: `Removes stale socket files at and below PATH: those that no process is bound to. Each is
-removed under its lock, and proved dead again after it was set aside, as a start does it. A live
-socket, a held one, and whatever is not a socket stay as they are. PATH may be a symbolic link; no
-other link is followed. A directory that is moved or exchanged meanwhile is reported and left out.
+  description: `Removes stale socket files at and below PATH: those that no process is bound to. Each is removed
+in the same way as by a start: under its lock, and proved dead again after it was set aside. Live
+and held sockets stay as they are, and so do all other files. PATH may be a symbolic link; no other
+link is followed. A directory that is moved or replaced meanwhile is reported and left out.
 
-A lock file that is there stays, and one that clean makes is removed again. Root cleans for all
+An existing lock file stays, and one that clean creates is removed again. Root cleans for all
 users; others clean only where they start programs themselves.
 
-Also reported and left out are other file systems below PATH, network and FUSE file systems, unless
---cross-mounts is given; and directories that an overlay or a FUSE file system shows elsewhere,
+Other file systems below PATH, and network and FUSE file systems, are reported and left out, unless
+--cross-mounts is given. So are directories that an overlay or a FUSE file system shows elsewhere,
 because a live socket that was bound there looks stale. clean finds these directories in each
-/proc/PID/mountinfo that this user may read. It cannot know of virtual machines, of containers of
-other users, of file systems that do not tell what they show (mergerfs, fuse-overlayfs), nor that
-PATH is such a directory, bind-mounted elsewhere. Do not clean such directories.`,
-  statuses: `0 done, even if a directory below PATH was left out for its file system, 1 something
-failed, was moved, could not be looked at, or PATH itself was left out, 2 wrong usage, 3 a socket
-that was named is in use`,
+/proc/PID/mountinfo that this user may read. It cannot know about virtual machines, containers of
+other users, file systems that do not tell what they show (mergerfs, fuse-overlayfs), or a bind
+mount of such a directory. Do not clean such directories.`,
+  statuses: `0 done, even if a directory below PATH was left out for its file system, 1 a file could
+not be removed or inspected, or was moved, or PATH itself was left out, 2 wrong usage, 3 PATH is a
+socket in use`,
   options: {
     'dry-run': { short: 'n', summary: 'say what would be removed, and remove nothing' },
     'cross-mounts': { summary: 'clean other, network and FUSE file systems too' },
     json: { summary: 'print a JSON array, one socket on each line' },
   },
   examples: [
-    ['reuseaddr clean --dry-run /tmp', 'what would go?'],
+    ['reuseaddr clean --dry-run /tmp', 'show what would be removed'],
     ['reuseaddr clean /run/app.sock', 'one socket'],
-    ['reuseaddr clean --json /tmp | jq length', 'how many were removed, for a script'],
+    ['reuseaddr clean --json /tmp | jq length', 'count the removed files, in a script'],
   ],
   run({ operands, options, terminal }) {
     const abstract = operands.find((operand) => operand.startsWith('@'));

@@ -9,8 +9,8 @@ interface Entry {
 /** The commands, in the order of the help. A new command is added only here. */
 export const commands: Readonly<Record<string, Entry>> = {
   run: { summary: 'claim an address, and run a program with it', load: () => import('./run.js') },
-  inspect: { summary: 'say what an address is doing, and which process has it', load: () => import('./inspect.js') },
-  ls: { summary: 'list Unix sockets, and the processes that have them', load: () => import('./ls.js') },
+  inspect: { summary: 'show the state of an address, and the process that holds it', load: () => import('./inspect.js') },
+  ls: { summary: 'list Unix sockets and their processes', load: () => import('./ls.js') },
   clean: { summary: 'remove stale socket files, and nothing else', load: () => import('./clean.js') },
   connect: { summary: 'connect stdin and stdout to a server', load: () => import('./connect.js') },
   'node-options': { summary: 'print NODE_OPTIONS that load the preload', load: () => import('./node-options.js') },

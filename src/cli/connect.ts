@@ -10,21 +10,21 @@ export const command: Command = {
   operands: 'ADDRESS',
   operandsMin: 1,
   operandsMax: 1,
-  description: `Connects stdin and stdout to a server, as nc -U does. The end of stdin closes our half of the
-connection; what the server still answers is printed. It ends when both halves are closed,
-or the server has closed the whole. Unlike nc it takes exact abstract names and long paths.`,
-  statuses: '0 done, 1 no connection, or it broke, 2 wrong usage',
+  description: `Connects stdin and stdout to a server, like nc -U. The end of stdin closes our half of the
+connection; the rest of the answer is still printed. The command ends when both halves are closed.
+Unlike nc, it supports exact abstract names and long paths.`,
+  statuses: '0 done, 1 no connection, or a broken one, 2 wrong usage',
   options: {
     wait: {
       value: 'SECONDS',
       valueIsOptional: true,
-      summary: 'wait for a server that is missing or busy; without SECONDS indefinitely',
+      summary: 'wait for a server that is missing or busy; indefinitely without SECONDS',
     },
   },
   examples: [
     ["echo 'PING' | reuseaddr connect /run/app.sock", 'ask, and print the answer'],
-    ['reuseaddr connect --wait=10 @app', 'an abstract name, once it is there'],
-    ['reuseaddr connect --wait /run/app.sock </dev/null', 'only wait until it accepts'],
+    ['reuseaddr connect --wait=10 @app', 'wait for an abstract name'],
+    ['reuseaddr connect --wait /run/app.sock </dev/null', 'only wait until a server accepts'],
   ],
   async run({ operands: [address = ''], options, terminal }) {
     const socket = await connect(address, { timeout: timeoutMs(options['wait']), allowHalfOpen: true });

@@ -9,14 +9,14 @@ export function overview({ style }: Terminal): string {
   const entries = Object.entries(commands).map(([name, { summary }]) => [name, summary] as const);
   return `${style('bold', 'Usage:')} reuseaddr COMMAND [OPTION…] …
 
-What SO_REUSEADDR is to TCP, for Unix domain sockets.
+SO_REUSEADDR for Unix domain sockets.
 
 ${style('bold', 'Commands:')}
 ${columns(entries)}
 
 ${style('bold', 'Options:')}
 ${columns([
-  ['-h, --help', 'print this, or after a command its own help, and exit'],
+  ['-h, --help', 'print this help, or that of the command before it, and exit'],
   ['-V, --version', 'print the version, and exit'],
 ])}
 
@@ -29,7 +29,7 @@ Exit status: ${statuses}.
 export function helpOf(command: Command, { style }: Terminal): string {
   const options: [string, Option][] = [
     ...Object.entries(command.options),
-    ['help', { short: 'h', summary: 'print this, and exit' }],
+    ['help', { short: 'h', summary: 'print this help, and exit' }],
   ];
   return `${style('bold', 'Usage:')} ${usageOf(command)}
 

@@ -16,12 +16,12 @@ const meanings: Readonly<Record<Inspection['state'], string>> = {
 };
 
 const reasons: Readonly<Record<NonNullable<Inspection['reason']>, string>> = {
-  'not-a-socket': 'what is at that path is not a socket',
+  'not-a-socket': 'the file at that path is not a socket',
   'lock-not-a-file': 'the lock file is not a regular file',
-  'lock-foreign-content': 'the lock file holds something else',
-  denied: 'this user may not look at it',
+  'lock-foreign-content': 'the lock file contains something else',
+  denied: 'permission denied',
   displaced: 'its holder listens, but the socket file was removed: no client can connect',
-  'shared-directory': 'others may write to its directory, and so replace the socket',
+  'shared-directory': 'others may write to its directory, and can replace the socket',
 };
 
 export const command: Command = {
@@ -29,8 +29,8 @@ export const command: Command = {
   operands: 'ADDRESS',
   operandsMin: 1,
   operandsMax: 1,
-  description: `Says what an address is doing, and which process has it. Disturbs no process: takes no lock,
-makes no connection, changes nothing.
+  description: `Shows the state of an address, and the process that holds it. Takes no lock, makes no connection,
+and changes nothing.
 
 ${Object.entries(meanings)
   .map(([state, meaning]) => `  ${state.padEnd(9)}  ${meaning}`)
@@ -38,10 +38,10 @@ ${Object.entries(meanings)
   statuses: '0 it listens, 1 no such directory, 2 wrong usage, 3 any other state',
   options: {
     json: { summary: 'print one JSON object' },
-    'lock-path': { value: 'PATH', summary: 'the lock file, where it is not ADDRESS.lock' },
+    'lock-path': { value: 'PATH', summary: 'the lock file, if it is not ADDRESS.lock' },
   },
   examples: [
-    ['reuseaddr inspect /run/app.sock', 'which process has it?'],
+    ['reuseaddr inspect /run/app.sock', 'which process holds it?'],
     ['reuseaddr inspect @app', 'an abstract name'],
     ['reuseaddr inspect --json /run/app.sock | jq .holder.pid', 'its pid, for a script'],
     ['reuseaddr inspect /run/app.sock >/dev/null || echo down', 'is it listening?'],

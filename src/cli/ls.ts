@@ -12,28 +12,28 @@ export const command: Command = {
   operands: '[PATH…]',
   operandsMin: 0,
   operandsMax: Infinity,
-  description: `Lists Unix sockets: without PATH those that a process of this system has (this network
-namespace), with PATH the socket files at and below it, stale ones among them.
+  description: `Lists Unix sockets. Without PATH: those that a process in this network namespace has open. With
+PATH: the socket files at and below it, including stale ones.
 
-QUEUE is how many connections wait to be accepted, and how many may. The states are those of
-inspect, and "displaced": a process has the socket, and its file was removed or replaced.
-Makes no connection and takes no lock. Symlinks are not followed, and what is no socket is not
-listed. A socket that was bound by a relative path has no mode where its directory is not known.
-In a directory that an overlay or a FUSE file system shows elsewhere, a live socket looks stale.`,
-  statuses: '0 done, 1 something could not be looked at, 2 wrong usage',
+QUEUE shows how many connections wait to be accepted, and how many may. The states are those of
+inspect, and "displaced": a process has the socket, but its file was removed or replaced.
+Makes no connection, takes no lock, and follows no symlinks. A socket that was bound by a relative
+path has no mode if its directory is not known. In a directory that an overlay or a FUSE file
+system shows elsewhere, a live socket looks stale.`,
+  statuses: '0 done, 1 a place could not be inspected, 2 wrong usage',
   options: {
     json: { summary: 'print a JSON array, one socket on each line' },
     state: {
       value: 'STATE',
       values: Object.keys(stateStyles),
-      summary: 'only sockets in this state; several with commas between',
+      summary: 'only sockets in this state; several states separated by commas',
     },
   },
   examples: [
-    ['reuseaddr ls', 'every socket that a process has'],
+    ['reuseaddr ls', 'every socket that a process has open'],
     ['reuseaddr ls /run /tmp', 'every socket file there'],
-    ['reuseaddr ls --state=stale /tmp', 'what a crash has left'],
-    ["reuseaddr ls --json | jq -r '.[] | select(.waiting > 0) | .address'", 'which servers are behind?'],
+    ['reuseaddr ls --state=stale /tmp', 'the remains of crashes'],
+    ["reuseaddr ls --json | jq -r '.[] | select(.waiting > 0) | .address'", 'servers that do not keep up'],
   ],
   run({ operands, options, terminal }) {
     const wanted = (options['state'] as string | undefined)?.split(',');
@@ -76,14 +76,14 @@ export function explain({ path, why, reason }: Pick<Unlisted, 'path' | 'why' | '
 }
 
 const meanings: Readonly<Record<string, string>> = {
-  EACCES: 'this user may not look at it',
+  EACCES: 'permission denied',
   EILSEQ: 'its name is not UTF-8',
   EMFILE: 'too many open files (ulimit -n)',
-  ENAMETOOLONG: 'too many directories, one in another',
+  ENAMETOOLONG: 'too many nested directories',
   ENOENT: 'there is no such file',
   ENOTDIR: 'a part of the path is not a directory',
   ENOTSOCK: 'it is not a socket',
   ELOOP: 'too many symbolic links',
-  changed: 'it was moved or exchanged meanwhile, so it was left out',
+  changed: 'it was moved or replaced meanwhile, so it was left out',
   ENOSYS: 'this system does not list its sockets; name paths',
 };

@@ -19,50 +19,50 @@ export const command: Command = {
   operandsMax: Infinity,
   optionsEndAtOperand: true,
   description: `Claims ADDRESS and runs a program with it. The program gets the listening socket as fd 3, as from
-systemd (sd_listen_fds); with --bind-self it binds the path by itself.
+systemd (sd_listen_fds). With --bind-self, it binds the path by itself.
 
-While the program is down or replaced, the address goes on accepting: connections wait in the queue.
-When it ends, so does run, unless --restart says otherwise. With --instances several copies accept
-from the one socket, and --restart=always is the default. SIGHUP replaces the program, one instance
-after the other: the new one must say READY=1 (sd_notify), then the old one gets SIGTERM. SIGTERM,
-SIGINT, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on.`,
-  statuses: `that of the program, 128 and the number for a signal, 127 no such program, 126 it
+While the program is down or being replaced, new connections wait in the queue. When the program
+ends, run ends too, unless --restart says otherwise. With --instances, several copies accept from
+one socket, and --restart=always is the default. SIGHUP replaces the program, one instance after
+another: when the new one has said READY=1 (sd_notify), the old one gets SIGTERM. SIGTERM, SIGINT,
+SIGQUIT, SIGUSR1 and SIGUSR2 are passed on to the program.`,
+  statuses: `that of the program, 128 plus the number of a signal, 127 no such program, 126 it
 cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 the address is in use`,
   options: {
-    instances: { value: 'COUNT', summary: 'run COUNT copies of it, or max: one for each usable processor' },
+    instances: { value: 'COUNT', summary: 'run COUNT copies, or max: one for each usable processor' },
     restart: {
       value: 'WHEN',
       values: restartPolicies,
-      summary: 'start it again when it ends: never (default), on-failure or always',
+      summary: 'restart the program at its end: never (default), on-failure or always',
     },
-    'restart-delay': { value: 'SECONDS', summary: 'the longest pause before that; the pauses grow (default 10)' },
+    'restart-delay': { value: 'SECONDS', summary: 'the longest pause before a restart; the pauses grow (default 10)' },
     'ready-after': {
       value: 'SECONDS',
       valueIsOptional: true,
-      summary: 'it serves after this long (1 without SECONDS); not given: at READY=1',
+      summary: 'ready after this long (1 without SECONDS); by default, at READY=1',
     },
-    'ready-within': { value: 'SECONDS', summary: 'give a new instance up that does not serve by then (default 60)' },
-    grace: { value: 'SECONDS', summary: 'from SIGTERM to SIGKILL for the old instance (default 10)' },
+    'ready-within': { value: 'SECONDS', summary: 'give up on a new instance that is not ready by then (default 60)' },
+    grace: { value: 'SECONDS', summary: 'time between SIGTERM and SIGKILL for the old instance (default 10)' },
     wait: {
       value: 'SECONDS',
       valueIsOptional: true,
-      summary: 'if the address is in use, wait for it; without SECONDS indefinitely',
+      summary: 'if the address is in use, wait for it; indefinitely without SECONDS',
     },
-    takeover: { value: 'SECONDS', valueIsOptional: true, summary: 'ask the holder to hand it over (default 10)' },
-    handover: { summary: 'hand it over when asked, once the new program serves; then exit' },
-    'no-follow-parent': { summary: 'continue when the npm or npx that started this has ended' },
-    'bind-self': { summary: 'the program binds the path: only lock it, and remove a stale socket' },
+    takeover: { value: 'SECONDS', valueIsOptional: true, summary: 'ask the holder to hand the address over (default 10)' },
+    handover: { summary: 'hand it over on request, once the new program serves; then exit' },
+    'no-follow-parent': { summary: 'continue after the end of the npm or npx that started this' },
+    'bind-self': { summary: 'the program binds the path; only lock it, and remove a stale socket' },
     mode: { value: 'MODE', summary: 'permissions of the socket, octal (default 600)' },
     owner: { value: 'USER', summary: 'owner of the socket, by name or id' },
     group: { value: 'GROUP', summary: 'group of the socket, by name or id' },
-    backlog: { value: 'COUNT', summary: 'how many connections may wait (default: as many as the system allows)' },
+    backlog: { value: 'COUNT', summary: 'how many connections may wait (default: the maximum of the system)' },
     'lock-path': { value: 'PATH', summary: 'the lock file (default: ADDRESS.lock)' },
   },
   examples: [
     ['reuseaddr run /run/app.sock -- node server.js', 'listen() or the preload finds the socket'],
-    ['reuseaddr run --restart=always --mode=660 /run/app.sock -- gunicorn app:app', 'again when it dies'],
-    ['reuseaddr run --instances=max /run/app.sock -- node server.js', 'on all processors'],
-    ['reuseaddr run --handover --takeover /run/app.sock -- ./app', 'each start replaces the one before it'],
+    ['reuseaddr run --restart=always --mode=660 /run/app.sock -- gunicorn app:app', 'restart it when it ends'],
+    ['reuseaddr run --instances=max /run/app.sock -- node server.js', 'use all processors'],
+    ['reuseaddr run --handover --takeover /run/app.sock -- ./app', 'each start replaces its predecessor'],
     ['reuseaddr run --bind-self /run/app.sock -- python3 server.py', 'a program that binds by itself'],
   ],
   async run({ operands: [address = '', name = '', ...args], options, terminal }) {

@@ -48,7 +48,7 @@ function explainTaken(taken: Taken): Cleaned {
     case 'left-aside':
       return refused(
         'aside-occupied',
-        'another process took the name meanwhile; the file that was there is next to it, as .NAME.reuseaddr-aside',
+        'another process took its name meanwhile. The file is now next to it, as .NAME.reuseaddr-aside',
       );
     case 'failed':
       return refused('system', `${taken.syscall} failed with ${taken.errno}`);
@@ -61,7 +61,7 @@ function unproved(why: Unproved): Cleaned {
   if (why.errno === 'ENOENT') return { outcome: 'gone' };
   return refused(
     'system',
-    why.errno === 'EACCES' ? 'this user may not find out whether it is stale' : `connect failed with ${why.errno}`,
+    why.errno === 'EACCES' ? 'permission denied: whether it is stale cannot be determined' : `connect failed with ${why.errno}`,
   );
 }
 

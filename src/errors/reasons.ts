@@ -111,7 +111,7 @@ export const reasons = {
   'lock-foreign-content': {
     codes: ['EEXIST'],
     verdict: true,
-    happened: ({ path }) => `${path} is not a lock file: it holds something else. It was left alone`,
+    happened: ({ path }) => `${path} is not a lock file: it contains something else. It was left alone`,
     todo: ({ lockPath }) => ['move it away', lockPath],
   },
   'lock-foreign-owner': {

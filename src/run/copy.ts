@@ -126,7 +126,7 @@ export class Copy {
     this.#next = next;
     // Reported at once: until the new one is ready both serve, and nothing else may be reported for
     // a minute.
-    if (next.pid !== undefined) this.#report(next, `was started; process ${old.pid} goes on until ${this.#awaited()}`);
+    if (next.pid !== undefined) this.#report(next, `was started; process ${old.pid} continues until ${this.#awaited()}`);
     const outcome = await next.settled(this.#policy.readyWithinMs);
     // It has replaced an old one that died meanwhile, or everything is being stopped.
     if (this.#next !== next) return this.#current === next && outcome === 'ready' ? { oldLeft: old.exited } : undefined;
@@ -140,7 +140,7 @@ export class Copy {
       const { readyWithinMs } = this.#policy;
       this.#report(
         next,
-        `has not said READY=1 within ${readyWithinMs / 1000} s and is stopped; process ${old.pid} stays. ` +
+        `did not say READY=1 within ${readyWithinMs / 1000} s, and is being stopped; process ${old.pid} stays. ` +
           'For a program that never says it, use --ready-after',
       );
       await this.#dismiss(next);
@@ -155,7 +155,7 @@ export class Copy {
   #awaited(): string {
     const { readyAfterMs, readyWithinMs } = this.#policy;
     return readyAfterMs === undefined
-      ? `it says READY=1 (${readyWithinMs / 1000} s at most; --ready-after for a program that never does)`
+      ? `it says READY=1 (at most ${readyWithinMs / 1000} s; use --ready-after for a program that never does)`
       : `it says READY=1 or has run for ${readyAfterMs / 1000} s`;
   }
 

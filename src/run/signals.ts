@@ -61,7 +61,7 @@ export function passSignals({ fleet, witness, graceMs, report }: Passing): () =>
   function goOnUnlessEnded(running: Fleet, signal: NodeJS.Signals): void {
     setTimeout(() => {
       running.expectEnd(undefined);
-      report(`The program goes on ${graceMs / 1000} s after ${signal}, and is supervised as before.`);
+      report(`The program still runs ${graceMs / 1000} s after ${signal}, and is supervised as before.`);
     }, graceMs).unref();
   }
 

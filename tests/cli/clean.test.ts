@@ -135,7 +135,7 @@ test('a lock file that holds something else, as PostgreSQL’s does → nothing 
   const before = snapshot(directory);
   const { status, stderr } = await run(['clean', directory]);
   assert.equal(status, 1);
-  assert.match(stderr, /is not a lock file: it holds something else/);
+  assert.match(stderr, /is not a lock file: it contains something else/);
   assert.deepEqual(snapshot(directory), before);
 });
 

@@ -219,7 +219,7 @@ test('a directory that this user may not read → it is reported, status 1', asR
   leaveStale(`${directory}/app.sock`);
   fs.chmodSync(`${directory}/app.sock`, 0o777);
   const { status, stdout, stderr } = await run(['ls', directory], stranger);
-  assert.deepEqual([status, stderr], [1, `reuseaddr: ${directory}/secret: this user may not look at it\n`]);
+  assert.deepEqual([status, stderr], [1, `reuseaddr: ${directory}/secret: permission denied\n`]);
   assert.match(stdout, /app\.sock +stale/);
 });
 

@@ -129,7 +129,7 @@ test(
     const steps = [
       ['until', 'serving (\\d+)'],
       ['type', ctrlC],
-      ['until', 'The program goes on 0.1 s after SIGINT, and is supervised as before'],
+      ['until', 'The program still runs 0.1 s after SIGINT, and is supervised as before'],
       ['kill', 'SIGHUP'],
       ['until', 'ended with status 4; starting it again'],
       ['until', 'serving (\\d+)'],

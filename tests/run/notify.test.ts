@@ -109,7 +109,7 @@ while True: signal.pause()`;
     for (let i = 0; i < 5; i++) assert.equal(sendNotification(name, 'READY=1'), 0);
     running.signal('SIGHUP');
     await running.line(
-      /^reuseaddr: Process \d+ was started; process \d+ goes on until it says READY=1 \(60 s at most; --ready-after /,
+      /^reuseaddr: Process \d+ was started; process \d+ continues until it says READY=1 \(at most 60 s; use --ready-after /,
     );
     // The second instance: neither its own start nor the stranger's word makes it ready.
     const second = await running.serving();

@@ -82,7 +82,7 @@ test('SIGHUP, and the new instance never says READY=1 → it is stopped, the old
   const pid = await running.serving();
   running.signal('SIGHUP');
   const [, late] = await running.line(
-    /^reuseaddr: Process (\d+) has not said READY=1 within 0.2 s and is stopped; .* --ready-after\.$/,
+    /^reuseaddr: Process (\d+) did not say READY=1 within 0.2 s, and is being stopped; .* --ready-after\.$/,
   );
   await gone(Number(late));
   assert.equal(await askLine(path), pid);
