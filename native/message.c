@@ -1,7 +1,9 @@
 /*
- * sendmsg(2) and recvmsg(2) of text with descriptors, SCM_RIGHTS (unix(7)), over a connected stream socket. Neither waits.
+ * sendmsg(2) and recvmsg(2) of text with descriptors, SCM_RIGHTS (unix(7)), over a connected stream
+ * socket. Neither waits.
  *
- * A descriptor that was received and is not given to the caller is closed: nobody else knows of it.
+ * A received descriptor that the caller does not get is closed, because no other code knows about
+ * it.
  */
 #include "reuseaddr.h"
 
@@ -11,13 +13,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* MSG_NOSIGNAL is missing on old systems only; Node ignores SIGPIPE anyway. */
+/* Only old systems lack MSG_NOSIGNAL; Node ignores SIGPIPE anyway. */
 #if !defined(MSG_NOSIGNAL)
 #define MSG_NOSIGNAL 0
 #endif
 
-/* RECEIVED_MAX: the kernel lets nobody send more (SCM_MAX_FD). With room for all of them we see each one that came, and can
-   close it. FOREIGN_BYTES_MAX is for what others may have asked for on a socket that we inherited: credentials, a label. */
+/* RECEIVED_MAX: the kernel's limit (SCM_MAX_FD). With room for that many, every descriptor that
+   comes is seen, and can be closed. FOREIGN_BYTES_MAX: room for data that other programs may have
+   requested on an inherited socket: credentials, a label. */
 enum { TEXT_BYTES_MAX = 4096, SENT_MAX = 8, RECEIVED_MAX = 253, FOREIGN_BYTES_MAX = 1024 };
 
 napi_value js_sendmsg(napi_env env, napi_callback_info info) {
@@ -35,7 +38,8 @@ napi_value js_sendmsg(napi_env env, napi_callback_info info) {
       !words(env, given[2], 0, &descriptors, &count))
     return NULL;
   if (length > TEXT_BYTES_MAX || count > SENT_MAX) return integral(env, -EMSGSIZE);
-  /* A stream carries descriptors along with bytes. Without any, nothing would be sent, and nobody told. */
+  /* A stream carries descriptors along with bytes. Without any byte, nothing would be sent, and the
+     caller would not learn about it. */
   if (length == 0 && count > 0) return integral(env, -EINVAL);
 
   struct iovec part = {.iov_base = bytes, .iov_len = length};
@@ -58,7 +62,7 @@ napi_value js_sendmsg(napi_env env, napi_callback_info info) {
   return integral(env, result);
 }
 
-/* Descriptors that have come in one message. */
+/* The descriptors that have come in one message. */
 struct descriptors {
   uint32_t *kept;
   size_t room, count;
@@ -86,15 +90,16 @@ static void take_all(struct descriptors *descriptors, struct msghdr *message) {
       memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
       if (header->cmsg_type == SCM_RIGHTS) take(descriptors, fd);
 #if defined(__linux__)
-      /* SCM_PIDFD, which older headers lack. Whoever passed us the socket may have set SO_PASSPIDFD on it. */
+      /* SCM_PIDFD, which older headers lack. The process that passed us the socket may have set
+         SO_PASSPIDFD on it. */
       else if (header->cmsg_type == 4 && fd >= 0) discard(fd);
 #endif
     }
   }
 }
 
-/* MSG_CTRUNC: some descriptors could not be received, because there is no room for them in this process (RLIMIT_NOFILE). Half of
-   a message is worth nothing, so it is refused like one that has too many. */
+/* MSG_CTRUNC: the process had no room for some descriptors (RLIMIT_NOFILE). Half a message is
+   worthless, so it is refused like one with too many. */
 napi_value js_recvmsg(napi_env env, napi_callback_info info) {
   union {
     struct cmsghdr header;

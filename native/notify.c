@@ -1,6 +1,6 @@
 /*
- * The receiving end of sd_notify(3): a datagram socket on which the kernel says of each message who sent it (SO_PASSCRED, unix(7)).
- * A sender connects one of these too, and uses sendmsg.
+ * The receiving end of sd_notify(3): a datagram socket on which the kernel names the sender of each
+ * message (SO_PASSCRED, unix(7)). A sender also connects such a socket, and uses sendmsg.
  */
 #include "reuseaddr.h"
 
@@ -9,13 +9,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* DESCRIPTORS_MAX: the kernel lets nobody send more (SCM_MAX_FD). FOREIGN_BYTES_MAX: a label. */
+/* DESCRIPTORS_MAX: the kernel's limit (SCM_MAX_FD). FOREIGN_BYTES_MAX: room for a label. */
 enum { TEXT_BYTES_MAX = 4096, DESCRIPTORS_MAX = 253, FOREIGN_BYTES_MAX = 1024 };
 
-/* How many messages one call takes at most: any local user may send without end. */
+/* How many messages one call reads at most: any local user may send without end. */
 enum { MESSAGES_MAX = 64 };
 
-/* socket(2), of datagrams, close-on-exec and non-blocking, and setsockopt(2) before anybody can send to it. */
+/* socket(2), of datagrams, close-on-exec and non-blocking, and setsockopt(2) before any process can
+   send to it. */
 napi_value js_notify_socket(napi_env env, napi_callback_info info) {
   (void)info;
 #if defined(__linux__)
@@ -31,8 +32,9 @@ napi_value js_notify_socket(napi_env env, napi_callback_info info) {
 }
 
 #if defined(__linux__)
-/* recvmsg(2) of one datagram, without waiting; pid, uid and gid of its sender, or zeros where the kernel does not say. A message that
-   is too long is cut. Descriptors that come along (FDSTORE=1) are closed: they are not used here. */
+/* recvmsg(2) of one datagram, without waiting. Fills in pid, uid and gid of its sender, or zeros if
+   the kernel does not tell. A message that is too long is truncated. Descriptors that come along
+   (FDSTORE=1) are closed, because they have no use here. */
 static int receive(int fd, char bytes[TEXT_BYTES_MAX], uint32_t sender[3]) {
   union {
     struct cmsghdr header; /* for its alignment */
@@ -78,8 +80,9 @@ static bool contains(const uint32_t *pids, size_t count, uint32_t pid) {
 }
 #endif
 
-/* The text of the next message of these processes; the messages of all others are dropped without a look at them. -EAGAIN: there was
-   no message. -EBUSY: there were others' only, and there may be more. */
+/* Returns the text of the next message of these processes. Messages of all others are dropped
+   unread. -EAGAIN: there was no message. -EBUSY: only messages of others came, and there may be
+   more. */
 napi_value js_receive_notification(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX], received = NULL;
   uint32_t *sender, *pids;

@@ -1,16 +1,19 @@
 /*
- * The descriptors that this package has open, and the one place where they are closed.
+ * The open descriptors of this package. No other code closes them.
  *
- * Every function that gives JavaScript a descriptor registers it here, and `close` closes only what is registered: once, and only
- * while the number still refers to what was registered. A framework that was given `claim.fd` may have closed it, and then its number
- * may belong to anybody in the process. So a number that is not ours is never closed, whatever a caller asks.
+ * Every function that gives JavaScript a descriptor registers it here. `close` closes only
+ * registered descriptors: once, and only while the number still refers to the same file. A
+ * framework that was given `claim.fd` may have closed it, and then any file of the process may have
+ * its number. A number that is not ours is therefore never closed, no matter what a caller asks.
  *
- * The end of an environment (a worker thread that returns, exits or is terminated) leaves no JavaScript to close anything. A clean-up
- * hook then closes what is left. Node has closed its own handles by then, the listening sockets of its servers among them, and hooks
- * run last in, first out: this one was added first, so it runs after those of the waits, and no thread uses a descriptor any more.
- * What is left on disk is what a crash leaves, and the next start removes it.
+ * At the end of an environment (a worker thread that returns, exits or is terminated) no JavaScript
+ * is left to close anything. A clean-up hook then closes the remaining descriptors. Node has closed
+ * its own handles by then, including the listening sockets of its servers. Hooks run last in, first
+ * out. This one was added first, so it runs after those of the waits, and no thread uses a
+ * descriptor any more. The files on disk are those that a crash leaves, and the next start removes
+ * them.
  *
- * The table is one for all threads of the process, because numbers are.
+ * All threads of the process share one table, because they share the numbers.
  */
 #include "reuseaddr.h"
 
@@ -35,14 +38,14 @@ struct owned {
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct owned *table;
 
-/* Where the entry of this number is linked. The lock must be held. */
+/* Returns the link to the entry of this number. The lock must be held. */
 static struct owned **entry_of(int fd) {
   struct owned **link = &table;
   while (*link != NULL && (*link)->fd != fd) link = &(*link)->next;
   return link;
 }
 
-/* Takes an entry out. Its caller frees it. */
+/* Removes an entry from the list. The caller frees it. */
 static struct owned *unlink_entry(struct owned **link) {
   struct owned *entry = *link;
   if (entry != NULL) *link = entry->next;
@@ -53,7 +56,8 @@ static bool same(const struct identity *one, const struct identity *other) {
   return one->device == other->device && one->inode == other->inode;
 }
 
-/* Whether the number still refers to what was registered. Where the system can't tell, it is believed. */
+/* Whether the number still refers to the registered file. If the system cannot tell, the answer is
+   yes. */
 static bool still_refers(int fd, const struct identity *registered) {
   struct identity present;
   const int failure = identify(fd, &present);
@@ -69,7 +73,8 @@ bool own(napi_env env, int fd) {
   entry->fd = fd;
   identify(fd, &entry->identity);
   pthread_mutex_lock(&mutex);
-  /* The kernel gives a number again only when it is free: an entry that is there was closed behind our back. */
+  /* The kernel reuses a number only when it is free. The previous descriptor was closed behind our
+     back. */
   struct owned *before = unlink_entry(entry_of(fd));
   entry->next = table;
   table = entry;
@@ -84,7 +89,7 @@ int owned(napi_env env, int fd) {
   return -ENOMEM;
 }
 
-/* Takes out the entry of this environment for a number, or gives NULL. */
+/* Removes the entry of this environment for a number, and returns it, or NULL. */
 static struct owned *take_out(napi_env env, int fd) {
   pthread_mutex_lock(&mutex);
   struct owned **link = entry_of(fd);
@@ -93,7 +98,8 @@ static struct owned *take_out(napi_env env, int fd) {
   return entry;
 }
 
-/* Never again after EINTR: Linux has closed the descriptor by then, and its number may already be another's. */
+/* Never repeated after EINTR: Linux has closed the descriptor by then, and another file may already
+   have its number. */
 int close_owned(napi_env env, int fd) {
   struct owned *entry = take_out(env, fd);
   if (entry == NULL) return -EBADF;
@@ -102,7 +108,7 @@ int close_owned(napi_env env, int fd) {
   return result == -EINTR ? 0 : result;
 }
 
-/* close(2), of a descriptor of ours. EBADF: it is not, or not any more. */
+/* close(2), of a descriptor of ours. EBADF: it is not ours, or not any more. */
 napi_value js_close(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   int fd;
@@ -111,7 +117,8 @@ napi_value js_close(napi_env env, napi_callback_info info) {
   return integral(env, close_owned(env, fd));
 }
 
-/* A handle of the runtime has the descriptor from here on, and closes it. EBADF: it is not ours, or not any more. */
+/* Leaves the descriptor to a handle of the runtime, which closes it. EBADF: it is not ours, or not
+   any more. */
 napi_value js_give(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   int fd;
@@ -124,7 +131,7 @@ napi_value js_give(napi_env env, napi_callback_info info) {
   return integral(env, ours ? 0 : -EBADF);
 }
 
-/* 1: the descriptor is ours, and still refers to what it did when it became so. */
+/* Returns 1 if the descriptor is ours, and still refers to the same file as at its registration. */
 napi_value js_owns(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   struct identity identity = {0, 0};
@@ -141,8 +148,9 @@ napi_value js_owns(napi_env env, napi_callback_info info) {
 
 /* ---- the end of an environment ---- */
 
-/* A name must be free before its lock is: the listening sockets go first, then files, which hold the locks, and connections last,
-   because their end tells the other side of a handover that our share of the claim is closed. */
+/* The order of the closes. A name must be free before its lock is, so the listening sockets come
+   first, then the files that hold the locks. Connections come last, because their end tells the
+   other side of a handover that our share of the claim is closed. */
 static int turn_of(int fd) {
   int listening = 0;
   socklen_t size = sizeof listening;
@@ -189,8 +197,9 @@ static struct passed {
   struct identity identity;
 } passed[PASSED_MAX];
 
-/* Whether a number that this process was started with still refers to what it did when a thread first asked: 1 the first time, 0
-   after that, or EBADF. The number of one that was closed may be anybody's. */
+/* Whether a number that this process was started with still refers to the same file as when a
+   thread first asked. Returns 1 for the first call in the process, 0 after that, or EBADF: any file
+   may have the number of a closed one. */
 napi_value js_see_passed(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   double fd;
@@ -200,7 +209,8 @@ napi_value js_see_passed(napi_env env, napi_callback_info info) {
   struct passed *seen = &passed[(int)fd - PASSED_FIRST];
   pthread_mutex_lock(&mutex);
   if (seen->state == UNSEEN) {
-    /* One that is closed already, or that the system can't identify, is never to be had. */
+    /* A descriptor that is closed already, or that the system cannot identify, is never
+       available. */
     result = identify((int)fd, &seen->identity);
     seen->state = result == 0 ? SEEN : ADOPTED;
     if (result == 0) result = 1;
@@ -209,8 +219,8 @@ napi_value js_see_passed(napi_env env, napi_callback_info info) {
   return integral(env, result);
 }
 
-/* Makes a descriptor that the process was started with the calling thread's: once in the life of the process. EBUSY: a thread has it,
-   or had it. */
+/* Makes a descriptor that the process was started with the calling thread's, once in the life of
+   the process. EBUSY: a thread has it, or had it. */
 napi_value js_adopt(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   double fd;
@@ -224,8 +234,8 @@ napi_value js_adopt(napi_env env, napi_callback_info info) {
   return integral(env, free_to_adopt ? owned(env, (int)fd) : -EBUSY);
 }
 
-/* LISTEN_PIDFDID: the number that the kernel gives to this process and to no other, before it is started again. Fills in two words.
-   ENOSYS: this kernel has none (Linux before 6.9). */
+/* LISTEN_PIDFDID: fills in the number that the kernel gives to this process and to no other until
+   the next boot, in two words. ENOSYS: this kernel has none (Linux before 6.9). */
 napi_value js_pidfd_inode(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   uint32_t *filled;
@@ -233,7 +243,7 @@ napi_value js_pidfd_inode(napi_env env, napi_callback_info info) {
   arguments(env, info, given);
   if (!words(env, given[0], 2, &filled, &count)) return NULL;
 #if defined(__linux__)
-  const int pidfd_open = 434; /* Older headers lack the name; the number is the same on every processor. */
+  const int pidfd_open = 434; /* Older headers lack the name. The number is the same on every processor. */
   const long pidfs_magic = 0x50494446;
   struct statfs file_system;
   struct identity identity;

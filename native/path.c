@@ -1,7 +1,8 @@
 /*
- * Files by a name in an open directory: what these calls act on is fixed by the descriptor, whatever is renamed, mounted or
- * linked meanwhile. node:fs knows none of them. The number CURRENT_DIRECTORY stands for AT_FDCWD, which differs between
- * systems; with it, or with an absolute name, they are the plain calls.
+ * Files by a name in an open directory: the descriptor determines what these calls act on, no
+ * matter what is renamed, mounted or linked meanwhile. node:fs has none of them. CURRENT_DIRECTORY
+ * stands for AT_FDCWD, whose number differs between systems. With it, or with an absolute name,
+ * they are the plain calls.
  */
 #include "reuseaddr.h"
 
@@ -20,7 +21,8 @@
 
 enum { TEXT_BYTES_MAX = 16 * 1024 };
 
-/* A descriptor of the directory, and a name in it. The function gives 0, or a negative errno for a name that is none. */
+/* Reads a descriptor of the directory, and a name in it. Puts 0 into *failure, or a negative errno
+   for an invalid name. */
 static bool named(napi_env env, napi_value directory, napi_value value, int *fd, struct name *name, int *failure) {
   *failure = 0;
   if (!whole(env, directory, fd)) return false;
@@ -54,8 +56,8 @@ napi_value js_unlinkat(napi_env env, napi_callback_info info) {
   return integral(env, result != 0 ? result : outcome(unlinkat(directory, name.bytes, 0)));
 }
 
-/* linkat(2), within one directory. It never replaces a name. With AT_SYMLINK_FOLLOW, and `/proc/self/fd/N` for the first name, it
-   gives one to a file that was opened by O_TMPFILE. */
+/* linkat(2), within one directory. It never replaces a name. With AT_SYMLINK_FOLLOW, and
+   `/proc/self/fd/N` as the first name, it gives a name to a file that O_TMPFILE opened. */
 napi_value js_linkat(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   struct name from, to;
@@ -68,8 +70,9 @@ napi_value js_linkat(napi_env env, napi_callback_info info) {
   return integral(env, result != 0 ? result : outcome(linkat(directory, from.bytes, directory, to.bytes, flags)));
 }
 
-/* renameat2(2), within one directory; with RENAME_NOREPLACE it is the only rename that can't destroy what somebody put there
-   a moment ago. The wrapper is in glibc since 2.28 and in musl since 1.2.6 only, hence syscall(2). macOS: renameatx_np(2). */
+/* renameat2(2), within one directory. With RENAME_NOREPLACE it is the only rename that cannot
+   destroy a file that has just appeared there. glibc has a wrapper only since 2.28 and musl since
+   1.2.6, hence syscall(2). On macOS: renameatx_np(2). */
 napi_value js_renameat2(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   struct name from, to;
@@ -90,9 +93,9 @@ napi_value js_renameat2(napi_env env, napi_callback_info info) {
 #endif
 }
 
-/* fchmodat2(2): a name in a directory, never through a symlink; or, with an empty name, the file of the descriptor itself,
-   which may be O_PATH. Linux has had it since 6.6; before, /proc/self/fd is the only way to such a file. ENOSYS: neither is
-   to be had. */
+/* fchmodat2(2): a name in a directory, never through a symlink. With an empty name it is the file
+   of the descriptor itself, which may be O_PATH. Linux has had it since 6.6; before that, only
+   /proc/self/fd leads to such a file. ENOSYS: neither is available. */
 napi_value js_fchmodat(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   struct name name;
@@ -109,7 +112,8 @@ napi_value js_fchmodat(napi_env env, napi_callback_info info) {
 #endif
   const bool itself = name.length == 0;
   result = outcome(syscall(SYS_fchmodat2, directory, name.bytes, (mode_t)mode, itself ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW));
-  /* EPERM may be the answer of a seccomp(2) filter that doesn't know the call; if it is the kernel's, it comes again. */
+  /* EPERM may come from a seccomp(2) filter that does not know the call. If it comes from the
+     kernel, it comes again. */
   if (itself && (result == -ENOSYS || result == -EPERM)) {
     char magic[32];
     snprintf(magic, sizeof magic, "/proc/self/fd/%d", directory);
@@ -123,7 +127,7 @@ napi_value js_fchmodat(napi_env env, napi_callback_info info) {
 #endif
 }
 
-/* fchownat(2), likewise. -1 leaves that one as it is. */
+/* fchownat(2), likewise. -1 leaves an id unchanged. */
 napi_value js_fchownat(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   struct name name;
@@ -160,7 +164,7 @@ napi_value js_readlink(napi_env env, napi_callback_info info) {
   return target;
 }
 
-/* realpath(3). With room of our own, which its oldest version needs. */
+/* realpath(3). With a buffer of our own, which its oldest version needs. */
 napi_value js_realpath(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX], real = NULL;
   struct name name;
@@ -174,8 +178,8 @@ napi_value js_realpath(napi_env env, napi_callback_info info) {
   return real;
 }
 
-/* The names in a directory, each behind a letter for its type; "." and ".." are left out. The descriptor may be O_PATH, since
-   the directory is opened again through it, and its position stays as it is. */
+/* The names in a directory, each after a letter for its type, without "." and "..". The descriptor
+   may be O_PATH, since the directory is opened again through it. Its position stays as it is. */
 napi_value js_readdir(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX], list = NULL, entry = NULL;
   int fd;
@@ -228,7 +232,7 @@ napi_value js_pread(napi_env env, napi_callback_info info) {
   return content;
 }
 
-/* pwrite(2) of text at the start of a file: how many bytes. */
+/* pwrite(2) of text at the start of a file. Returns how many bytes. */
 napi_value js_pwrite(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   char bytes[TEXT_BYTES_MAX + ROOM_TO_SPARE];
@@ -243,13 +247,14 @@ napi_value js_pwrite(napi_env env, napi_callback_info info) {
   return integral(env, written < 0 ? -errno : written);
 }
 
-/* Copies bytes into a shared mapping by read(2) from a pipe, and not by memcpy: a page that cannot be had (a full disk, a file that was
-   truncated) is then EFAULT, and not a SIGBUS that ends the process. */
+/* Copies bytes into a shared mapping by read(2) from a pipe. If a page is unavailable (a full disk,
+   a truncated file), memcpy would raise SIGBUS and end the process, while read(2) fails with
+   EFAULT. */
 static int copy_into(void *mapping, const char *bytes, size_t length) {
 #if defined(__linux__)
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return -errno;
-  /* A pipe has room for a page at least, and nothing else is in it: neither call waits. */
+  /* A pipe has room for at least a page, and nothing else is in it: neither call waits. */
   long moved = write(ends[1], bytes, length);
   if (moved == (long)length) moved = read(ends[0], mapping, length);
   int result = moved < 0 ? -errno : moved == (long)length ? 0 : -EIO;

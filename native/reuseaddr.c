@@ -1,14 +1,15 @@
 /*
  * The system calls that Node lacks: one function for each, and no policy.
  *
- * A function gives what the system call gives, or the errno as a negative number; it throws only a TypeError, for an
- * argument of the wrong type. Nothing is kept between calls but the waits (wait.c) and the table of what is open
- * (owned.c), so every thread can load the module, as often as it likes.
+ * A function returns the result of the system call, or the errno as a negative number. It throws
+ * only a TypeError, for an argument of the wrong type. The module keeps no state between calls
+ * except the waits (wait.c) and the table of open descriptors (owned.c). So every thread can load
+ * it, any number of times.
  *
- * The library is linked against nothing, not even libc: it uses what the process that loads it has brought along, so one
- * file serves glibc and musl. So every function used here must be in both, with one layout of its structures, and with a
- * meaning that never changed: an unversioned name is bound to glibc's oldest version of it. What is newer goes through
- * syscall(2).
+ * The library is linked against nothing, not even libc: it uses the libc that the process has
+ * loaded, so one file serves glibc and musl. Therefore every function used here must exist in both,
+ * with the same layout of its structures, and with a meaning that never changed: an unversioned
+ * name is bound to glibc's oldest version of it. Newer functions go through syscall(2).
  */
 #include "reuseaddr.h"
 
@@ -29,7 +30,8 @@
 
 /* ---- files ---- */
 
-/* flock(2). With LOCK_NB only a network file system waits at all, so EINTR says nothing to the caller. Waits: wait.c. */
+/* flock(2). With LOCK_NB only a network file system waits at all, so EINTR is retried. Waits:
+   wait.c. */
 static napi_value js_flock(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   int fd, operation, result;
@@ -57,7 +59,7 @@ static bool constant(napi_env env, napi_value value, const struct constant *know
   return refuse(env, "expected the name of a constant");
 }
 
-/* fcntl(2). None of these waits. */
+/* fcntl(2). None of these commands waits. */
 static napi_value js_fcntl(napi_env env, napi_callback_info info) {
   static const struct constant commands[] = {
       {"F_DUPFD_CLOEXEC", F_DUPFD_CLOEXEC}, {"F_GETFD", F_GETFD}, {"F_SETFD", F_SETFD},
@@ -90,8 +92,9 @@ static int new_socket(int type) {
 #endif
 }
 
-/* unix(7): a pathname with the NUL behind it, or, after a leading NUL, an abstract name of exactly its length. Nothing is
-   ever cut to fit. Linux would take a pathname of 108 bytes without a NUL too, which other programs then read wrongly. */
+/* unix(7): a pathname followed by a NUL, or, after a leading NUL, an abstract name of exactly its
+   length. Nothing is ever truncated. Linux would also accept a pathname of 108 bytes without a NUL,
+   which other programs then misread. */
 static bool socket_name(napi_env env, napi_value value, struct sockaddr_un *address, socklen_t *size, int *failure) {
   char name[sizeof address->sun_path + 1 + ROOM_TO_SPARE];
   size_t length;
@@ -116,13 +119,15 @@ static bool socket_name(napi_env env, napi_value value, struct sockaddr_un *addr
   return true;
 }
 
-/* socket(2), a stream. Close-on-exec from its first moment: a child that kept it would keep the address alive. */
+/* socket(2), a stream. Close-on-exec from its first moment: a child that kept it would keep the
+   address alive. */
 static napi_value js_socket(napi_env env, napi_callback_info info) {
   (void)info;
   return integral(env, owned(env, new_socket(SOCK_STREAM)));
 }
 
-/* bind(2). It waits interruptibly for the socket's own lock and has done nothing when it says EINTR. */
+/* bind(2). It waits interruptibly for the socket's own lock, and has had no effect if it fails with
+   EINTR. */
 static napi_value js_bind(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   struct sockaddr_un address;
@@ -145,7 +150,8 @@ static napi_value js_listen(napi_env env, napi_callback_info info) {
   return integral(env, outcome(listen(fd, backlog)));
 }
 
-/* connect(2). A socket that doesn't block has its answer at once: a queue that is full is EAGAIN here, where TCP would wait. */
+/* connect(2). A non-blocking socket has its answer at once: EAGAIN if the queue is full, where TCP
+   would wait. */
 static napi_value js_connect(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   struct sockaddr_un address;
@@ -159,9 +165,10 @@ static napi_value js_connect(napi_env env, napi_callback_info info) {
   return integral(env, result);
 }
 
-/* connect(2) with a datagram socket: the kernel looks the name up and then refuses the type (EPROTOTYPE), before a stream
-   listener can see anything of it. Nobody being bound to the file, it says ECONNREFUSED. Abstract names it can't ask about:
-   each type of socket has names of its own, so that would say ECONNREFUSED of a live one. */
+/* connect(2) with a datagram socket. The kernel looks the name up and then refuses the type
+   (EPROTOTYPE), before a stream listener can see anything of it. If no process is bound to the
+   file, it fails with ECONNREFUSED. This does not work for abstract names: each type of socket has
+   names of its own, so a live one would give ECONNREFUSED too. */
 static napi_value js_probe(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   struct sockaddr_un address;
@@ -179,7 +186,8 @@ static napi_value js_probe(napi_env env, napi_callback_info info) {
   return integral(env, result);
 }
 
-/* getsockname(2) of a Unix socket: a pathname, or a NUL and an abstract name of exactly its length, or nothing. */
+/* getsockname(2) of a Unix socket: a pathname, or a NUL and an abstract name of exactly its length,
+   or nothing. */
 static napi_value js_getsockname(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX], name = NULL;
   struct sockaddr_un address;
@@ -193,11 +201,12 @@ static napi_value js_getsockname(napi_env env, napi_callback_info info) {
   if (address.sun_family != AF_UNIX) return integral(env, -EAFNOSUPPORT);
   const size_t before = offsetof(struct sockaddr_un, sun_path);
   size_t length = size < before ? 0 : size - before;
-  /* Linux counts a NUL behind a pathname of 108 bytes, for which sun_path has no room. */
+  /* Linux counts a NUL after a pathname of 108 bytes, for which sun_path has no room. */
   if (length > sizeof address.sun_path) length = sizeof address.sun_path;
   if (length > 0 && address.sun_path[0] != '\0') length = strnlen(address.sun_path, length);
 #if !defined(__linux__)
-  else length = 0; /* No abstract names; an unbound socket may have a name of NULs. */
+  /* This system has no abstract names; an unbound socket may have a name of NULs. */
+  else length = 0;
 #endif
   napi_create_string_utf8(env, address.sun_path, length, &name);
   return name;
@@ -217,8 +226,9 @@ static napi_value js_getsockopt(napi_env env, napi_callback_info info) {
 
 /* ---- peers ---- */
 
-/* SO_PEERCRED (unix(7)), LOCAL_PEERCRED: pid, uid and gid of the other end as they were at its connect(2) or listen(2).
-   pid 0: it lives in a PID namespace that we can't see into. A socket without a peer says so: -1 is nobody's uid. */
+/* SO_PEERCRED (unix(7)), LOCAL_PEERCRED: pid, uid and gid of the other end as of its connect(2) or
+   listen(2). pid 0: it is in a PID namespace that is invisible here. A socket without a peer
+   reports -1, which is not a uid. */
 static napi_value js_peer_credentials(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   uint32_t *credentials;
@@ -261,7 +271,8 @@ static napi_value js_peer_credentials(napi_env env, napi_callback_info info) {
   return integral(env, result);
 }
 
-/* SO_PEERGROUPS: the supplementary groups of the other end; how many. ERANGE: the array is too short for them. */
+/* SO_PEERGROUPS: the supplementary groups of the other end. Returns how many. ERANGE: the array is
+   too short. */
 static napi_value js_peer_groups(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   uint32_t *groups;
@@ -287,10 +298,11 @@ enum { NAME_BYTES_MAX = 1024, ENTRY_BYTES_MIN = 4096, ENTRY_BYTES_MAX = 16 * 102
 struct entry {
   enum { USER_BY_NAME, GROUP_BY_NAME, USER_BY_ID } question;
   char name[NAME_BYTES_MAX + ROOM_TO_SPARE]; /* asked for, or found */
-  uint32_t id;                               /* asked for, or found */
+  uint32_t id; /* asked for, or found */
 };
 
-/* 0 when found; ERANGE: the room is too small for what the database holds (a group's members, for instance). */
+/* Returns 0 if found. ERANGE: the buffer is too small for the entry (a group's members, for
+   instance). */
 static int look_up_within(struct entry *entry, char *room, size_t size) {
   struct passwd user, *user_found = NULL;
   struct group group, *group_found = NULL;
@@ -310,7 +322,7 @@ static int look_up_within(struct entry *entry, char *room, size_t size) {
     }
   }
   if (user_found != NULL || group_found != NULL) return 0;
-  /* "Not found" comes as 0, ENOENT or ESRCH, by database (getpwnam(3)). */
+  /* "Not found" is reported as 0, ENOENT or ESRCH, depending on the database (getpwnam(3)). */
   return failure == 0 || failure == ESRCH ? ENOENT : failure;
 }
 
@@ -337,13 +349,13 @@ static napi_value look_up_name(napi_env env, napi_callback_info info, int questi
   return integral(env, result < 0 ? result : (int64_t)entry.id);
 }
 
-/* getpwnam(3): a user's id. */
+/* getpwnam(3): returns a user's id. */
 static napi_value js_getpwnam(napi_env env, napi_callback_info info) { return look_up_name(env, info, USER_BY_NAME); }
 
-/* getgrnam(3): a group's id. */
+/* getgrnam(3): returns a group's id. */
 static napi_value js_getgrnam(napi_env env, napi_callback_info info) { return look_up_name(env, info, GROUP_BY_NAME); }
 
-/* getpwuid(3): a user's name, as a string. */
+/* getpwuid(3): returns a user's name, as a string. */
 static napi_value js_getpwuid(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX], name = NULL;
   struct entry entry = {.question = USER_BY_ID};

@@ -1,5 +1,6 @@
 /*
- * What every file of the addon needs: arguments checked, results as JavaScript sees them, and the functions of the others.
+ * Shared by every file of the addon: checked arguments, results for JavaScript, and the functions
+ * of the other files.
  */
 #ifndef REUSEADDR_H
 #define REUSEADDR_H
@@ -15,14 +16,14 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Node-API cuts a text that is too long at a whole character. With this much room to spare, a text that was cut is still
-   longer than what is allowed, and is refused for its length like any other. */
+/* Node-API truncates a text that is too long at a whole character. With this much spare room, a
+   truncated text is still longer than the limit, and is refused for its length like any other. */
 enum { ROOM_TO_SPARE = 8, ARGUMENTS_MAX = 4 };
 
-/* What JavaScript says for AT_FDCWD, whose number differs between systems. */
+/* JavaScript's number for AT_FDCWD, whose number differs between systems. */
 enum { CURRENT_DIRECTORY = -100 };
 
-/* Arguments that are missing are filled with undefined, which the type checks below refuse. */
+/* Missing arguments become undefined, which the type checks below refuse. */
 static inline void arguments(napi_env env, napi_callback_info info, napi_value values[ARGUMENTS_MAX]) {
   size_t count = ARGUMENTS_MAX;
   napi_get_cb_info(env, info, &count, values, NULL, NULL);
@@ -33,7 +34,7 @@ static inline bool refuse(napi_env env, const char *expected) {
   return false;
 }
 
-/* Not napi_get_value_int32, which takes NaN for 0, and 2 ** 32 + 1 for 1: both are somebody's descriptors. */
+/* napi_get_value_int32 takes NaN for 0, and 2 ** 32 + 1 for 1: both may be open descriptors. */
 static inline bool integer(napi_env env, napi_value value, double min, double max, double *number) {
   if (napi_get_value_double(env, value, number) != napi_ok || !(*number >= min && *number <= max) ||
       *number != (double)(int64_t)*number)
@@ -53,18 +54,19 @@ static inline bool text(napi_env env, napi_value value, char *bytes, size_t room
   return true;
 }
 
-/* A name of a file, as the kernel takes it. */
+/* The name of a file, as the kernel takes it. */
 struct name {
   char bytes[PATH_MAX + ROOM_TO_SPARE];
   size_t length;
 };
 
-/* Sets `failure`, and leaves one that is there, for a text that no file can have as its name. */
+/* Reads a name. Sets `failure` for a text that cannot be the name of a file, unless it is set
+   already. */
 static inline bool path_name(napi_env env, napi_value value, struct name *name, int *failure) {
   if (!text(env, value, name->bytes, sizeof name->bytes, &name->length)) return false;
   if (*failure != 0) return true;
   if (name->length >= PATH_MAX) *failure = -ENAMETOOLONG;
-  /* A NUL in the middle would make another, shorter name of it. */
+  /* A NUL in the middle would make it another, shorter name. */
   else if (strlen(name->bytes) != name->length) *failure = -EINVAL;
   return true;
 }
@@ -83,17 +85,18 @@ static inline napi_value integral(napi_env env, int64_t number) {
   return value;
 }
 
-/* What a system call gave, or its errno as a negative number. */
+/* Returns the result of a system call, or its errno as a negative number. */
 static inline int outcome(long returned) { return returned < 0 ? -errno : (int)returned; }
 
 /* owned.c */
 
-/* Registers a descriptor that JavaScript is given, so that it is closed at the end of its environment at the latest. Gives it back,
-   or a negative errno: also where it was one. */
+/* Registers a descriptor that JavaScript gets, so that it is closed at the end of its environment
+   at the latest. Returns it, or a negative errno, which may be its argument. */
 int owned(napi_env env, int fd);
-/* Likewise, but false where there is no memory, and then the descriptor is the caller's still. */
+/* Does the same, but returns false if there is no memory. The descriptor then still belongs to the
+   caller. */
 bool own(napi_env env, int fd);
-/* Closes a registered one. EBADF: it is not, or was closed by another. */
+/* Closes a registered one. EBADF: it is not registered, or other code has closed it. */
 int close_owned(napi_env env, int fd);
 /* Closes a descriptor that JavaScript has never seen. */
 void discard(int fd);
@@ -136,7 +139,7 @@ napi_value js_unix_file(napi_env env, napi_callback_info info);
 
 /* stat.c */
 
-/* Tells one file or socket from all others that are open. */
+/* The identity of a file or socket among all that are open. */
 struct identity {
   uint64_t device, inode;
 };

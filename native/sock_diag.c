@@ -1,5 +1,6 @@
 /*
- * What the kernel knows of Unix sockets: sock_diag(7), asked over netlink, and the file of one socket, by ioctl(2).
+ * The kernel's knowledge of Unix sockets: sock_diag(7), over netlink, and the file of one socket,
+ * by ioctl(2).
  */
 #include "reuseaddr.h"
 
@@ -18,7 +19,8 @@
 /* ---- one socket ---- */
 
 #if defined(__linux__)
-/* Asks one socket's file over netlink. The kernel answers inside send(2), so the receive never needs to wait. */
+/* Asks for one socket's file over netlink. The kernel answers inside send(2), so the receive never
+   needs to wait. */
 static int ask_sock_diag(int netlink, uint32_t inode, uint32_t file[2]) {
   struct {
     struct nlmsghdr header;
@@ -53,8 +55,9 @@ static int ask_sock_diag(int netlink, uint32_t inode, uint32_t file[2]) {
     if (length < NLMSG_LENGTH(sizeof(struct nlmsgerr))) return -EPROTO;
     struct nlmsgerr refused;
     memcpy(&refused, answer.bytes + NLMSG_HDRLEN, sizeof refused);
-    /* The caller holds the socket, so it exists: a kernel that doesn't find it was built without unix_diag, or looks in
-       another network namespace. That is not knowing, and must not be taken for "bound to no file". */
+    /* The caller holds the socket, so it exists. A kernel that does not find it was built without
+       unix_diag, or looks in another network namespace. That means "unknown", not "bound to no
+       file". */
     return refused.error == -ENOENT || refused.error == 0 ? -ENOSYS : refused.error;
   }
   if (answer.header.nlmsg_type != SOCK_DIAG_BY_FAMILY) return -EPROTO;
@@ -67,7 +70,8 @@ static int ask_sock_diag(int netlink, uint32_t inode, uint32_t file[2]) {
     if (attribute.nla_len < NLA_HDRLEN || at + attribute.nla_len > length) return -EPROTO;
     if (attribute.nla_type == UNIX_DIAG_VFS && attribute.nla_len >= NLA_HDRLEN + sizeof vfs) {
       memcpy(&vfs, answer.bytes + at + NLA_HDRLEN, sizeof vfs);
-      /* The kernel's own encoding (12 bits of major, 20 of minor) made into that of stat(2), so that the two compare. */
+      /* Converts the kernel's own encoding (12 bits of major, 20 of minor) to that of stat(2), so
+         that the two can be compared. */
       uint32_t major = vfs.udiag_vfs_dev >> 20, minor = vfs.udiag_vfs_dev & 0xfffff;
       file[0] = (minor & 0xff) | major << 8 | (minor & ~UINT32_C(0xff)) << 12;
       file[1] = vfs.udiag_vfs_ino;
@@ -79,8 +83,9 @@ static int ask_sock_diag(int netlink, uint32_t inode, uint32_t file[2]) {
 }
 #endif
 
-/* sock_diag(7): on which device, and which inode (its lower 32 bits), is the file that the socket with this inode is bound to?
-   The path can't say: another file may have been put there since. ENOENT: to none. ENOSYS: this kernel doesn't tell. */
+/* sock_diag(7): fills in device and inode (its lower 32 bits) of the file that the socket with this
+   inode is bound to. The path cannot tell: another file may have replaced it. ENOENT: bound to no
+   file. ENOSYS: this kernel does not tell. */
 napi_value js_sock_diag(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   double inode;
@@ -99,15 +104,16 @@ napi_value js_sock_diag(napi_env env, napi_callback_info info) {
 #endif
 }
 
-/* ioctl(2), SIOCUNIXFILE: a descriptor (O_PATH) of the file that a socket is bound to, whatever has its name now. ENOENT: to none.
-   For who has CAP_NET_ADMIN, and since Linux 4.12. It finds the file at once, and sock_diag looks through all sockets there are. */
+/* ioctl(2), SIOCUNIXFILE: a descriptor (O_PATH) of the file that a socket is bound to, regardless
+   of which file has its name now. ENOENT: bound to no file. Requires CAP_NET_ADMIN and Linux 4.12.
+   It finds the file at once, while sock_diag searches all sockets. */
 napi_value js_unix_file(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   int fd;
   arguments(env, info, given);
   if (!whole(env, given[0], &fd)) return NULL;
 #if defined(__linux__)
-  const unsigned long unix_file = SIOCPROTOPRIVATE; /* SIOCUNIXFILE: its header doesn't go with sys/un.h. */
+  const unsigned long unix_file = SIOCPROTOPRIVATE; /* SIOCUNIXFILE: its header conflicts with sys/un.h. */
   return integral(env, owned(env, outcome(ioctl(fd, unix_file))));
 #else
   return integral(env, -ENOSYS);
@@ -119,7 +125,7 @@ napi_value js_unix_file(napi_env env, napi_callback_info info) {
 #if defined(__linux__)
 enum { DUMP_CHUNK_BYTES = 32 * 1024, DUMP_BYTES_MAX = 1024 * 1024 * 1024 };
 
-/* Whether these messages end the dump; a failure that the kernel reports goes to *failure. */
+/* Whether these messages end the dump. Puts a failure that the kernel reports into *failure. */
 static bool dump_ends(const char *chunk, size_t length, int *failure) {
   struct nlmsghdr header;
   for (size_t at = 0; at + sizeof header <= length; at += NLMSG_ALIGN(header.nlmsg_len)) {
@@ -130,19 +136,20 @@ static bool dump_ends(const char *chunk, size_t length, int *failure) {
     struct nlmsgerr refused;
     if (header.nlmsg_len < NLMSG_LENGTH(sizeof refused)) break;
     memcpy(&refused, chunk + at + NLMSG_HDRLEN, sizeof refused);
-    *failure = refused.error == -ENOENT ? -ENOSYS : refused.error; /* ENOENT: this kernel was built without unix_diag. */
+    /* ENOENT: this kernel was built without unix_diag. */
+    *failure = refused.error == -ENOENT ? -ENOSYS : refused.error;
     return true;
   }
   return length == 0;
 }
 
-/* Asks for every socket, and collects the kernel's messages as they are. *bytes is to be freed. */
+/* Asks for every socket, and collects the kernel's messages unchanged. The caller frees *bytes. */
 static int dump_sock_diag(int netlink, uint32_t states, uint32_t show, char **bytes, size_t *length) {
   struct {
     struct nlmsghdr header;
     struct unix_diag_req body;
   } request;
-  char chunk[DUMP_CHUNK_BYTES]; /* The kernel fills no more than this at a time, and asks nobody to wait. */
+  char chunk[DUMP_CHUNK_BYTES]; /* The kernel fills at most this much at a time, and never waits. */
   memset(&request, 0, sizeof request);
   request.header.nlmsg_len = sizeof request;
   request.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
@@ -172,8 +179,9 @@ static int dump_sock_diag(int netlink, uint32_t states, uint32_t show, char **by
 }
 #endif
 
-/* sock_diag(7): the kernel's messages about all Unix sockets of this network namespace that are in one of these states, with
-   the attributes that are asked for, in an ArrayBuffer. ENOSYS: this kernel doesn't tell. */
+/* sock_diag(7): returns the kernel's messages about all Unix sockets of this network namespace that
+   are in one of these states, with the requested attributes, in an ArrayBuffer. ENOSYS: this kernel
+   does not tell. */
 napi_value js_sock_diag_dump(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   double states, show;

@@ -1,6 +1,6 @@
 /*
- * fstat(2), and fstatat(2) without following a symlink: node:fs makes an object with four Dates of each answer, and takes three
- * times as long. A claim asks ten times.
+ * fstat(2), and fstatat(2) without following a symlink. node:fs makes an object with four Dates of
+ * each answer, and takes three times as long. A claim makes ten such calls.
  */
 #include "reuseaddr.h"
 
@@ -15,7 +15,7 @@
 #include <unistd.h>
 #endif
 
-/* What JavaScript reads, three numbers of 64 bits and then four of 32. */
+/* The words for JavaScript: three numbers of 64 bits and then four of 32. */
 struct status {
   uint64_t device, inode, size;
   uint32_t mode, links, user, group;
@@ -36,8 +36,9 @@ static void fill(uint32_t *filled, const struct stat *found) {
   memcpy(filled, &status, sizeof status);
 }
 
-/* Through syscall(2): glibc has statx since 2.28 only, musl since 1.2.4, and fstatat itself is in glibc since 2.33. The kernel's
-   struct stat is that of glibc and musl on the processors that Node runs on. An empty name is the file of the descriptor. */
+/* Through syscall(2): glibc has statx since 2.28 and fstatat since 2.33, musl has statx since
+   1.2.4. The kernel's struct stat is that of glibc and musl on the processors that Node runs on. An
+   empty name means the file of the descriptor. */
 static int ask(int directory, const char *name, uint32_t *filled) {
 #if defined(__linux__) && defined(SYS_statx)
   const int flags = name[0] == '\0' ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
@@ -46,7 +47,7 @@ static int ask(int directory, const char *name, uint32_t *filled) {
   if (result == 0) {
     const uint64_t major = found.stx_dev_major, minor = found.stx_dev_minor;
     struct status status = {
-        /* makedev(3), as glibc and musl have it. */
+        /* makedev(3), as in glibc and musl. */
         .device = (minor & 0xff) | (major & 0xfff) << 8 | (minor & ~UINT64_C(0xff)) << 12 | (major & ~UINT64_C(0xfff)) << 32,
         .inode = found.stx_ino,
         .size = found.stx_size,
@@ -58,7 +59,8 @@ static int ask(int directory, const char *name, uint32_t *filled) {
     memcpy(filled, &status, sizeof status);
     return 0;
   }
-  /* None of these is an answer: the kernel has no statx(2), or a seccomp(2) filter doesn't know it, or the file system won't. */
+  /* None of these is an answer: the kernel has no statx(2), a seccomp(2) filter does not know it,
+     or the file system refuses it. */
   if (result != -ENOSYS && result != -EPERM && result != -EINVAL && result != -EOPNOTSUPP) return result;
 #if defined(SYS_newfstatat)
   struct stat older;
@@ -74,7 +76,7 @@ static int ask(int directory, const char *name, uint32_t *filled) {
 #endif
 }
 
-/* fstatat(2): a name in a directory, itself where it is a symlink. */
+/* fstatat(2): the status of a name in a directory. A symlink is not followed. */
 napi_value js_fstatat(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   struct name name;
@@ -103,7 +105,7 @@ napi_value js_fstat(napi_env env, napi_callback_info info) {
   return integral(env, fd < 0 ? -EBADF : ask(fd, "", filled));
 }
 
-/* ENOSYS: this system can't tell. */
+/* ENOSYS: this system cannot tell. */
 int identify(int fd, struct identity *identity) {
   uint32_t filled[STATUS_WORDS];
   struct status status;

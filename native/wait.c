@@ -1,18 +1,22 @@
 /*
- * System calls that wait, each on a thread of its own. libuv's pool has four threads: four waits there would stop every file
- * operation of the process.
+ * System calls that wait, each on a thread of its own. libuv's pool has four threads: four waits
+ * there would stop every file operation of the process.
  *
- * Calling off a flock(2). A signal alone is lost when it comes just before the thread enters the call. So the thread waits on a
- * duplicate of the caller's descriptor. An O_PATH descriptor, which flock(2) refuses, is put in the duplicate's place first, and
- * only then the signal is sent. Inside the call by then: EINTR, and the next try gives EBADF. Not inside yet: EBADF at once.
+ * Cancelling a flock(2): a signal alone is lost if it arrives just before the thread enters the
+ * call. Therefore the thread waits on a duplicate of the caller's descriptor. To cancel, an O_PATH
+ * descriptor, which flock(2) refuses, first replaces the duplicate; then the signal is sent. A
+ * thread inside the call gets EINTR, and EBADF at its next attempt. A thread that is not inside yet
+ * gets EBADF at once.
  *
- * poll(2) is called off by closing a pipe that it looks at too.
+ * Cancelling a poll(2): it also polls a pipe, and the pipe is closed.
  *
- * Everything but `wait_on_thread` runs on the thread of the JavaScript environment, which therefore needs no locks.
+ * Everything except `wait_on_thread` runs on the thread of the JavaScript environment, and
+ * therefore needs no locks.
  *
- * The end of the environment (worker.terminate, or the end of the program) comes while threads wait. A clean-up hook then calls
- * the wait off and joins its thread. Hooks run last in, first out, and it is added after the thread-safe function has added its
- * own, so the thread is gone before that function is. process.exit doesn't run hooks; exit(3) takes the threads along.
+ * The end of the environment (worker.terminate, or the end of the program) comes while threads
+ * wait. A clean-up hook then cancels the wait and joins its thread. Hooks run last in, first out,
+ * and this one is added after the hook of the thread-safe function. So the thread ends before that
+ * function does. process.exit does not run hooks; exit(3) ends the threads.
  */
 #include "reuseaddr.h"
 
@@ -35,22 +39,24 @@ enum { STACK_BYTES = 128 * 1024 };
 struct wait {
   enum { FOR_LOCK, FOR_INPUT } purpose;
   int timeout_ms;
-  /* A duplicate of the caller's descriptor. Closed after the thread has ended and not before, so its number is nobody else's. */
+  /* A duplicate of the caller's descriptor. It is closed only after the thread has ended, so no
+     other file gets its number. */
   int fd;
-  /* For a lock: the O_PATH descriptor. For input: the pipe's end that is closed. */
+  /* For a lock: the O_PATH descriptor. For input: the end of the pipe that is closed. */
   int stop;
-  /* For input: the pipe's end that is looked at. */
+  /* For input: the end of the pipe that is polled. */
   int stopped;
 
   pthread_t thread;
   int result;
   atomic_bool called_off;
-  /* Whoever changes it first has its way: the thread, which then may use the thread-safe function, or the end of the environment. */
+  /* The first change decides: the thread may then use the thread-safe function, or the environment
+     ends. */
   atomic_int state;
 
   napi_threadsafe_function report;
   bool hooked, ended;
-  /* The thread-safe function, and the JavaScript function that calls off. */
+  /* Held by the thread-safe function, and by the JavaScript function that cancels. */
   int references;
 };
 
@@ -64,8 +70,9 @@ static int wake_signal = -1;
 
 static void wake(int number) { (void)number; }
 
-/* A real-time signal, which JavaScript can't name, and nobody has a handler for. Installed once, and for good: without SA_RESTART,
-   because it is there to interrupt. Sent by somebody else it does nothing. */
+/* A real-time signal that JavaScript cannot name, and that has no other handler. The handler is
+   installed once, permanently, and without SA_RESTART, because it has to interrupt. If another
+   process sends the signal, it has no effect. */
 static void choose_signal(void) {
   struct sigaction action = {.sa_handler = wake}, present;
   sigfillset(&action.sa_mask);
@@ -101,7 +108,7 @@ static int wait_for_lock(struct wait *wait) {
 static int wait_for_input(struct wait *wait) {
   struct pollfd looked_at[] = {{.fd = wait->fd, .events = POLLIN}, {.fd = wait->stopped, .events = POLLIN}};
   int result;
-  /* Only a debugger or a freezer makes it begin again: no signal reaches this thread. */
+  /* Only a debugger or a freezer makes it repeat: no signal reaches this thread. */
   do result = outcome(poll(looked_at, 2, wait->timeout_ms));
   while (result == -EINTR);
   if (result < 0) return result;
@@ -168,7 +175,7 @@ static void environment_ends(void *hooked) {
   end(wait);
 }
 
-/* Called for the thread's report; without an environment when that has ended meanwhile. */
+/* Called for the thread's report. There is no environment if that has ended in the meantime. */
 static void report(napi_env env, napi_value done, void *context, void *message) {
   struct wait *wait = context;
   (void)message;
@@ -177,7 +184,8 @@ static void report(napi_env env, napi_value done, void *context, void *message) 
   if (wait->hooked) napi_remove_env_cleanup_hook(env, environment_ends, wait);
   wait->hooked = false;
   napi_value result = integral(env, wait->result), undefined = NULL;
-  napi_release_threadsafe_function(wait->report, napi_tsfn_release); /* `wait` may be gone from here on. */
+  /* `wait` may be gone after this. */
+  napi_release_threadsafe_function(wait->report, napi_tsfn_release);
   napi_get_undefined(env, &undefined);
   napi_call_function(env, undefined, done, 1, &result, NULL);
 }
@@ -227,7 +235,7 @@ static int open_all(struct wait *wait, int fd) {
     return 0;
   }
 #if defined(__linux__)
-  /* Now, because when the wait is to be called off there may be no descriptor left to be had. */
+  /* Opened now, because no descriptor may be available when the wait has to be cancelled. */
   wait->stop = outcome(open("/", O_PATH | O_CLOEXEC));
   return wait->stop < 0 ? wait->stop : 0;
 #else
@@ -245,16 +253,16 @@ static int create_thread(struct wait *wait) {
   if (failure == 0) {
     pthread_attr_setstacksize(&small, STACK_BYTES);
     failure = pthread_create(&wait->thread, &small, wait_on_thread, wait);
-    /* More thread-local storage than that. */
+    /* The thread-local storage is larger than the stack. */
     if (failure == EINVAL) failure = pthread_create(&wait->thread, NULL, wait_on_thread, wait);
     pthread_attr_destroy(&small);
   }
   pthread_sigmask(SIG_SETMASK, &before, NULL);
-  /* Not EAGAIN, which would read as "somebody else has the lock". */
+  /* Not EAGAIN, which would read as "another process has the lock". */
   return failure == EAGAIN ? -ENOMEM : -failure;
 }
 
-/* Gives the function that calls off, or a negative errno. */
+/* Returns the function that cancels the wait, or a negative errno. */
 static napi_value start(napi_env env, struct wait *wait, napi_value done) {
   napi_value name = NULL, off = NULL;
   napi_create_string_utf8(env, "reuseaddr", NAPI_AUTO_LENGTH, &name);
@@ -300,7 +308,8 @@ static napi_value begin(napi_env env, int fd, napi_value done, int purpose, int 
   return integral(env, failure);
 }
 
-/* flock(2), LOCK_EX. Elsewhere than on Linux ENOSYS: whether a wait can be called off there has not been tried. */
+/* flock(2), LOCK_EX. ENOSYS on other systems than Linux: cancelling a wait has not been tried
+   there. */
 napi_value js_wait_flock(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   int fd;
