@@ -14,6 +14,8 @@ import { root } from './step.mjs';
 // its types.
 const { Extractor, ExtractorConfig } = createRequire(import.meta.url)('@microsoft/api-extractor');
 
+/** The width of the pages, as the prose check has it. */
+const columnsMax = 100;
 const check = process.argv.includes('--check');
 if (!check) await prepare();
 // It loads the modules that prepare() has built.
@@ -76,7 +78,8 @@ function reference() {
   const sections = exported.map((member) => section(member, 2));
   return `# API
 
-Made from the docstrings by \`npm run api\`. What each error means: [errors.md](errors.md). How to do what: [the guide](README.md).
+Made from the docstrings by \`npm run api\`. [Errors](errors.md) explains each error, and
+[the guide](README.md) each task.
 
 ${exported.map(({ name, kind }) => `- [${title({ name, kind })}](#${anchor(title({ name, kind }))})`).join('\n')}
 
@@ -104,9 +107,9 @@ function anchor(text) {
 function section(item, level) {
   const { text, example, parameters, throws, see } = readDocstring(item.docComment ?? '');
   const parts = [`${'#'.repeat(level)} ${title(item)}`, `\`\`\`ts\n${signature(item)}\n\`\`\``, text];
-  if (parameters.length > 0) parts.push(parameters.map(([name, what]) => `- \`${name}\`: ${what}`).join('\n'));
-  if (throws.length > 0) parts.push(`**Throws** ${throws.join('; ')}`);
-  if (see.length > 0) parts.push(`**See** ${see.join('; ')}`);
+  if (parameters.length > 0) parts.push(parameters.map(([name, what]) => wrapped(`- \`${name}\`: ${what}`)).join('\n'));
+  if (throws.length > 0) parts.push(wrapped(`**Throws** ${throws.join('; ')}`));
+  if (see.length > 0) parts.push(wrapped(`**See** ${see.join('; ')}`));
   parts.push(...example);
   const members = (item.members ?? []).filter(
     ({ docComment = '', kind }) => !docComment.includes('@internal') && kind !== 'Constructor',
@@ -116,7 +119,7 @@ function section(item, level) {
 
 function row(member) {
   const { text, throws } = readDocstring(member.docComment ?? '');
-  const what = [text, ...throws.map((error) => `**Throws** ${error}`)].filter((part) => part !== '').join('\n\n');
+  const what = [text, ...throws.map((error) => wrapped(`**Throws** ${error}`))].filter((part) => part !== '').join('\n\n');
   return `**\`${signature(member).replaceAll(/\s+/g, ' ').replace(/;$/, '')}\`**${what === '' ? '' : `\n\n${what}`}`;
 }
 
@@ -144,6 +147,17 @@ function flat(text) {
   return text.trim().replaceAll(/\s+/g, ' ');
 }
 
+/** Breaks a paragraph or a list item into lines of at most 100 columns. */
+function wrapped(text) {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1);
+    if (line !== '' && line.length + 1 + word.length > columnsMax) lines.push(text.startsWith('- ') ? `  ${word}` : word);
+    else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`;
+  }
+  return lines.join('\n');
+}
+
 function paragraphs(text) {
   return text
     .trim()
@@ -151,7 +165,7 @@ function paragraphs(text) {
     .map((paragraph) =>
       paragraph
         .split(/\n(?=- )/)
-        .map(flat)
+        .map((item) => wrapped(flat(item)))
         .join('\n'),
     )
     .join('\n\n');

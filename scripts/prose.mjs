@@ -4,8 +4,6 @@ import { dirname } from 'node:path';
 import { commentsOf, longComments } from './comments.mjs';
 import { root, runTool, ToolFailed } from './step.mjs';
 
-/** Pages, and folders of code, whose text is being rewritten. */
-const unfinished = [...['api', 'run', 'errors'].map((name) => `docs/${name}.md`)];
 /** The folders whose comments are checked. */
 const code = ['src', 'native', 'scripts', 'bench', 'demo', 'explorer'];
 
@@ -15,12 +13,12 @@ const extracted = 'build/prose';
 /** Checks everything. Needs `dist/`, for the help texts. */
 export async function checkProse() {
   rmSync(`${root}/${extracted}`, { recursive: true, force: true });
-  const sources = code.flatMap((folder) => below(folder, /\.(?:ts|mjs|js|c|h)$/)).filter(isFinished);
+  const sources = code.flatMap((folder) => below(folder, /\.(?:ts|mjs|js|c|h)$/));
   const long = sources.flatMap((file) => extractComments(file));
-  const help = unfinished.includes('src/cli/') ? [] : await extractHelp();
+  const help = await extractHelp();
   const pages = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md'];
   pages.push(...below('docs', /\.md$/), ...below('examples', /\.md$/));
-  await lint([...pages.filter(isFinished), ...sources.map((file) => `${extracted}/${file}.md`), ...help]);
+  await lint([...pages, ...sources.map((file) => `${extracted}/${file}.md`), ...help]);
   if (long.length > 0) throw new ToolFailed('The check of comments', long.join('\n'), 1);
 }
 
@@ -68,8 +66,4 @@ function below(folder, name) {
   return readdirSync(`${root}/${folder}`, { recursive: true })
     .map((file) => `${folder}/${file.replaceAll('\\', '/')}`)
     .filter((file) => name.test(file) && !file.includes('node_modules'));
-}
-
-function isFinished(file) {
-  return !unfinished.some((prefix) => file.startsWith(prefix));
 }

@@ -32,9 +32,9 @@ export interface Inspection {
   readonly address: string;
   readonly state: AddressState;
   /**
-   * Why the address is `blocked`; why it seems to be `starting`: its socket file was removed
-   * (`displaced`); or a warning that others may write to the directory, and so replace the socket
-   * (`shared-directory`).
+   * Why the address is `blocked`, or a further fact. `displaced`: the address seems to be
+   * `starting`, because its socket file was removed. `shared-directory`: others may write to the
+   * directory, and can replace the socket.
    */
   readonly reason?:
     | 'not-a-socket'

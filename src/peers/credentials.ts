@@ -32,11 +32,13 @@ interface WithHandle {
 }
 
 /**
- * Returns the credentials of the process at the other end of a Unix socket: of a `net.Socket`, of
- * the `socket` of an http request or a tls server, or of an http2 session.
+ * Returns the credentials of the process at the other end of a Unix socket.
  *
- * The pid may be another process's by now, or that process may have passed the connection on.
- * Decide about access by uid and gid.
+ * `connection` is a `net.Socket`, the `socket` of an http request or a tls server, or an http2
+ * session.
+ *
+ * Decide about access by uid and gid. Another process may have the pid by now, or may have received
+ * the connection from that process.
  *
  * @example
  * ```js

@@ -22,12 +22,12 @@ import { attempt } from './target.js';
  * of a live server is refused with `EADDRINUSE` and its `holder`. Regular files, directories and
  * symbolic links at the path are left alone.
  *
- * `server.close()` releases the claim at once, not when the last connection ends; so does a normal
- * process exit. After `kill -9`, the kernel releases the claim and the next start removes the
- * socket file. No signal handler is installed.
+ * `server.close()` releases the claim at once, not when the last connection ends. A normal process
+ * exit releases it too. After `kill -9`, the kernel releases the claim, and the next start removes
+ * the socket file. No signal handler is installed.
  *
- * On Bun and Deno, servers of node:http and the like cannot be given a descriptor: there the
- * runtime itself listens on the path, under the claim, and `docs/platforms.md` says what is weaker.
+ * On Bun and Deno, servers of node:http and the like cannot be given a descriptor. There the
+ * runtime itself listens on the path, under the claim; `docs/platforms.md` lists what is weaker.
  *
  * A program that unlinks the path without asking, or removes the lock file, is not stopped.
  *
@@ -43,10 +43,10 @@ import { attempt } from './target.js';
  *
  * @param server any server of node:net, node:http, node:https, node:http2 or node:tls
  * @param address a pathname, or an abstract name such as `@app` (Linux)
- * @throws {SocketAddressError} `EADDRINUSE` (another process has the address), `ENOTSOCK` (another
- * file is at the path), `EACCES`, `ENOENT` (no such directory), `ENAMETOOLONG`, `EINVAL` (bad
- * address or option), `ERR_INVALID_ARG_TYPE` (no server, or no string),
- * `ERR_SERVER_ALREADY_LISTEN`, or the errno of the system call that failed
+ * @throws {SocketAddressError} `EADDRINUSE`: another process has the address. `ENOTSOCK`: another
+ * file is at the path. `ENOENT`: no such directory. `EINVAL`, `ENAMETOOLONG`: bad address or
+ * option. `ERR_INVALID_ARG_TYPE`: no server, or no string. `ERR_SERVER_ALREADY_LISTEN`: the server
+ * listens already. `EACCES` or another errno: that of the system call that failed
  * @see flock(2), unix(7), listen(2)
  */
 export async function listen(server: Server, address: string, options: ListenOptions = {}): Promise<Claim> {
