@@ -442,7 +442,7 @@ test('renameat2 is not there (EINVAL, ENOSYS) → a stale socket is replaced and
   }
 });
 
-test('a claim is made twice in one process → the second is refused, nothing is touched, the first goes on', async (t: TestContext) => {
+test('a claim is made twice in one process → the second is refused, nothing is touched, the first continues', async (t: TestContext) => {
   const directory = temporaryDirectory(t);
   const place = placeIn(directory);
   const claim = start(place);

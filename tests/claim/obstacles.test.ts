@@ -112,7 +112,7 @@ test('G4: the lock path is the path itself → refused, and nothing is lost', as
   assert.deepEqual(snapshot(directory), before);
 });
 
-test('G4: a hard link to somebody’s empty file at the lock path → refused, nothing is written into it', async (t) => {
+test('G4: a hard link to another program’s empty file at the lock path → refused, nothing is written into it', async (t) => {
   const directory = await furnished(t);
   fs.writeFileSync(`${directory}/precious`, '');
   fs.linkSync(`${directory}/precious`, `${directory}/app.sock.lock`);
@@ -211,7 +211,7 @@ for (const { name, replace } of [
   }
 }
 
-test('G4: a live stray at the path → EADDRINUSE with its pid, it is untouched and goes on', async (t) => {
+test('G4: a live stray at the path → EADDRINUSE with its pid, it is untouched and continues', async (t) => {
   const directory = temporaryDirectory(t);
   const path = `${directory}/app.sock`;
   const server = net.createServer((connection) => connection.end('theirs'));

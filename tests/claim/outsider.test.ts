@@ -244,7 +244,7 @@ function runSchedule(scenario: Scenario, outsider: Outsider, directory: string, 
 for (const scenario of scenarios) {
   for (const outsider of outsiders.filter(({ leavesSocket }) => !(scenario.withoutSockDiag && leavesSocket))) {
     test(
-      `G1, G4, G5: ${scenario.name}, and before each of its calls somebody ${outsider.name} → what is his stays`,
+      `G1, G4, G5: ${scenario.name}, and before each of its calls an outsider ${outsider.name} → its files stay`,
       onLinux,
       (t) => {
         const umask = process.umask(0o022);

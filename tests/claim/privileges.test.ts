@@ -91,7 +91,7 @@ test('a socket of another user’s server that died, in one’s own directory �
   await held.release();
 });
 
-test('a lock file that its owner may not open, left by a crash under a strange umask → it is mended, and the start succeeds', async (t) => {
+test('a lock file that its owner may not open, left by a crash under a strange umask → it is repaired, and the start succeeds', async (t) => {
   const directory = temporaryDirectory(t, 0o777);
   const user = process.geteuid?.() === 0 ? stranger : {};
   const program = await Program.start(t, user);

@@ -79,7 +79,7 @@ const named = (name: SystemCall['name']) => (call: SystemCall) => call.name === 
 const withoutTmpfile = ({ name, args }: SystemCall): unknown =>
   name === 'openat' && args[2].includes('O_TMPFILE') ? 'EOPNOTSUPP' : undefined;
 
-test('clean makes a lock file → it has its name only when it is locked, and says who has it; and none is left', onLinux, (t) => {
+test('clean makes a lock file → it has its name only when it is locked, and records its process; none is left', onLinux, (t) => {
   const directory = temporaryDirectory(t);
   const found = staleAt(t, directory);
   const cleaning = clean(found);
@@ -196,7 +196,7 @@ for (const [where, mode, owner, heir] of [
     [', without O_TMPFILE', withoutTmpfile],
   ] as const)
     test(
-      `root cleans in ${where}, and is killed in the middle${how} → its lock file belongs to the user that starts there, who does`,
+      `root cleans in ${where}, and is killed in the middle${how} → its lock file belongs to the user that starts there, and that user does`,
       asRoot,
       async (t) => {
         const directory = temporaryDirectory(t, mode);

@@ -78,7 +78,7 @@ test('a path that was named itself and is not stale → it is said why it stays'
   assert.deepEqual(json, [{ address: held.address, outcome: 'kept', reason: 'live' }]);
 });
 
-test('somebody has the lock and has not bound yet → the stale socket is left to them', onLinux, async (t) => {
+test('a process has the lock and has not bound yet → the stale socket is left to it', onLinux, async (t) => {
   const directory = temporaryDirectory(t);
   leaveStale(`${directory}/app.sock`);
   const { place } = guarded(t, directory, 'app.sock');
@@ -92,7 +92,7 @@ test('somebody has the lock and has not bound yet → the stale socket is left t
   assert.equal(inodeAt(place.path), inode);
 });
 
-test('somebody binds the name between the first look and the lock → it stays', onLinux, async (t) => {
+test('a process binds the name between the first look and the lock → it stays', onLinux, async (t) => {
   const directory = temporaryDirectory(t);
   const path = `${directory}/app.sock`;
   leaveStale(path);
@@ -114,7 +114,7 @@ test('somebody binds the name between the first look and the lock → it stays',
   assert.ok(fs.lstatSync(path).isSocket());
 });
 
-test('a stale hand-over socket, and a name that a crash has set aside → under the lock of their address', onLinux, async (t) => {
+test('a stale handover socket, and a name that a crash has set aside → under the lock of their address', onLinux, async (t) => {
   const directory = temporaryDirectory(t);
   fs.writeFileSync(`${directory}/app.sock.lock`, '');
   leaveStale(`${directory}/app.sock.handover`);
@@ -139,7 +139,7 @@ test('a lock file that holds something else, as PostgreSQL’s does → nothing 
   assert.deepEqual(snapshot(directory), before);
 });
 
-test('a user cleans somebody else’s socket → it stays, and no lock file keeps its owner out', asRoot, async (t) => {
+test('a user cleans another user’s socket → it stays, and no lock file keeps its owner out', asRoot, async (t) => {
   const directory = temporaryDirectory(t, 0o777);
   fs.chmodSync(directory, 0o777);
   leaveStale(`${directory}/app.sock`);
@@ -150,7 +150,7 @@ test('a user cleans somebody else’s socket → it stays, and no lock file keep
   assert.deepEqual(fs.readdirSync(directory), ['app.sock']);
 });
 
-test('a directory that may not be written to → it says who may not do what, and the socket stays', asRoot, async (t) => {
+test('a directory that may not be written to → the error names user and action; the socket stays', asRoot, async (t) => {
   const directory = temporaryDirectory(t, 0o755);
   leaveStale(`${directory}/app.sock`);
   fs.chownSync(`${directory}/app.sock`, stranger.uid, stranger.gid);

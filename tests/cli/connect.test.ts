@@ -74,7 +74,7 @@ test('the server goes before it had all of the input → that is said, status 1'
   assert.match(stderr, /^reuseaddr: The connection to .* broke: /);
 });
 
-test('nobody there, or a stale socket, and no --wait → the error at once, status 1', async (t) => {
+test('no server, or a stale socket, and no --wait → the error at once, status 1', async (t) => {
   const path = `${temporaryDirectory(t)}/app.sock`;
   const absent = await run(['connect', path]);
   assert.deepEqual([absent.status, absent.stdout], [1, '']);

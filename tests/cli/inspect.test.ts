@@ -47,7 +47,7 @@ test('--json → one object on one line; the inode a string, the mode octal, the
 });
 
 test(
-  'a terminal of 40 columns → a long line goes on below where it began, and a word that is too long stays whole',
+  'a terminal of 40 columns → a long line continues below where it began, and a word that is too long stays whole',
   onLinux,
   async (t) => {
     const path = `${temporaryDirectory(t)}/${'long'.repeat(10)}.sock`;

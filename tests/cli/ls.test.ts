@@ -138,7 +138,7 @@ test('a state that there is not → usage, status 2', async () => {
   assert.match(stderr, /There is no state 'dead', only listening, /);
 });
 
-test('a connection → it is no address, and not listed beside its listener', onLinux, async (t) => {
+test('a connection → not an address, and not listed next to its listener', onLinux, async (t) => {
   const path = `${temporaryDirectory(t)}/app.sock`;
   const held = await claim(path);
   t.after(() => held.release());
@@ -281,7 +281,7 @@ test('10,000 sockets → all are listed, and none has seen a connection', onLinu
   );
 });
 
-test('a kernel without unix_diag → /proc/net/unix tells names, inodes and who listens', () => {
+test('a kernel without unix_diag → /proc/net/unix tells names, inodes and which sockets listen', () => {
   const table = `Num       RefCount Protocol Flags    Type St Inode Path
 ffff8a3b4c5d6e00: 00000002 00000000 00010000 0001 01 12345 /run/app.sock
 0000000000000000: 00000003 00000000 00000000 0001 03 12346 /run/app.sock

@@ -57,7 +57,7 @@ test('a server listens → the socket is connected when the promise is fulfilled
   assert.equal(await ask(socket, 'hello'), 'hello');
 });
 
-test('nobody is there until the deadline → ENOENT, and the message says for how long it was tried', async (t) => {
+test('no server until the deadline → ENOENT, and the message says for how long it was tried', async (t) => {
   const directory = temporaryDirectory(t);
   const path = `${directory}/app.sock`;
   await assert.rejects(
@@ -116,7 +116,7 @@ test('a server is bound and does not listen yet → it is not called stale', asy
   (await connecting).destroy();
 });
 
-test('the backlog is full until the deadline → EAGAIN, and who does not accept', onLinux, async (t) => {
+test('the backlog is full until the deadline → EAGAIN, and which process does not accept', onLinux, async (t) => {
   const path = `${temporaryDirectory(t)}/app.sock`;
   const held = await claim(path, { backlog: 0 });
   t.after(() => held.release());
@@ -128,7 +128,7 @@ test('the backlog is full until the deadline → EAGAIN, and who does not accept
   });
 });
 
-test('what waiting does not mend → it is said at once, even without a deadline', needs('python3'), async (t) => {
+test('an error that waiting does not fix → reported at once, even without a deadline', needs('python3'), async (t) => {
   const directory = temporaryDirectory(t);
   fs.writeFileSync(`${directory}/file`, '');
   fs.symlinkSync('loop', `${directory}/loop`);

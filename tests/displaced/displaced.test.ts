@@ -82,7 +82,7 @@ test('nothing happens to our files, and much around them → no displaced', asyn
   await held.release();
 });
 
-test('displaced before anybody asked, and by claim() → the event comes all the same', async (t) => {
+test('displaced before the first listener, and by claim() → the event comes nevertheless', async (t) => {
   const directory = temporaryDirectory(t);
   const held = await claim(`${directory}/app.sock`);
   fs.rmSync(`${directory}/app.sock`);
@@ -246,7 +246,7 @@ test('rebind: files are removed, and another process has claimed the address bef
   for (const each of [second, third, fourth]) await each.release();
 });
 
-test('rebind, and then a hand-over → the newcomer gets the new socket; after it the old one rebinds nothing', async (t) => {
+test('rebind, and then a handover → the newcomer gets the new socket; after it the old one rebinds nothing', async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
   const held = await rebinding(address, { handover: true });
   fs.unlinkSync(address);
@@ -262,7 +262,7 @@ test('rebind, and then a hand-over → the newcomer gets the new socket; after i
   await taken.release();
 });
 
-test('displaced without rebind → a take-over is refused, as what is there is not the claim', async (t) => {
+test('displaced without rebind → a takeover is refused, because the file at the path is not the claim', async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
   const held = await listen(greeter('first'), address, { handover: true });
   fs.unlinkSync(address);

@@ -47,7 +47,7 @@ test('a held address → the message names pid, command, user, and since when; t
 
 for (const kind of ['pathname', 'abstract name'] as const) {
   test(
-    `the holder of a held ${kind} serves hand-overs → the message says that it can be taken over, until it serves none any more`,
+    `the holder of a held ${kind} serves handovers → the message says that it can be taken over, until it serves none any more`,
     { skip: kind === 'abstract name' && onLinux.skip },
     async (t) => {
       const short = abstractName().address.replace(/\.{9}$/, ''); // With `.handover` it has to fit, too.
@@ -95,7 +95,7 @@ test(
   },
 );
 
-test('a lock file whose record lies, is torn, or would write on the terminal → the start goes on; no wrong process is named', async (t) => {
+test('a lock file whose record lies, is torn, or would write on the terminal → the start continues; no wrong process is named', async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
   const server = net.createServer();
   const held = await claim(address);
@@ -120,7 +120,7 @@ test('a lock file whose record lies, is torn, or would write on the terminal →
   server.close();
 });
 
-test('a crashed holder’s record, and somebody else has the lock → the dead one is not named', async (t) => {
+test('a crashed holder’s record, and another process has the lock → the dead one is not named', async (t) => {
   const directory = temporaryDirectory(t);
   const address = `${directory}/app.sock`;
   const holder = await Program.start(t);

@@ -17,7 +17,7 @@ test('a browser or a mailer has encoded the link → it is read all the same', (
   assert.deepEqual(parseLink(formatLink(linked).replaceAll('+', '%20').replaceAll('!', '%21')), linked);
 });
 
-test('a link that nobody can show → the error says what is wrong with it', () => {
+test('a link that cannot be shown → the error says what is wrong with it', () => {
   assert.throws(() => parseLink('#processes=2'), /names no scheme/);
   assert.throws(() => parseLink('#scheme=reuseaddr&processes=9'), /9 processes/);
   assert.throws(() => parseLink('#scheme=reuseaddr&with=KK'), /outsiders/);

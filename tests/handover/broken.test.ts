@@ -215,7 +215,7 @@ test(
 );
 
 test(
-  'a peer keeps its offer and says nothing → others may not have the address, until it goes; the server goes on',
+  'a peer keeps its offer and says nothing → others may not have the address, until it goes; the server continues',
   onLinux,
   async (t) => {
     const address = `${temporaryDirectory(t)}/app.sock`;
@@ -276,7 +276,7 @@ test('a connection of another user is heard → no, and nothing is read', asRoot
 });
 
 test(
-  'a server of another user is bound where the hand-over socket should be, and offers a lock and sockets → it is not believed',
+  'a server of another user is bound where the handover socket should be, and offers a lock and sockets → it is not trusted',
   asRoot,
   async (t) => {
     const directory = temporaryDirectory(t, 0o1777);
@@ -316,7 +316,7 @@ test(
 );
 
 test(
-  'the hand-over socket of a holder offers what is not the claim → refused, and every descriptor is closed',
+  'the handover socket of a holder offers something other than the claim → refused, and every descriptor is closed',
   onLinux,
   async (t) => {
     const address = `${temporaryDirectory(t)}/app.sock`;

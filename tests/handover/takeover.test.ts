@@ -36,7 +36,7 @@ async function pair(t: TestContext, address: string) {
   return { first, held, taken };
 }
 
-test('a take-over → the newcomer is the holder, with the same socket file; the old server listens no more, and its release does nothing', async (t) => {
+test('a takeover → the newcomer is the holder, with the same socket file; the old server listens no more, and its release does nothing', async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
   const [first, second] = [greeter('first'), greeter('second')];
   const held = await listen(first, address, { handover: true });
@@ -56,7 +56,7 @@ test('a take-over → the newcomer is the holder, with the same socket file; the
   assert.deepEqual(fs.readdirSync(address.slice(0, -9)), ['app.sock.lock']);
 });
 
-test('nobody holds the address → takeover is an ordinary claim', async (t) => {
+test('no process holds the address → takeover is an ordinary claim', async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
   const server = greeter('first');
   const held = await listen(server, address, { takeover: true });
@@ -64,7 +64,7 @@ test('nobody holds the address → takeover is an ordinary claim', async (t) => 
   await held.release();
 });
 
-test('the holder does not serve hand-overs → EADDRINUSE, with the holder and what to do; it is not disturbed', async (t) => {
+test('the holder does not serve handovers → EADDRINUSE, with the holder and what to do; it is not disturbed', async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
   const held = await listen(greeter('first'), address);
   t.after(() => held.release());
@@ -89,7 +89,7 @@ test('a stray is there → takeover is refused, and it is left alone', async (t)
   assert.equal(await greeting(address), 'stray');
 });
 
-test('takeover and wait, and the holder does not serve hand-overs → the newcomer waits until it releases', async (t) => {
+test('takeover and wait, and the holder does not serve handovers → the newcomer waits until it releases', async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
   const held = await listen(greeter('first'), address);
   const waiting = listen(greeter('second'), address, { takeover: true, wait: true });
@@ -100,7 +100,7 @@ test('takeover and wait, and the holder does not serve hand-overs → the newcom
   await taken.release();
 });
 
-test('a newcomer without handover → the hand-over socket goes with the old holder, and takeover from it is refused', async (t) => {
+test('a newcomer without handover → the handover socket goes with the old holder, and takeover from it is refused', async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
   await listen(greeter('first'), address, { handover: true });
   assert.ok(inodeAt(`${address}.handover`));
@@ -111,7 +111,7 @@ test('a newcomer without handover → the hand-over socket goes with the old hol
   await taken.release();
 });
 
-test('a holder that served hand-overs was killed → the next start removes its hand-over socket; so does a standby', async (t) => {
+test('a holder that served handovers was killed → the next start removes its handover socket; so does a standby', async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
   for (const options of [{}, { wait: true }]) {
     const holder = await Program.start(t, { program });
@@ -134,7 +134,7 @@ test('the newcomer asks for another mode → the socket file has it', async (t) 
 });
 
 test(
-  'the newcomer may not give the file the owner that it asks for → EPERM, and the holder goes on, with nothing changed',
+  'the newcomer may not give the file the owner that it asks for → EPERM, and the holder continues, with nothing changed',
   asRoot,
   async (t) => {
     const directory = temporaryDirectory(t);
@@ -153,7 +153,7 @@ test(
   },
 );
 
-test('owner and group at a take-over by root from another user → the socket file has them', asRoot, async (t) => {
+test('owner and group at a takeover by root from another user → the socket file has them', asRoot, async (t) => {
   const directory = temporaryDirectory(t);
   fs.chownSync(directory, stranger.uid, stranger.gid);
   const address = `${directory}/app.sock`;
@@ -296,7 +296,7 @@ test('a request is being answered when the server is handed over → it comes to
   await taken.release();
 });
 
-test('a signal calls a take-over off while the holder is stopped → rejected with its reason at once', async (t) => {
+test('a signal calls a takeover off while the holder is stopped → rejected with its reason at once', async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
   const holder = await Program.start(t, { program });
   await holder.ask('listen', { address, options: both });
@@ -316,7 +316,7 @@ test('a signal calls a take-over off while the holder is stopped → rejected wi
   await taken.release();
 });
 
-test('hand-overs come and go → no descriptor is left', async (t) => {
+test('handovers come and go → no descriptor is left', async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
   let made = await listen(greeter('0'), address, both);
   t.after(() => made.release());

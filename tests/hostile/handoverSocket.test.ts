@@ -37,7 +37,7 @@ async function takesOver(t: TestContext, address: string, holder: Program): Prom
 }
 
 test(
-  'strangers at the hand-over socket of an abstract name, which anybody may connect to → closed without a word, nothing is kept open, and the same user still takes over',
+  'strangers at the handover socket of an abstract name, to which any user may connect → closed without a word, nothing is kept open, and the same user still takes over',
   asRoot,
   async (t) => {
     // With `.handover` it has to fit, too.
@@ -57,7 +57,7 @@ test(
 );
 
 test(
-  'strangers at the hand-over socket of a pathname → the kernel refuses them, in a directory that all may write to as well',
+  'strangers at the handover socket of a pathname → the kernel refuses them, in a directory that all may write to as well',
   asRoot,
   async (t) => {
     for (const mode of [0o755, 0o777]) {
@@ -103,7 +103,7 @@ async function sendsDescriptors(path: string, text: string, count: number): Prom
 }
 
 test(
-  'rubbish of the same user or root at the hand-over socket → no descriptor is kept, the claim stays, and a newcomer takes over after it',
+  'rubbish of the same user or root at the handover socket → no descriptor is kept, the claim stays, and a newcomer takes over after it',
   asRoot,
   async (t) => {
     const address = `${temporaryDirectory(t, 0o777)}/app.sock`;
@@ -119,7 +119,7 @@ test(
 );
 
 test(
-  'silent connections to the hand-over socket, many of them and for ever → their number is bounded, and a newcomer takes over all the same',
+  'silent connections to the handover socket, many of them and indefinitely → their number is bounded, and a newcomer takes over all the same',
   asRoot,
   async (t) => {
     const address = `${temporaryDirectory(t, 0o777)}/app.sock`;
@@ -140,7 +140,7 @@ test(
 );
 
 test(
-  'an attacker binds the name of the hand-over socket, in a directory that all may write to → a newcomer tells it nothing and takes nothing of it',
+  'an attacker binds the name of the handover socket, in a directory that all may write to → a newcomer tells it nothing and takes nothing of it',
   asRoot,
   async (t) => {
     const address = `${temporaryDirectory(t, 0o777)}/app.sock`;

@@ -158,7 +158,7 @@ test(
 );
 
 for (const moment of ['at its path', 'set aside'] as const) {
-  test(`G3: a dead socket is removed by somebody else while it is being judged, ${moment} → the start succeeds`, (t) => {
+  test(`G3: a dead socket is removed by another process while it is being judged, ${moment} → the start succeeds`, (t) => {
     const directory = temporaryDirectory(t);
     const place = placeAt(`${directory}/app.sock`);
     const dead = kernel.socket();

@@ -130,7 +130,7 @@ test(
   },
 );
 
-test('handover under an inherited socket → quietly not served: whoever passed it has the claim', onLinux, async (t) => {
+test('handover under an inherited socket → silently not served: the process that passed it has the claim', onLinux, async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
   const { fd } = await holding(t, address);
   const report = await child(address, { fds: [fd], variables: ours, options: { handover: true } });
@@ -217,7 +217,7 @@ test(
 );
 
 test(
-  'a mode is asked for that the inherited socket does not have → a warning that says who can give it; the same mode, none',
+  'a mode is asked for that the inherited socket does not have → a warning that names the process that can set it; the same mode → none',
   onLinux,
   async (t) => {
     const address = `${temporaryDirectory(t)}/app.sock`;

@@ -211,7 +211,7 @@ test(
   },
 );
 
-test('two processes inspect without pause while starts and crashes go on → no start fails', onLinux, async (t) => {
+test('two processes inspect without pause amid starts and crashes → no start fails', onLinux, async (t) => {
   const path = `${temporaryDirectory(t)}/app.sock`;
   const inspectors = await Promise.all([Program.start(t), Program.start(t)]);
   for (const inspector of inspectors) await inspector.ask('startInspecting', { address: path });

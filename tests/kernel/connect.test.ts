@@ -25,14 +25,14 @@ function flagsOf(fd: number): { readonly nonBlocking: boolean; readonly closeOnE
   return { nonBlocking: (flags & 0o4000) !== 0, closeOnExec: (flags & 0o2000000) !== 0 };
 }
 
-test('connect: somebody listens → a connected socket, close-on-exec and non-blocking', onLinux, async (t) => {
+test('connect: a server listens → a connected socket, close-on-exec and non-blocking', onLinux, async (t) => {
   const { client, server } = await connectedPair(t);
   assert.deepEqual(flagsOf(client), { nonBlocking: true, closeOnExec: true });
   const ourselves = { pid: process.pid, uid: process.geteuid!(), gid: process.getegid!() };
   assert.deepEqual([kernel.peerCredentials(client), kernel.peerCredentials(server)], [ourselves, ourselves]);
 });
 
-test('connect: nobody listens, or it is no socket, or the queue is full → why, and no descriptor is left', onLinux, (t) => {
+test('connect: no server, not a socket, or a full queue → the reason, and no descriptor is left', onLinux, (t) => {
   const dir = temporaryDirectory(t);
   kernel.close(socket(t, `${dir}/dead`));
   socket(t, `${dir}/bound`);

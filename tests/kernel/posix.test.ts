@@ -74,7 +74,7 @@ test('open: a new lock file → it has the sticky bit, and a second start finds 
   assert.equal(kernel.close(second), 'EBADF');
 });
 
-test('open: a FIFO in place of the lock file → nobody has to wait for its other end', (t) => {
+test('open: a FIFO in place of the lock file → no wait for its other end', (t) => {
   const path = `${directory(t)}/fifo`;
   execFileSync('mkfifo', [path]);
   const fd = value(kernel.openat(AT_FDCWD, path, 'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0));

@@ -150,7 +150,7 @@ test('waits are called off at every moment of their beginning → none is lost',
 });
 
 test(
-  'the lock comes in the moment in which the wait is called off → ECANCELED, and whoever closes the descriptor frees it',
+  'the lock comes in the moment in which the wait is called off → ECANCELED, and the close of the descriptor frees it',
   onLinux,
   async (t) => {
     const { path, open, close, release } = heldLock(t);
@@ -168,7 +168,7 @@ test(
   },
 );
 
-test('a signal comes for the process → its listener is called, and the wait goes on', onLinux, async (t) => {
+test('a signal comes for the process → its listener is called, and the wait continues', onLinux, async (t) => {
   const { path, open, release } = heldLock(t);
   const waited = waitingKernel().flock(open(), 'LOCK_EX');
   await until(() => blockedWaits(path) === 1);
@@ -196,7 +196,7 @@ test('where no thread can wait, the lock is tried again and again → it is had 
   assert.equal(await end('on'), 0);
 });
 
-test('poll: something to read, the other end closes, somebody connects → 0; nothing → ETIMEDOUT', async (t) => {
+test('poll: something to read, the other end closes, a client connects → 0; nothing → ETIMEDOUT', async (t) => {
   const { client, server, closeServer } = await connectedPair(t);
   const { poll } = waitingKernel();
   assert.equal(await poll(client, 0), 'ETIMEDOUT');

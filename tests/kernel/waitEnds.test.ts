@@ -67,7 +67,7 @@ async function runProgram(t: TestContext, path: string, statements: string, whil
 }
 
 test(
-  'a worker is terminated while it waits → its threads are gone, the process goes on, and the lock is free',
+  'a worker is terminated while it waits → its threads are gone, the process continues, and the lock is free',
   onLinux,
   async (t) => {
     const { path, release } = heldLock(t);
@@ -118,7 +118,7 @@ test('a worker is terminated in the moment in which its wait ends → nothing br
   t.diagnostic(`${rounds} workers terminated`);
 });
 
-test('a worker has ended → other threads go on waiting, and are woken', onLinux, async (t) => {
+test('a worker has ended → other threads continue to wait, and are woken', onLinux, async (t) => {
   const { path, release } = heldLock(t);
   const short = worker(t, path, 'wait();');
   await until(() => blockedWaits(path) === 1);
@@ -136,7 +136,7 @@ test('a program has nothing to do but to wait → it stays, until it has the loc
   assert.deepEqual(await runProgram(t, path, all, release), { ended: 0, printed: '[ 0, 0, 0, 0 ]\n' });
 });
 
-test('a program exits, throws or is killed while it waits → it ends, and nobody waits any more', onLinux, async (t) => {
+test('a program exits, throws or is killed while it waits → it ends, and no wait is left', onLinux, async (t) => {
   const { path, release } = heldLock(t);
   const waits = 'for (let i = 0; i < 4; i++) wait();';
   const whenAllWait = (end: string) => `

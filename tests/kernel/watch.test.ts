@@ -36,7 +36,7 @@ const removals: Readonly<Record<string, (path: string) => void>> = {
 };
 
 for (const [what, remove] of Object.entries(removals)) {
-  test(`the lock file is ${what} while somebody sleeps on it → ESTALE`, onLinux, async (t) => {
+  test(`the lock file is ${what} while a standby sleeps on it → ESTALE`, onLinux, async (t) => {
     const { path, fd } = heldLock(t);
     const waited = waitingKernel(undefined, path).flock(fd, 'LOCK_EX');
     await until(() => blockedWaits(path) === 1);
@@ -52,7 +52,7 @@ test('the lock file was removed before the wait began → ESTALE', async (t) => 
   assert.equal(await waitingKernel(undefined, path).flock(fd, 'LOCK_EX'), 'ESTALE');
 });
 
-test('other files come and go, and the lock file is written to → the wait goes on until it is called off', onLinux, async (t) => {
+test('other files come and go, and the lock file is written to → the wait continues until cancelled', onLinux, async (t) => {
   const { directory, path, fd } = heldLock(t);
   const controller = new AbortController();
   let ended = false;

@@ -203,7 +203,7 @@ const focusThatCannotBeSeen = `(() => {
   return drawn.some(({ outlineStyle, outlineWidth }) => outlineStyle !== 'none' && outlineWidth !== '0px') ? [] : [focused.outerHTML];
 })()`;
 
-test('somebody wants less motion → the failure is shown at once, not played', { skip }, async () => {
+test('the user prefers reduced motion → the failure is shown at once, not played', { skip }, async () => {
   await withPage(pageUrl, { reducedMotion: 'reduce' }, async (page) => {
     const [, steps] = /after (\d+) steps/.exec(await find(page, 'breaks')) ?? [];
     assert.equal(await page.locator('#count').innerText(), `${steps} of ${steps}`);

@@ -132,7 +132,7 @@ async function failAt(fault: Fault, cast: Cast, scenario: Scenario, root: string
 }
 
 for (const scenario of scenarios.filter(({ killsOnly }) => killsOnly !== true)) {
-  test(`each system call fails with each errno, in: ${scenario.name} → an error that says so, or it goes on; nothing is left`, async (t: TestContext) => {
+  test(`each system call fails with each errno, in: ${scenario.name} → an error that says so, or it continues; nothing is left`, async (t: TestContext) => {
     const root = temporaryDirectory(t);
     const points = await record(t, scenario, root);
     const faults = points.flatMap(faultsAt);

@@ -70,7 +70,7 @@ test(`${rounds.claim / 2} refused claims, and waits that time out → nothing is
 });
 
 test(
-  `${rounds.handover} hand-overs in one process → descriptors, threads, listeners and heap are where they were`,
+  `${rounds.handover} handovers in one process → descriptors, threads, listeners and heap are where they were`,
   onLinux,
   async (t) => {
     const address = `${temporaryDirectory(t)}/app.sock`;

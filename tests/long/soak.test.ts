@@ -8,7 +8,7 @@ const minutes = Number(process.env['SOAK_MINUTES'] ?? 2);
 const seed = Number(process.env['SOAK_SEED'] ?? Date.now() % 1_000_000);
 
 test(
-  `soak: ${minutes} minutes of starts, waits, take-overs, kills and stops at random → every guarantee holds`,
+  `soak: ${minutes} minutes of starts, waits, takeovers, kills and stops at random → every guarantee holds`,
   onLinux,
   async (t) => {
     const report = (line: string): void => void process.stderr.write(`${line}\n`);

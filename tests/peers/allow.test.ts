@@ -165,7 +165,7 @@ for (const [name, kind] of Object.entries(kinds)) {
   }
 }
 
-test('a server is closed while an asynchronous rule decides → whoever was accepted is served, and `close` comes after', async (t) => {
+test('a server is closed while an asynchronous rule decides → an accepted peer is served, and `close` comes after', async (t) => {
   let decide: (verdict: boolean) => void = () => undefined;
   const { address, server, held } = await greeter(t, () => new Promise((resolve) => (decide = resolve)));
   for (const verdict of [true, false]) {
@@ -235,7 +235,7 @@ test(
   },
 );
 
-test('an abstract name without a rule → the same user and root, and nobody else', asRoot, async (t) => {
+test('an abstract name without a rule → only the same user and root', asRoot, async (t) => {
   const { address, held, refused } = await greeter(t, undefined, abstractName().address);
   assert.equal(await visit(address), 'in');
   for (const user of [nobody, stranger, { ...stranger, gid: 0, groups: [0] }])
@@ -251,7 +251,7 @@ test('an abstract name without a rule → the same user and root, and nobody els
   assert.equal(await visit(theirs.address, asUser(secondStranger)), '');
 });
 
-test('an abstract name with a rule → the rule alone; everybody, if it says so', asRoot, async (t) => {
+test('an abstract name with a rule → the rule alone, even if it lets every peer in', asRoot, async (t) => {
   const open = await greeter(t, () => true, abstractName().address);
   assert.equal(await visit(open.address, asUser(nobody)), 'in');
   const closed = await greeter(t, { uid: [nobody.uid] }, abstractName().address);

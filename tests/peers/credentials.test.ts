@@ -59,7 +59,7 @@ test('http2 compatibility: the socket of a request, and its session → the clie
   );
 });
 
-test('a client asks who its server is → pid and uid of whoever called listen(2)', async (t) => {
+test('a client asks for its server’s credentials → pid and uid of the process that called listen(2)', async (t) => {
   for (const address of [`${temporaryDirectory(t)}/app.sock`, abstractName().address]) {
     const server = net.createServer((connection) => connection.end());
     await using _claim = await listen(server, address);

@@ -155,7 +155,7 @@ test(
   },
 );
 
-test('G4: a live stray of one’s own of mode 0 → refused as a stray, its mode is as it was, and it goes on', asRoot, async (t) => {
+test('G4: a live stray of one’s own of mode 0 → refused as a stray, its mode is as it was, and it serves', asRoot, async (t) => {
   const directory = temporaryDirectory(t, 0o777);
   const path = `${directory}/app.sock`;
   const stray = await leave(t, path, 0);

@@ -79,7 +79,7 @@ test('a stale socket whose lock file was there before is removed → the lock fi
   assert.deepEqual(fs.readdirSync(directory), ['socket.lock']);
 });
 
-test('a live socket that nobody has claimed is removed and renamed → as in plain Node', async (t) => {
+test('a live socket that no process has claimed is removed and renamed → as in plain Node', async (t) => {
   const directory = temporaryDirectory(t);
   const path = join(directory, 'socket');
   const first = await unclaimed(path);

@@ -83,7 +83,7 @@ function script(statements: string, REUSEADDR = 'wait'): { readonly status: numb
   return { status, stdout };
 }
 
-test('an address in use → an error of Node that a program knows, with who has it and what to do', async (t) => {
+test('an address in use → Node’s own error, with the process that has it and what to do', async (t) => {
   const path = join(temporaryDirectory(t), 'socket');
   const first = new Preloaded(t, path);
   await first.says('listening');
@@ -272,7 +272,7 @@ test('REUSEADDR=handover and REUSEADDR=takeover,handover → the address goes fr
   }
 });
 
-test('REUSEADDR=takeover from a holder that hands nothing over → EADDRINUSE, and the holder goes on', async (t) => {
+test('REUSEADDR=takeover from a holder that hands nothing over → EADDRINUSE, and the holder continues', async (t) => {
   const path = join(temporaryDirectory(t), 'socket');
   const holder = new Preloaded(t, path);
   await holder.says('listening');

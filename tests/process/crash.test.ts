@@ -78,7 +78,7 @@ test('G4: the process that was killed listened without reuseaddr → its dead so
 });
 
 for (const how of ['returns', 'is terminated'] as const) {
-  test(`G3: the thread that holds the address ${how}, the process goes on → the next start listens`, async (t) => {
+  test(`G3: the thread that holds the address ${how}, the process continues → the next start listens`, async (t) => {
     const address = `${temporaryDirectory(t)}/app.sock`;
     const [holder, other] = await Promise.all([Program.start(t), Program.start(t)]);
     await holder.ask('listenInWorker', { address });

@@ -90,7 +90,7 @@ test('G5: a relative path, then chdir, then server.close() → our own socket fi
   assert.deepEqual(snapshot(elsewhere), before);
 });
 
-test('server.close() while a connection stays open → the claim is free at once, the connection goes on', async (t) => {
+test('server.close() while a connection stays open → the claim is free at once, the connection continues', async (t) => {
   const { directory, address, holder } = await holding(t, { keep: true });
   const client = await connected(address);
   t.after(() => client.destroy());

@@ -38,7 +38,7 @@ async function assertHolds(holder: Program, address: string, third: Program): Pr
   assert.deepEqual([inodeAt(address), inodeAt(`${address}.handover`)], [undefined, undefined]);
 }
 
-test('the newcomer is killed before each of its system calls → the holder goes on; after the last: it is the holder', async (t) => {
+test('the newcomer is killed before each of its system calls → the holder continues; after the last: it is the holder', async (t) => {
   const third = await Program.start(t, { program });
   const address = `${temporaryDirectory(t)}/app.sock`;
   const holder = await Program.start(t, { program });
@@ -82,7 +82,7 @@ test('the holder is killed before each of its system calls → the newcomer is t
   t.diagnostic(`killed before ${steps - 1} system calls`);
 });
 
-test('the newcomer is stopped before it says that it is ready, until the holder takes the offer back → the holder serves on, and hands over when the newcomer goes on', async (t) => {
+test('the newcomer is stopped before it says that it is ready, until the holder takes the offer back → the holder serves on, and hands over when the newcomer continues', async (t) => {
   const { address, holder, newcomer } = await holding(t);
   const third = await Program.start(t, { program });
   const withdrawn = holder.ask('sent', { text: 'abort' });

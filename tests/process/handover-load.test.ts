@@ -22,7 +22,7 @@ async function clients(t: TestContext, kinds: readonly (readonly [kind: string, 
   return await Promise.all(made);
 }
 
-test('G7: 100 hand-overs in a row between four processes, under a load of six client processes → no connection refused, none reset, no wrong answer', async (t) => {
+test('G7: 100 handovers in a row between four processes, under a load of six client processes → no connection refused, none reset, no wrong answer', async (t) => {
   const directory = temporaryDirectory(t);
   const addresses = (['net', 'http', 'http2'] as const).map((kind) => ({ kind, address: `${directory}/${kind}` }));
   const servers = await Promise.all(Array.from({ length: 4 }, () => Program.start(t, { program })));

@@ -122,7 +122,7 @@ test('the program ignores Ctrl-C and is killed later → it is started again, as
 });
 
 test(
-  'the program ignores Ctrl-C and ends long after it → it is said that it goes on, and it is started again',
+  'the program ignores Ctrl-C and ends long after it → a message says that it continues, and it is started again',
   onTerminal,
   (t) => {
     const path = `${temporaryDirectory(t)}/a`;

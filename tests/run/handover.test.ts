@@ -86,7 +86,7 @@ const modes = [
 ];
 for (const { name, options, command } of modes) {
   test(
-    `G1, G3: run is killed by SIGKILL, ${name} → its program serves on, nobody else starts until that ends`,
+    `G1, G3: run is killed by SIGKILL, ${name} → its program still serves, and no other starts until that ends`,
     onLinux,
     async (t) => {
       const path = `${temporaryDirectory(t)}/app.sock`;

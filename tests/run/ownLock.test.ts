@@ -27,7 +27,7 @@ test(
 );
 
 test(
-  'another process waits for the lock, as a standby does → the program goes on',
+  'another process waits for the lock, as a standby does → the program continues',
   {
     skip: onLinux.skip || needs('flock').skip,
   },

@@ -161,7 +161,7 @@ test(
   },
 );
 
-test('somebody holds the address → exit status 3, and it says who', onLinux, async (t) => {
+test('a process holds the address → exit status 3, and the message names it', onLinux, async (t) => {
   const directory = temporaryDirectory(t);
   const path = `${directory}/app.sock`;
   const running = new Running(t, [path, '--', process.execPath, fixture('server.mjs'), path]);
@@ -180,7 +180,7 @@ test('somebody holds the address → exit status 3, and it says who', onLinux, a
   assert.equal(runOnce('--takeover=0.1', path, '--', 'true').status, 3);
 });
 
-test('who has the address hands over → --takeover is advised, but not with --bind-self, which cannot', onLinux, async (t) => {
+test('the holder hands over → --takeover is advised, but not with --bind-self, which cannot', onLinux, async (t) => {
   const path = `${temporaryDirectory(t)}/app.sock`;
   const running = new Running(t, ['--handover', path, '--', process.execPath, fixture('plain.mjs')]);
   await running.serving();

@@ -106,7 +106,7 @@ test('bad input, a relative path in a directory that was removed → ENOENT, bef
   assert.deepEqual(fs.readdirSync(directory), []);
 });
 
-test('bad input, a server that is listening already, on a port or on a path → refused, and it goes on', async (t) => {
+test('bad input, a server that is listening already, on a port or on a path → refused, and it continues', async (t) => {
   const directory = temporaryDirectory(t);
   const onPort = net.createServer();
   await new Promise<void>((listening) => onPort.listen(0, '127.0.0.1', listening));

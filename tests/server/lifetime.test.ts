@@ -46,7 +46,7 @@ test('release twice, or release after server.close() → done once; the socket o
   assert.equal(inodeAt(path), undefined);
 });
 
-test('release twice, and somebody has been given the numbers of our descriptors meanwhile → his stay open', async (t) => {
+test('release twice, and other files have the numbers of our descriptors meanwhile → those stay open', async (t) => {
   const directory = temporaryDirectory(t);
   for (const make of [claim, (path: string) => listen(net.createServer(), path)]) {
     const held = await make(`${directory}/app.sock`);
@@ -146,7 +146,7 @@ test('claim, the server closed before the release, and a stray has bound the pat
   await new Promise((closed) => stray.close(closed));
 });
 
-test('a claim whose fd nobody has taken → the queue holds the connections, and release closes it', async (t) => {
+test('a claim whose fd no program has taken → the queue holds the connections, and release closes it', async (t) => {
   const path = `${temporaryDirectory(t)}/app.sock`;
   const held = await claim(path, { backlog: 3 });
   assert.equal(await queuedConnections(path, 10), 4, 'Linux queues one more than the backlog');
@@ -213,7 +213,7 @@ test(
 );
 
 test(
-  'the server is closed in the very turn in which it is told to listen → the claim is released, and nobody waits',
+  'the server is closed in the very turn in which it is told to listen → the claim is released, and nothing waits',
   onLinux,
   async (t) => {
     const directory = temporaryDirectory(t);

@@ -73,7 +73,7 @@ test('a server that still has connections of its last address is closed while it
   await (await next).release();
 });
 
-test('a server is closed while it asks the holder → called off at once, and the holder goes on', onLinux, async (t) => {
+test('a server is closed while it asks the holder → called off at once, and the holder continues', onLinux, async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
   const program = fixtureBeside(import.meta.url.replace('/server/', '/handover/'), 'server.mjs');
   const holder = await Program.start(t, { program });
@@ -87,7 +87,7 @@ test('a server is closed while it asks the holder → called off at once, and th
   assert.equal(await greeting(address), String(holder.pid));
 });
 
-test('a server is closed by its own listening listener in the middle of a takeover → called off, and the holder goes on', async (t) => {
+test('a server is closed by its own listening listener in the middle of a takeover → called off, and the holder continues', async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
   const held = await listen(
     net.createServer((connection) => connection.end('first')),

@@ -29,7 +29,7 @@ for (const letter of 'SUT')
     expectToHold(t, scenario(`clean and ${letter}`, { ...one, cleanings: 1, with: letter, scheme: await impatient() }, more));
   });
 
-test('a start, clean, and somebody who unlinks the lock file → they hold, but for the hole that is known', async (t) => {
+test('a start, clean, and a process that unlinks the lock file → they hold, except for the known hole', async (t) => {
   const cast: Cast = { ...one, cleanings: 1, with: 'L', scheme: await impatient() };
   expectToHold(t, scenario('clean and L', cast, { excludes: unlinksLockUnderStarter }));
 });

@@ -31,7 +31,7 @@ function* liar(): Conversation<unknown> {
 }
 
 for (const [name, scenario] of Object.entries(scenarios)) {
-  test(`${name} → the lock is never free between, somebody accepts, nobody unlinks, one holder, and a start succeeds after it`, (t) => {
+  test(`${name} → the lock is never free in between, a process always accepts, none unlinks, there is one holder, and a start succeeds afterwards`, (t) => {
     const { states, transitions, steps, violation } = exploreHandover(scenario());
     assert.equal(violation, undefined, violation && `${violation.what}\n${violation.schedule}\n${violation.told.join('\n')}`);
     t.diagnostic(`${states} states, ${transitions} transitions, at most ${steps} steps`);

@@ -64,7 +64,7 @@ test('known hole: the lock file and the socket file are unlinked under a release
   for (const line of lines) t.diagnostic(line);
 });
 
-test('the place aside is occupied by somebody else, and a dead socket is at the path → only after two outsiders came between', (t) => {
+test('the place aside is occupied by another process, and a dead socket is at the path → only after two outsiders came between', (t) => {
   const never: Guarantee = {
     name: 'G3',
     afterFreshStart: ({ outcome }) =>

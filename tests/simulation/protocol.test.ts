@@ -42,7 +42,7 @@ test('3 processes start, release, crash anywhere and start again → they hold',
   expectToHold(t, scenario('3 processes, 2 lives', { processes: 3, starts: 2, releases, crashes, scheme }));
 });
 
-test('standbys wait for the lock of holders that release and crash → they hold, and nobody waits for ever', (t) => {
+test('standbys wait for the lock of holders that release and crash → they hold, and none waits indefinitely', (t) => {
   expectToHold(t, scenario('3 standbys, 2 lives', { processes: 3, starts: 2, releases, crashes, scheme: standby }));
   const more = { excludes: unlinksLockUnderStarter };
   expectToHold(t, scenario('2 standbys and L', { processes: 2, starts: 2, releases, crashes, scheme: standby, with: 'L' }, more));

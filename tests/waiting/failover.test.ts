@@ -19,7 +19,7 @@ interface Server {
 }
 
 test(
-  'a holder is killed and a standby waits, 50 times → a client is served; the time from the kill on, beside that of the same scheme in C',
+  'a holder is killed and a standby waits, 50 times → a client is served; the time from the kill on, next to that of the same scheme in C',
   onLinux,
   async (t) => {
     const directory = temporaryDirectory(t);
