@@ -5,7 +5,7 @@ import { findListener } from '../holder/find.js';
 import { nowMs, pause } from '../kernel/clock.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { readDestination } from '../request/address.js';
-import { badOption, refuseNoOptions, readSignal, refuseUnknown } from '../request/wrong.js';
+import { badOption, refuseCallback, refuseNoOptions, readSignal, refuseUnknown } from '../request/wrong.js';
 import { attempt, isTemporary } from './attempt.js';
 import { pauseMs } from './pause.js';
 import { connectPipe } from './pipe.js';
@@ -59,6 +59,7 @@ const timeoutMsDefault = 5_000;
  */
 export async function connect(address: string, options: ConnectOptions = {}): Promise<Socket> {
   try {
+    refuseCallback(address, arguments[2], 'connect to');
     return await connectInTime(address, options);
   } catch (error) {
     throw beginAtCaller(error, connect);

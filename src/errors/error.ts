@@ -101,6 +101,9 @@ export class SocketAddressError extends Error {
   }
 }
 
+// Bundlers and minifiers rename the class, and Node prints an error under the name of its class.
+Object.defineProperty(SocketAddressError, 'name', { value: 'SocketAddressError' });
+
 // Defined on the prototype, so that a printed error does not show them.
 Object.defineProperties(SocketAddressError.prototype, {
   name: { value: 'SocketAddressError', configurable: true, writable: true },

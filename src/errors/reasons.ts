@@ -18,7 +18,7 @@ export const reasons = {
       return `${worker}${holder}${worker === '' ? '' : ','} ${holds(since)}${stopped}${notHandedOver(handover)}`;
     },
     todo: ({ wait, takeover, handover: serve }, { pid, standing, handover }) => {
-      if (standing === 'ourselves') return ['close the server that listens there before you listen again'];
+      if (standing === 'ourselves') return [closeFirst];
       if (standing === 'worker') return [...shareAmongWorkers];
       if (standing === 'stopped') return [`continue it with kill -CONT ${pid}`, 'end it with kill -KILL', wait];
       if (handover === 'unserved') return [serve, 'stop it', wait];
@@ -65,7 +65,10 @@ export const reasons = {
     verdict: true,
     happened: ({ code, holder, since }) =>
       code === 'ECANCELED' ? 'the server was closed while it waited' : `${holder} ${holds(since)}, and the wait for it has ended`,
-    todo: (_words, { code }) => (code === 'ECANCELED' ? [] : ['wait longer', 'stop it']),
+    todo: (_words, { code, standing }) => {
+      if (code === 'ECANCELED') return [];
+      return standing === 'ourselves' ? [closeFirst] : ['wait longer', 'stop it'];
+    },
   },
   'not-a-socket': {
     codes: ['ENOTSOCK'],
@@ -258,6 +261,8 @@ export const reasons = {
  * every reason with its advice.
  */
 export type Reason = keyof typeof reasons;
+
+const closeFirst = 'close the server that listens there before you listen again';
 
 /** `listen` in a worker claims the address for that worker alone. */
 const shareAmongWorkers = [

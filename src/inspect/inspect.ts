@@ -11,7 +11,7 @@ import { failed, run, sys, type FileStatus, type Operation } from '../kernel/ker
 import { kernel } from '../kernel/posix.js';
 import type { UnixSocket } from '../kernel/sockets.js';
 import { readAddress } from '../request/address.js';
-import { refuseNoOptions, refuseUnknown } from '../request/wrong.js';
+import { refuseCallback, refuseNoOptions, refuseUnknown } from '../request/wrong.js';
 import { Snapshot } from './snapshot.js';
 
 /**
@@ -97,6 +97,7 @@ export interface InspectOptions {
  */
 export async function inspect(address: string, options: InspectOptions = {}): Promise<Inspection> {
   try {
+    refuseCallback(address, arguments[2], 'inspect');
     return inspectNow(address, options);
   } catch (error) {
     throw beginAtCaller(error, inspect);

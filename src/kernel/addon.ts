@@ -1,4 +1,4 @@
-import { loadAddon } from './loadAddon.js';
+import { failure, loadAddon } from './loadAddon.js';
 
 /**
  * The functions of native/: the system calls that Node lacks. A negative number is a negated errno.
@@ -160,6 +160,54 @@ export type FileIdentity = Uint32Array & { readonly 0: number; readonly 1: numbe
 /** pid, uid and gid. */
 export type Credentials = Uint32Array & { readonly 0: number; readonly 1: number; readonly 2: number };
 
+const functionNames = Object.keys({
+  flock: true,
+  waitFlock: true,
+  waitPoll: true,
+  fstat: true,
+  fstatat: true,
+  openat: true,
+  unlinkat: true,
+  linkat: true,
+  renameat2: true,
+  fchmodat: true,
+  fchownat: true,
+  readlink: true,
+  realpath: true,
+  readdir: true,
+  pread: true,
+  pwrite: true,
+  mmap: true,
+  ftruncate: true,
+  fchmod: true,
+  close: true,
+  give: true,
+  owns: true,
+  seePassed: true,
+  adopt: true,
+  pidfdInode: true,
+  fcntl: true,
+  socket: true,
+  bind: true,
+  listen: true,
+  connect: true,
+  getsockname: true,
+  getsockopt: true,
+  sendmsg: true,
+  recvmsg: true,
+  notifySocket: true,
+  receiveNotification: true,
+  probe: true,
+  sockDiag: true,
+  unixFile: true,
+  sockDiagDump: true,
+  peerCredentials: true,
+  peerGroups: true,
+  getpwnam: true,
+  getgrnam: true,
+  getpwuid: true,
+} satisfies Record<keyof Addon, true>) as (keyof Addon)[];
+
 let loaded: Addon | undefined;
 
 /**
@@ -168,5 +216,19 @@ let loaded: Addon | undefined;
  * @throws Error with the code `ERR_REUSEADDR_ADDON`, see loadAddon
  */
 export function addon(): Addon {
-  return (loaded ??= loadAddon() as Addon);
+  return (loaded ??= checked(loadAddon()));
+}
+
+/**
+ * Accepts only an addon with every function. One of another version would load, and fail at the
+ * first call of a function that it lacks, perhaps in the middle of a handover.
+ */
+function checked(found: unknown): Addon {
+  const functions = found as Partial<Addon> | null | undefined;
+  const missing = functionNames.find((name) => typeof functions?.[name] !== 'function');
+  if (missing === undefined) return functions as Addon;
+  throw failure(
+    `the file that was loaded is another addon, or of another version: it has no function "${missing}". ` +
+      'Update the copy that REUSEADDR_ADDON names, or that lies next to the bundle, together with the package.',
+  );
 }

@@ -202,7 +202,7 @@ function explained(cause: unknown, path: string, missing: string): Error {
       `the file system of ${path} is mounted noexec. Move the program, or set REUSEADDR_ADDON to the absolute path of a copy elsewhere.`,
       cause,
     );
-  if (isDlopenError(cause) && fs.existsSync(path)) return failure(`${message}.`, cause);
+  if (isDlopenError(cause) && fs.existsSync(path)) return failure(`${message.replace(/\.$/, '')}.`, cause);
   if (!targets.includes(target))
     return failure(
       `there is none for this platform, only for ${targets.join(', ')}. Build it: run \`npm run build\` in a checkout of reuseaddr, ` +
@@ -217,7 +217,8 @@ function isDlopenError(error: unknown): boolean {
   return typeof code === 'string' && code.startsWith('ERR_DLOPEN_');
 }
 
-function failure(why: string, cause?: unknown): Error {
+/** Returns the error for an addon that cannot be used, and why. */
+export function failure(why: string, cause?: unknown): Error {
   const error = new Error(`Cannot load reuseaddr's native addon for ${target}: ${why}`, { cause });
   return Object.assign(error, { code: 'ERR_REUSEADDR_ADDON' });
 }

@@ -124,7 +124,7 @@ function claimingCreate(create: CreateServerHandle): CreateServerHandle {
 
 function unknownRuntime(): Error {
   const message =
-    `Cannot load reuseaddr/register: it needs Node.js 20.19 or later, and this runtime listens in another way. ` +
+    `Cannot load reuseaddr/register: it needs Node.js 20.19, or 22.3 or later, and this runtime listens in another way. ` +
     `Call listen() of reuseaddr in the program instead, or set REUSEADDR=off.`;
   return Object.assign(new Error(message), { code: 'ERR_REUSEADDR_RUNTIME' });
 }

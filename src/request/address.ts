@@ -49,18 +49,20 @@ function mistake(text: string): Wrong | undefined {
   const path = url?.[1] ?? '';
   if (path !== '')
     return { wrong: 'it is a URL, and an address is a path', right: path.startsWith('/') ? `write ${show(path)}` : asFile(text) };
-  if (/^~[^/]*\//.test(text))
+  if (/^~(?:[^/]*\/|$)/.test(text))
     return {
       wrong: "~ is a shell's word for a home directory",
       right: `write the whole path, with os.homedir(), or ${asFile(text)}`,
     };
-  if (/^\$\{?\w+\}?\//.test(text))
+  if (/^\$(?:\{\w+\}|\w+(?:\/|$))/.test(text))
     return {
       wrong: 'it begins with a variable, which only a shell replaces',
       right: `write the whole path, with process.env, or ${asFile(text)}`,
     };
   if (/^\d{1,5}$/.test(text))
     return { wrong: 'it is a number, as of a TCP port', right: `call server.listen(${text}) for a port, or ${asFile(text)}` };
+  if (/^(?:[\w.-]*|\[[\da-f:.]+\]):\d{1,5}$/i.test(text))
+    return { wrong: 'it is a host and a TCP port', right: `pass a path, or ${asFile(text)}` };
   return undefined;
 }
 

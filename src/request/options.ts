@@ -160,13 +160,13 @@ function readOnDisplaced(text: string, value: unknown = 'report'): boolean {
 
 /** `true` means `whenTrue`. `false` means the same as undefined. */
 function duration(text: string, name: string, value: boolean | number | undefined, whenTrue: number): number | undefined {
-  if (typeof value !== 'number') return flag(text, name, value, ' or a number of milliseconds') ? whenTrue : undefined;
+  if (typeof value !== 'number') return flag(text, name, value, 'true, false or a number of milliseconds') ? whenTrue : undefined;
   return value === Infinity ? value : integer(text, name, value, timerMsMax, String);
 }
 
-function flag(text: string, name: string, value: boolean | undefined, orElse = ''): boolean {
+function flag(text: string, name: string, value: boolean | undefined, expected = 'true or false'): boolean {
   if (value === undefined || typeof value === 'boolean') return value ?? false;
-  throw badOption(text, name, `must be true, false${orElse}, and this is ${valueOf(value)}`);
+  throw badOption(text, name, `must be ${expected}, and this is ${valueOf(value)}`);
 }
 
 function refuseFileOptions(text: string, options: ListenOptions): void {

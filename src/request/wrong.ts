@@ -4,11 +4,14 @@ import { kindOf } from '../errors/kind.js';
 import type { Task } from '../errors/message.js';
 import { show } from '../errors/show.js';
 
-/** Throws if the options are not an object but, say, a callback or null. */
+/**
+ * Throws if the options are not an object but, say, a callback or null, or if they are an object of
+ * another kind, such as an AbortSignal: that has no option, so it would have no effect, silently.
+ */
 export function refuseNoOptions(address: unknown, options: unknown, task?: Task): asserts options is object {
-  if (typeof options === 'object' && options !== null && !Array.isArray(options)) return;
+  if (isOptions(options)) return;
   const wrong = `the options must be an object, and this is ${kindOf(options)}`;
-  const right = typeof options === 'function' ? 'leave the callback out, and await the promise' : 'leave them out, or pass {}';
+  const right = adviceFor(options);
   throw explainWrong(
     typeof address === 'string' ? address : undefined,
     'bad-argument',
@@ -16,6 +19,23 @@ export function refuseNoOptions(address: unknown, options: unknown, task?: Task)
     { wrong, right },
     task,
   );
+}
+
+/** An object with options of its own, whatever its class, or a plain one of any realm. */
+function isOptions(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null || Object.keys(value).length > 0;
+}
+
+function adviceFor(value: unknown): string {
+  if (typeof value === 'function') return 'leave the callback out, and await the promise';
+  return isSignal(value) ? 'write { signal }' : 'leave them out, or pass {}';
+}
+
+/** Throws on a callback after the options: it would never be called, silently. */
+export function refuseCallback(address: unknown, callback: unknown, task?: Task): void {
+  if (typeof callback === 'function') refuseNoOptions(address, callback, task);
 }
 
 /**

@@ -4,7 +4,7 @@ import { beginAtCaller } from '../errors/caller.js';
 import type { Credentials } from '../peers/credentials.js';
 
 import { readRequest, type ListenOptions, type Request } from '../request/options.js';
-import { badOption } from '../request/wrong.js';
+import { badOption, refuseCallback } from '../request/wrong.js';
 import type { Acceptor } from './acceptor.js';
 import { giveBack } from './begin.js';
 import type { Hold } from './hold.js';
@@ -187,6 +187,7 @@ export class Claim extends EventEmitter<ClaimEvents> {
  */
 export async function claim(address: string, options: ListenOptions = {}): Promise<Claim> {
   try {
+    refuseCallback(address, arguments[2]);
     return await claimAddress(address, options);
   } catch (error) {
     throw beginAtCaller(error, claim);

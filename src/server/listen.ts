@@ -3,6 +3,7 @@ import type { Target } from '../claim/place.js';
 import { beginAtCaller } from '../errors/caller.js';
 import { readRequest, type ListenOptions, type Request } from '../request/options.js';
 import { refuseOther } from '../request/server.js';
+import { refuseCallback } from '../request/wrong.js';
 import { ServerAcceptor } from './adopt.js';
 import { acceptsDescriptor, listenByName, refuseUnguarded } from './byName.js';
 import { Claim, publicAddress, serveHandovers } from './claim.js';
@@ -51,6 +52,7 @@ import { attempt } from './target.js';
  */
 export async function listen(server: Server, address: string, options: ListenOptions = {}): Promise<Claim> {
   try {
+    refuseCallback(address, arguments[3]);
     return await listenOnClaim(server, address, options);
   } catch (error) {
     throw beginAtCaller(error, listen);

@@ -74,6 +74,9 @@ test('this very process holds the address → the message says so, and advises n
   assert.match(message, new RegExp(`: this very process \\(${process.pid}\\) has held it since `));
   assert.match(message, / Close the server that listens there before you listen again\.$/);
   assert.doesNotMatch(message, /wait|stop/i);
+  await assert.rejects(claim(address, { wait: 1 }), {
+    message: /the wait for it has ended\. Close the server that listens there before you listen again\.$/,
+  });
 });
 
 test('something else than a socket is at the path → the message says what; a symbolic link to a live socket is told apart', async (t) => {

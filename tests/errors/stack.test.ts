@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import net from 'node:net';
 import { test } from 'node:test';
+import { inspect as inspectValue } from 'node:util';
 import { claim, connect, inspect, listen, peerCredentials, SocketAddressError } from 'reuseaddr';
 import { temporaryDirectory } from '../support/directory.js';
 
@@ -72,3 +73,17 @@ test('an error is printed, or made JSON → Node’s fields, reason and holder, 
   assert.equal(error.name, 'SocketAddressError');
   assert.ok(error.message.startsWith(error.shortMessage) && error.message !== error.shortMessage);
 });
+
+test('an error is printed, as console.log does or at the end of the process → under its name, and not that of a bundler', () => {
+  const printed = inspectValue(peerCredentialsError());
+  assert.match(printed, /^SocketAddressError: Cannot tell/);
+  assert.equal(SocketAddressError.name, 'SocketAddressError');
+});
+
+function peerCredentialsError(): unknown {
+  try {
+    return peerCredentials(new net.Socket());
+  } catch (error) {
+    return error;
+  }
+}

@@ -9,6 +9,11 @@ import { temporaryDirectory } from '../support/directory.js';
 const bundle = join(root, 'dist/bundle');
 const needs = 'reuseaddr needs Node.js 20.19, or 22.3 or later, and this is v18.20.8.';
 
+test('the package says which Node it needs → it excludes each that lacks process.getBuiltinModule', () => {
+  const { engines } = JSON.parse(fs.readFileSync(join(root, 'package.json'), 'utf8')) as { engines: unknown };
+  assert.deepEqual(engines, { node: '^20.19 || >=22.3' });
+});
+
 /** A version of Node that is too old, for all that the package looks at. */
 const old = `delete process.getBuiltinModule; Object.defineProperty(process, 'version', { value: 'v18.20.8' });`;
 

@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import { test } from 'node:test';
+import { runInNewContext } from 'node:vm';
 import { claim, connect, inspect, listen, peerCredentials, SocketAddressError } from 'reuseaddr';
 import { leftOpen, openDescriptors, temporaryDirectory } from '../support/directory.js';
 import { onLinux } from '../support/privileges.js';
@@ -88,7 +89,7 @@ const servers: readonly Call[] = [
   ],
 ];
 
-type Start = (address: unknown, options?: unknown) => unknown;
+type Start = (address: unknown, options?: unknown, callback?: unknown) => unknown;
 
 /** The functions that take an address and options, and the words with which their messages begin. */
 const withAddress: readonly (readonly [name: string, start: Start])[] = [
@@ -131,6 +132,17 @@ const addresses: readonly (readonly [name: string, address: unknown, code: strin
     'EINVAL',
     /it is a number, as of a TCP port\. Call server\.listen\(3000\) for a port, or write \.\/3000/,
   ],
+  [
+    'a host and a port',
+    'localhost:3000',
+    'EINVAL',
+    /it is a host and a TCP port\. Pass a path, or write \.\/localhost:3000 for a file of that name/,
+  ],
+  ['an IPv6 address and a port', '[::1]:3000', 'EINVAL', /it is a host and a TCP port/],
+  ['a port after a colon', ':3000', 'EINVAL', /it is a host and a TCP port/],
+  ['the home directory itself', '~', 'EINVAL', /~ is a shell's word/],
+  ['a variable that is the whole address', '$SOCKET', 'EINVAL', /variable, which only a shell replaces/],
+  ['a variable in braces before a word', '${NAME}.sock', 'EINVAL', /variable, which only a shell replaces/],
 ];
 
 const optionsOfAll: readonly (readonly [name: string, options: unknown, code: string, message: RegExp])[] = [
@@ -144,8 +156,18 @@ const optionsOfAll: readonly (readonly [name: string, options: unknown, code: st
   ['a mode for options', 0o660, 'ERR_INVALID_ARG_TYPE', /this is a number/],
   ['a list for options', [], 'ERR_INVALID_ARG_TYPE', /this is an array/],
   ['text for options', 'wait', 'ERR_INVALID_ARG_TYPE', /this is a string/],
+  [
+    'a signal for options',
+    new AbortController().signal,
+    'ERR_INVALID_ARG_TYPE',
+    /options must be an object, and this is an AbortSignal\. Write \{ signal \}\.$/,
+  ],
+  ['the promise of options', Promise.resolve({}), 'ERR_INVALID_ARG_TYPE', /this is a Promise\. Leave them out/],
+  ['a map for options', new Map([['mode', 0o660]]), 'ERR_INVALID_ARG_TYPE', /this is a Map/],
   ['an unknown option', { colour: 'red' }, 'EINVAL', /there is no option "colour", only /],
 ];
+
+const callback: readonly [code: string, message: RegExp] = ['ERR_INVALID_ARG_TYPE', /Leave the callback out/];
 
 const optionsOfStarts: readonly (readonly [options: object, message: RegExp])[] = [
   [{ mode: 660 }, /the option mode must be an integer from 0 to 0o777, and this is 660\. Write 0o660\.$/],
@@ -165,7 +187,7 @@ const optionsOfStarts: readonly (readonly [options: object, message: RegExp])[] 
   [{ wait: null }, /wait must be .* this is null/],
   [{ takeover: 'yes' }, /takeover must be true/],
   [{ takeover: Number.NaN }, /takeover must be an integer .* this is NaN/],
-  [{ handover: 1 }, /handover must be true, false, and this is 1/],
+  [{ handover: 1 }, /handover must be true or false, and this is 1/],
   [{ onDisplaced: 'ignore' }, /onDisplaced must be 'report' or 'rebind', and this is the string "ignore"/],
   [{ signal: 1 }, /signal must be an AbortSignal, and this is a number\. Pass the signal of an AbortController/],
   [{ signal: new AbortController() }, /signal must be an AbortSignal, and this is an AbortController/],
@@ -205,6 +227,9 @@ const calls: readonly Call[] = [
     ...addresses.map(([name, address, ...rest]): Call => [`${called}, ${name}`, () => start(address), ...rest]),
     ...optionsOfAll.map(([name, options, ...rest]): Call => [`${called}, ${name}`, () => start(path, options), ...rest]),
   ]),
+  ...withAddress.map(([called, start]): Call => {
+    return [`${called}, a callback after the options`, () => start(path, {}, () => undefined), ...callback];
+  }),
   ...withAddress
     .filter(([called]) => called === 'claim' || called === 'listen')
     .flatMap(([called, start]) =>
@@ -265,11 +290,21 @@ test('a file whose name is refused as an address → it can be written with ./ b
   t.after(() => process.chdir(before));
   fs.mkdirSync('~');
   fs.mkdirSync('unix:');
-  for (const name of ['3000', '~/app.sock', 'unix:/app.sock']) {
+  for (const name of ['3000', ':3000', '~/app.sock', '$SOCKET', 'unix:/app.sock']) {
     const held = await claim(`./${name}`);
     assert.ok(fs.existsSync(name));
     await held.release();
   }
+});
+
+test('options of another realm, without a prototype, or with a class of their own → they are options', async (t) => {
+  const address = `${temporaryDirectory(t)}/app.sock`;
+  const foreign = runInNewContext('({})') as object;
+  const bare = Object.create(null) as object;
+  class Options {
+    readonly mode = 0o660;
+  }
+  for (const options of [foreign, bare, new Options()]) await (await claim(address, options)).release();
 });
 
 test('a signal of another realm → it ends a wait as one of this realm does', async (t) => {
