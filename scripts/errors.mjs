@@ -40,7 +40,7 @@ const samples = {
     { handover: 'denied' },
   ],
   starting: [{}, { standing: 'stopped' }],
-  'aside-occupied': { path: '/run/.app.sock.reuseaddr-aside' },
+  'aside-occupied': { path: '/run/.reuseaddr-aside.app.sock' },
   'no-directory': { path: '/run/app' },
   'too-long': { path: `/${'srv/'.repeat(30)}${'x'.repeat(90)}` },
   'bad-argument': {

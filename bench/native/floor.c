@@ -59,7 +59,7 @@ static void name_all(struct names *names, const char *path) {
   snprintf(names->directory, sizeof names->directory, "%.*s", (int)(slash - path), path);
   snprintf(names->lock, sizeof names->lock, "%s.lock", path);
   snprintf(names->handover, sizeof names->handover, "%s.handover", path);
-  snprintf(names->aside, sizeof names->aside, "%s/.%s.reuseaddr-aside", names->directory, slash + 1);
+  snprintf(names->aside, sizeof names->aside, "%s/.reuseaddr-aside.%s", names->directory, slash + 1);
 }
 
 /* Uses netlink if SIOCUNIXFILE is not permitted. */

@@ -21,14 +21,18 @@ export function namesOf(socket: string): Names {
     socket,
     lock: `${socket}.lock`,
     aside: asideOf(socket),
-    recalled: `.${socket}.reuseaddr-recalled`,
+    recalled: `.reuseaddr-recalled.${socket}`,
     handover,
     handoverAside: asideOf(handover),
   };
 }
 
+/**
+ * It ends like the socket's own name, so that a pattern such as `*.sock`, by which a watcher or git
+ * ignores the socket, matches it too.
+ */
 function asideOf(name: string): string {
-  return `.${name}.reuseaddr-aside`;
+  return `.reuseaddr-aside.${name}`;
 }
 
 /**
@@ -36,7 +40,7 @@ function asideOf(name: string): string {
  * name while it is set aside.
  */
 export function ownerOf(name: string): string {
-  return name.replace(/^\.(.+)\.reuseaddr-aside$/, '$1').replace(/(.)\.handover$/, '$1');
+  return name.replace(/^\.reuseaddr-aside\.(.)/, '$1').replace(/(.)\.handover$/, '$1');
 }
 
 /** Returns the abstract name on which the holder of `name` serves handovers. */

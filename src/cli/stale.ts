@@ -48,7 +48,7 @@ function explainTaken(taken: Taken): Cleaned {
     case 'left-aside':
       return refused(
         'aside-occupied',
-        'another process took its name meanwhile. The file is now next to it, as .NAME.reuseaddr-aside',
+        'another process took its name meanwhile. The file is now next to it, as .reuseaddr-aside.NAME',
       );
     case 'failed':
       return refused('system', `${taken.syscall} failed with ${taken.errno}`);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { namesOf, ownerOf } from '#dist/address/names.js';
 import { parseAddress } from '#dist/address/address.js';
 
 const platforms = ['linux', 'darwin', 'win32'] as const;
@@ -63,4 +64,10 @@ test('a lock path → kept; one that cannot be a file → said so', () => {
   assert.deepEqual(parseAddress('a', 'b', 'linux'), { kind: 'pathname', path: 'a', lockPath: 'b' });
   for (const lockPath of ['', 'a\0', 'a/', '.', '..', '/'])
     assert.deepEqual(parseAddress('a', lockPath, 'linux'), { bad: 'lock-path' });
+});
+
+test('the names next to a socket that appear for a moment → a pattern that ignores the socket ignores them too', () => {
+  const { aside, recalled, handoverAside } = namesOf('app.sock');
+  for (const name of [aside, recalled]) assert.match(name, /^\..*\.sock$/);
+  assert.deepEqual([ownerOf(aside), ownerOf(handoverAside)], ['app.sock', 'app.sock']);
 });

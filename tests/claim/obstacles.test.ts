@@ -227,7 +227,7 @@ test('G4: a live stray at the path → EADDRINUSE with its pid, it is untouched 
 
 test('G4: a crash left a regular file aside → it has its name back, and the start is refused by it', async (t) => {
   const directory = temporaryDirectory(t);
-  fs.writeFileSync(`${directory}/.app.sock.reuseaddr-aside`, 'text');
+  fs.writeFileSync(`${directory}/.reuseaddr-aside.app.sock`, 'text');
   assert.equal((await refusal(`${directory}/app.sock`)).reason, 'not-a-socket');
   assert.equal(fs.readFileSync(`${directory}/app.sock`, 'utf8'), 'text');
 });
@@ -237,7 +237,7 @@ test('G4: something is aside and a stale socket at the path → aside-occupied, 
   const path = `${directory}/app.sock`;
   await stray(t, path);
   fs.renameSync(path, `${directory}/live`);
-  fs.linkSync(`${directory}/live`, `${directory}/.app.sock.reuseaddr-aside`);
+  fs.linkSync(`${directory}/live`, `${directory}/.reuseaddr-aside.app.sock`);
   const dead = net.createServer();
   await new Promise<void>((listening) => dead.listen(`${path}.dead`, listening));
   fs.linkSync(`${path}.dead`, path);

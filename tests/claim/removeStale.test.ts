@@ -178,7 +178,7 @@ test('a lock file that is there → it stays, and is empty as after a release', 
 
 test('a handover socket, and a name that was set aside → the lock of the address is taken as well as its own', onLinux, (t) => {
   const directory = temporaryDirectory(t);
-  for (const name of ['app.sock.handover', '.app.sock.reuseaddr-aside']) {
+  for (const name of ['app.sock.handover', '.reuseaddr-aside.app.sock']) {
     const cleaning = clean(staleAt(t, directory, name));
     cleaning.until(named('renameat2'));
     assert.deepEqual(fs.readdirSync(directory).toSorted(), [name, `${name}.lock`, 'app.sock.lock'].toSorted());

@@ -118,7 +118,7 @@ test('a stale handover socket, and a name that a crash has set aside → under t
   const directory = temporaryDirectory(t);
   fs.writeFileSync(`${directory}/app.sock.lock`, '');
   leaveStale(`${directory}/app.sock.handover`);
-  leaveStale(`${directory}/.app.sock.reuseaddr-aside`);
+  leaveStale(`${directory}/.reuseaddr-aside.app.sock`);
   const lockFd = perform(kernel, lock(guarded(t, directory, 'app.sock').place, false));
   assert.ok(typeof lockFd === 'number');
   assert.equal((await run(['clean', directory])).status, 1);

@@ -175,7 +175,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'start over what a crash left aside, with hand-overs served',
     victim: 'starter',
     async prepare({ directory, address }) {
-      deadSocket(`${directory}/.app.sock.reuseaddr-aside`);
+      deadSocket(`${directory}/.reuseaddr-aside.app.sock`);
       deadSocket(`${address}.handover`);
     },
     act: async (stage) => start(stage, { options: { handover: true } }),
@@ -198,7 +198,7 @@ export const scenarios: readonly Scenario[] = [
     victim: 'starter',
     async prepare(stage) {
       await stray(stage);
-      fs.renameSync(stage.address, `${stage.directory}/.app.sock.reuseaddr-aside`);
+      fs.renameSync(stage.address, `${stage.directory}/.reuseaddr-aside.app.sock`);
     },
     act: start,
   },

@@ -50,7 +50,7 @@ const badInput: readonly Case[] = [
     'EINVAL',
     'lock-is-address',
   ],
-  ['the lock path is the name aside', 'DIR/app.sock', { lockPath: 'DIR/.app.sock.reuseaddr-aside' }, 'EINVAL', 'lock-is-address'],
+  ['the lock path is the name aside', 'DIR/app.sock', { lockPath: 'DIR/.reuseaddr-aside.app.sock' }, 'EINVAL', 'lock-is-address'],
   ['an abstract name over 107 bytes', `@${'a'.repeat(108)}`, {}, 'ENAMETOOLONG', 'bad-address'],
   ['an abstract name over 107 bytes, not characters', `@${'é'.repeat(54)}`, {}, 'ENAMETOOLONG', 'bad-address'],
   ['an empty abstract name', '@', {}, 'EINVAL', 'bad-address'],

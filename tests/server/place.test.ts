@@ -92,7 +92,7 @@ test(
 
 test('a lock path that is one of the names of the address → refused, each of them', onLinux, async (t) => {
   const directory = temporaryDirectory(t);
-  for (const name of ['app.sock', '.app.sock.reuseaddr-aside', 'app.sock.handover', '.app.sock.handover.reuseaddr-aside']) {
+  for (const name of ['app.sock', '.reuseaddr-aside.app.sock', 'app.sock.handover', '.reuseaddr-aside.app.sock.handover']) {
     const { reason } = await refused(`${directory}/app.sock`, { lockPath: `${directory}/./${name}` });
     assert.equal(reason, 'lock-is-address', name);
   }
