@@ -84,7 +84,7 @@ function warnOfMode({ directory, name, path }: Place, asked: number): void {
   if (failed(file) || (file.mode & 0o777) === asked) return;
   const [has, wanted] = [file.mode & 0o777, asked].map((mode) => `0${mode.toString(8)}`);
   process.emitWarning(
-    `The socket ${show(path)} was passed to this process and has mode ${has}; mode ${wanted} is for the process that binds it: ` +
+    `The socket ${show(path)} was passed to this process and has mode ${has}, not ${wanted}. Only the process that binds it can set the mode: ` +
       (passedByRun() ? `reuseaddr run --mode=${wanted}.` : `SocketMode=${wanted} in a systemd socket unit.`),
     { code: 'REUSEADDR_INHERITED_MODE' },
   );
