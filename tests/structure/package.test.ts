@@ -24,7 +24,7 @@ const published = [
 ];
 
 /** With the addons for all four platforms. */
-const installedBytesMax = 740_000;
+const installedBytesMax = 750_000;
 
 type Manifest = Readonly<Record<string, unknown>>;
 
