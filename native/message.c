@@ -136,9 +136,10 @@ napi_value js_recvmsg(napi_env env, napi_callback_info info) {
   int failure = descriptors.surplus || (message.msg_flags & MSG_CTRUNC) != 0 ? -EMSGSIZE : 0;
   if (failure == 0 && napi_create_string_utf8(env, bytes, (size_t)result, &received) != napi_ok) failure = -ENOMEM;
   size_t registered = 0;
-  while (failure == 0 && registered < descriptors.count)
-    if (own(env, (int)descriptors.kept[registered])) registered++;
-    else failure = -ENOMEM;
+  while (failure == 0 && registered < descriptors.count) {
+    failure = own(env, (int)descriptors.kept[registered]);
+    if (failure == 0) registered++;
+  }
   if (failure == 0) {
     counted[0] = (uint32_t)descriptors.count;
     return received;

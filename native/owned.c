@@ -56,22 +56,27 @@ static bool same(const struct identity *one, const struct identity *other) {
   return one->device == other->device && one->inode == other->inode;
 }
 
-/* Whether the number still refers to the registered file. If the system cannot tell, the answer is
-   yes. */
+/* Whether the number still refers to the registered file. If the system cannot tell (ENOSYS, or EIO
+   of a network file system), the answer is yes: a lock that is never released is worse. */
 static bool still_refers(int fd, const struct identity *registered) {
   struct identity present;
   const int failure = identify(fd, &present);
-  return failure == -ENOSYS || (failure == 0 && same(registered, &present));
+  return failure == 0 ? same(registered, &present) : failure != -EBADF;
 }
 
 void discard(int fd) { close(fd); }
 
-bool own(napi_env env, int fd) {
+int own(napi_env env, int fd) {
   struct owned *entry = calloc(1, sizeof *entry);
-  if (entry == NULL) return false;
+  if (entry == NULL) return -ENOMEM;
   entry->env = env;
   entry->fd = fd;
-  identify(fd, &entry->identity);
+  const int failure = identify(fd, &entry->identity);
+  /* Registered without its identity, it would look like another file at its close, and stay open. */
+  if (failure != 0 && failure != -ENOSYS) {
+    free(entry);
+    return failure;
+  }
   pthread_mutex_lock(&mutex);
   /* The kernel reuses a number only when it is free. The previous descriptor was closed behind our
      back. */
@@ -80,13 +85,14 @@ bool own(napi_env env, int fd) {
   table = entry;
   pthread_mutex_unlock(&mutex);
   free(before);
-  return true;
+  return 0;
 }
 
 int owned(napi_env env, int fd) {
-  if (fd < 0 || own(env, fd)) return fd;
+  const int failure = fd < 0 ? 0 : own(env, fd);
+  if (failure == 0) return fd;
   discard(fd);
-  return -ENOMEM;
+  return failure;
 }
 
 /* Removes the entry of this environment for a number, and returns it, or NULL. */

@@ -91,11 +91,12 @@ static inline int outcome(long returned) { return returned < 0 ? -errno : (int)r
 /* owned.c */
 
 /* Registers a descriptor that JavaScript gets, so that it is closed at the end of its environment
-   at the latest. Returns it, or a negative errno, which may be its argument. */
+   at the latest. Returns it, or a negative errno, which may be its argument. After an errno it is
+   closed. */
 int owned(napi_env env, int fd);
-/* Does the same, but returns false if there is no memory. The descriptor then still belongs to the
-   caller. */
-bool own(napi_env env, int fd);
+/* Does the same, but returns 0 or a negative errno. After an errno, the descriptor still belongs to
+   the caller. */
+int own(napi_env env, int fd);
 /* Closes a registered one. EBADF: it is not registered, or other code has closed it. */
 int close_owned(napi_env env, int fd);
 /* Closes a descriptor that JavaScript has never seen. */

@@ -12,12 +12,13 @@ const notAnArgument = { code: 'ERR_INVALID_ARG_TYPE', name: 'TypeError' };
 
 test('the kernel is imported and not used → the addon is not loaded', () => {
   const script = `await import(${JSON.stringify(kernelUrl)});
-    console.log(process.report.getReport().sharedObjects.some((file) => /reuseaddr\\..*\\.node$/.test(file)));`;
+    console.log(process.report.getReport().sharedObjects.some((file) => /reuseaddr.*\\.node$/.test(file)));`;
   assert.equal(execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' }).trim(), 'false');
 });
 
 test('there is no addon for the platform → the error says how to build one', () => {
-  const script = `Object.defineProperty(process, 'arch', { value: 'vax' });
+  const script = `delete process.env.REUSEADDR_ADDON;
+    Object.defineProperty(process, 'arch', { value: 'vax' });
     const { kernel } = await import(${JSON.stringify(kernelUrl)});
     try { kernel.socket(); } catch (error) { console.log(error.code, error.message); }`;
   const said = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });

@@ -1,5 +1,6 @@
 import { AT_FDCWD } from '#dist/kernel/kernel.js';
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -7,6 +8,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { kernel } from '#dist/kernel/posix.js';
+import { needs } from '../support/commands.js';
 
 const posix = import.meta.resolve('#dist/kernel/posix.js');
 
@@ -75,4 +77,32 @@ test('a worker is terminated while it holds a lock → the lock is free', async 
   assert.equal(kernel.flock(fd, 'LOCK_EX|LOCK_NB'), 'EAGAIN');
   await thread.terminate();
   assert.equal(kernel.flock(fd, 'LOCK_EX|LOCK_NB'), 0);
+});
+
+/** Opens a file and closes it again, while the nth look of the addon at the file fails with EIO. */
+function openAndClose(t: TestContext, nth: number): unknown {
+  const path = join(directory(t), 'file');
+  fs.writeFileSync(path, '');
+  const script = `import fs from 'node:fs';
+    const { kernel } = await import(${JSON.stringify(posix)});
+    const opened = kernel.openat(-100, process.argv[1], 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
+    const closed = typeof opened === 'number' ? kernel.close(opened) : opened;
+    const left = fs.readdirSync('/proc/self/fd').filter((fd) => {
+      try { return fs.readlinkSync('/proc/self/fd/' + fd) === process.argv[1]; } catch { return false; }
+    });
+    console.log(JSON.stringify({ closed, left: left.length }));`;
+  const strace = ['-qq', '-o', `${path}.log`, '-P', path, '-e', 'trace=statx,fstat,newfstatat'];
+  const inject = ['-e', `inject=statx,fstat,newfstatat:error=EIO:when=${nth}`];
+  const node = [process.execPath, '--input-type=module', '-e', script, path];
+  const { stdout, stderr } = spawnSync('strace', [...strace, ...inject, ...node], { encoding: 'utf8' });
+  assert.match(fs.readFileSync(`${path}.log`, 'utf8'), /INJECTED/, stderr);
+  return JSON.parse(stdout);
+}
+
+test('the kernel cannot identify a file that is opened → the errno, and the descriptor is closed', needs('strace'), (t) => {
+  assert.deepEqual(openAndClose(t, 1), { closed: 'EIO', left: 0 });
+});
+
+test('the kernel cannot identify a file that is closed → the descriptor is closed all the same', needs('strace'), (t) => {
+  assert.deepEqual(openAndClose(t, 2), { closed: 0, left: 0 });
 });

@@ -3,11 +3,9 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
-import { syncBuiltinESMExports } from 'node:module';
 import { test, type TestContext } from 'node:test';
 import { kernel } from '#dist/kernel/posix.js';
 import { waitingKernel } from '#dist/kernel/wait.js';
-import { watchLockFile } from '#dist/kernel/watch.js';
 import { temporaryDirectory } from '../support/directory.js';
 import { onLinux } from '../support/privileges.js';
 import { blockedWaits, until, waitThreads } from '../support/waits.js';
@@ -71,26 +69,6 @@ test('other files come and go, and the lock file is written to → the wait cont
   assert.equal(ended, false);
   controller.abort();
   assert.equal(await waited, 'ECANCELED');
-});
-
-test('no events are to be had → it is found at the next look; the watching has ended → it is not', async (t) => {
-  const { path, fd } = heldLock(t);
-  t.mock.method(fs, 'watch', () => {
-    throw Object.assign(new Error('no inotify instance left'), { code: 'EMFILE' });
-  });
-  syncBuiltinESMExports();
-  t.mock.timers.enable({ apis: ['setInterval'] });
-  const told: string[] = [];
-  watchLockFile(path, fd, () => told.push('first'));
-  const stop = watchLockFile(path, fd, () => told.push('second'));
-  t.mock.timers.tick(2000);
-  assert.deepEqual(told, []);
-  stop();
-  fs.unlinkSync(path);
-  t.mock.timers.tick(1000);
-  assert.deepEqual(told, ['first']);
-  t.mock.restoreAll();
-  syncBuiltinESMExports();
 });
 
 test('a program watches and has nothing else to do → it ends', async () => {

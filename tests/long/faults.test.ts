@@ -12,6 +12,8 @@ import { injectedAt, Strace, type Point } from './strace.js';
 /**
  * With which errnos each call may fail, by its man page. Not in it is close(2): on Linux it gives the descriptor free whatever it
  * says, and strace could only leave it out. Nor epoll_ctl(2), at whose failure libuv aborts: that is a crash, and tested as one.
+ * Nor mmap(2): the allocator of the runtime calls it at other moments each time, and ends the process when it fails. The record is
+ * written through a mapping and a pipe, and pipe2(2) stands for both: the same other way to write follows.
  */
 const errnos: Readonly<Record<string, readonly string[]>> = {
   open: ['EINTR', 'ENOSPC', 'EMFILE', 'ENFILE', 'ENOMEM', 'EIO', 'EACCES', 'EROFS'],
@@ -27,8 +29,12 @@ const errnos: Readonly<Record<string, readonly string[]>> = {
   fchmod: ['EIO', 'EROFS', 'ENOMEM'],
   chmod: ['EACCES', 'EIO', 'EROFS', 'ENOMEM'],
   chown: ['EACCES', 'EIO', 'EROFS', 'ENOMEM'],
+  fchmodat2: ['EACCES', 'EIO', 'EROFS', 'ENOMEM', 'ENOSYS'],
+  fchownat: ['EACCES', 'EIO', 'EROFS', 'ENOMEM'],
   renameat2: ['EACCES', 'EIO', 'EROFS', 'ENOMEM', 'ENOSPC'],
+  linkat: ['EACCES', 'EIO', 'EROFS', 'ENOMEM', 'ENOSPC'],
   unlink: ['EACCES', 'EIO', 'EROFS', 'ENOMEM'],
+  unlinkat: ['EACCES', 'EIO', 'EROFS', 'ENOMEM'],
   socket: ['EACCES', 'EMFILE', 'ENFILE', 'ENOMEM'],
   bind: ['EACCES', 'ENOMEM', 'EROFS', 'EIO', 'ENOSPC'],
   listen: ['EACCES', 'ENOMEM'],
@@ -69,7 +75,7 @@ const laneCount = 3;
 const hangMs = 300_000;
 
 /** These fail also from that call on, for good: what is tried again must come to an end. */
-const lasting = new Set(['flock', 'bind', 'renameat2', 'unlink', 'socket', 'clone3']);
+const lasting = new Set(['flock', 'bind', 'renameat2', 'unlinkat', 'socket', 'clone3']);
 
 interface Fault {
   readonly point: Point;

@@ -12,6 +12,7 @@ const suites = [
   'kernel/message.test.js',
   'kernel/wait.test.js',
   'kernel/watch.test.js',
+  'kernel/watchTimer.test.js',
   'kernel/connect.test.js',
   'kernel/descriptors.test.js',
   'kernel/peers.test.js',
