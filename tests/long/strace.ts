@@ -5,8 +5,8 @@ import fs from 'node:fs';
 /**
  * The system calls that are recorded, and killed or failed at: all that open, look at, change, or close a file, a socket or a thread.
  * Not in it: memory, locks in memory (futex), time, signals' bookkeeping, and the event loop's own sleep. None of them leaves anything
- * behind that another process could see. The record is written through a mapping, by the read(2) that is recorded. An older strace
- * does not know the name that has a question mark.
+ * behind that another process could see. The record is written through a mapping, by the read(2) that is recorded. strace before
+ * 6.5 does not know the name that has a question mark.
  */
 const recorded = [
   'open,openat,close,access,faccessat2,readlink,stat,lstat,fstat,newfstatat,statx,flock,fcntl,dup,dup3',
@@ -97,6 +97,8 @@ export function pointsOf(log: string, mainTid: number): Point[] {
     if (text.includes('/reuseaddr-window-begins')) inWindow = true;
     // The claim was refused and everything closed; whose stray it is, for the message, is looked up in all of /proc.
     if (text.includes('AT_FDCWD, "/proc", ')) break;
+    // A call that strace knows only by its number is recorded nevertheless. It cannot stop at that.
+    if (syscall.startsWith('syscall_')) continue;
     const key = `${tid} ${syscall}`;
     const nth = (seen.get(key) ?? 0) + 1;
     seen.set(key, nth);
