@@ -160,54 +160,6 @@ export type FileIdentity = Uint32Array & { readonly 0: number; readonly 1: numbe
 /** pid, uid and gid. */
 export type Credentials = Uint32Array & { readonly 0: number; readonly 1: number; readonly 2: number };
 
-const functionNames = Object.keys({
-  flock: true,
-  waitFlock: true,
-  waitPoll: true,
-  fstat: true,
-  fstatat: true,
-  openat: true,
-  unlinkat: true,
-  linkat: true,
-  renameat2: true,
-  fchmodat: true,
-  fchownat: true,
-  readlink: true,
-  realpath: true,
-  readdir: true,
-  pread: true,
-  pwrite: true,
-  mmap: true,
-  ftruncate: true,
-  fchmod: true,
-  close: true,
-  give: true,
-  owns: true,
-  seePassed: true,
-  adopt: true,
-  pidfdInode: true,
-  fcntl: true,
-  socket: true,
-  bind: true,
-  listen: true,
-  connect: true,
-  getsockname: true,
-  getsockopt: true,
-  sendmsg: true,
-  recvmsg: true,
-  notifySocket: true,
-  receiveNotification: true,
-  probe: true,
-  sockDiag: true,
-  unixFile: true,
-  sockDiagDump: true,
-  peerCredentials: true,
-  peerGroups: true,
-  getpwnam: true,
-  getgrnam: true,
-  getpwuid: true,
-} satisfies Record<keyof Addon, true>) as (keyof Addon)[];
-
 let loaded: Addon | undefined;
 
 /**
@@ -220,15 +172,12 @@ export function addon(): Addon {
 }
 
 /**
- * Accepts only an addon with every function. One of another version would load, and fail at the
- * first call of a function that it lacks, perhaps in the middle of a handover.
+ * Makes an absent function an error that says why. An addon of another version, or another addon,
+ * would load, and then fail with "is not a function".
  */
 function checked(found: unknown): Addon {
-  const functions = found as Partial<Addon> | null | undefined;
-  const missing = functionNames.find((name) => typeof functions?.[name] !== 'function');
-  if (missing === undefined) return functions as Addon;
-  throw failure(
-    `the file that was loaded is another addon, or of another version: it has no function "${missing}". ` +
-      'Update the copy that REUSEADDR_ADDON names, or that lies next to the bundle, together with the package.',
-  );
+  const get = (_target: object, name: string | symbol): never => {
+    throw failure(`it has no function "${String(name)}", so it is of another version. Copy that of the installed package again.`);
+  };
+  return Object.setPrototypeOf({ ...(found as Addon) }, new Proxy({}, { get })) as Addon;
 }
