@@ -2,6 +2,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { Descriptor } from '../kernel/descriptor.js';
 import { runAsync, type AsyncKernel } from '../kernel/kernel.js';
 import { waitingKernel } from '../kernel/wait.js';
+import { acceptOn } from './acceptOn.js';
 import { hear, offer, type Offered } from './offer.js';
 
 /**
@@ -21,6 +22,9 @@ const readyTimeoutMsDefault = 5000;
  * and the first of them is dropped.
  */
 const silentMax = 16;
+
+/** How many newcomers may wait in the queue of the socket. */
+export const handoverBacklog = 128;
 
 /** The effects of a handover on the server that owns the claim. */
 export interface Hooks {
@@ -55,7 +59,7 @@ export class HandoverService {
     // A failed accept(2) (EMFILE) affects only this newcomer, and it will ask again.
     this.#server.on('error', () => undefined);
     this.#socket = Descriptor.at(offered.handoverFd);
-    this.#server.listen({ fd: offered.handoverFd });
+    acceptOn(this.#server, offered.handoverFd, handoverBacklog);
     if (this.#server.listening) this.#socket?.lend(() => this.#server.close());
     this.#server.unref();
   }

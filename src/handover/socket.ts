@@ -7,7 +7,7 @@ import { removeSocketFile } from '../claim/release.js';
 import { failed, run, type Operation } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Offered } from './offer.js';
-import { HandoverService, type Hooks } from './serve.js';
+import { handoverBacklog, HandoverService, type Hooks } from './serve.js';
 
 /** A claim for which handovers are served. */
 export interface Owned {
@@ -20,7 +20,7 @@ export interface Owned {
 /** Abstract names have no files. */
 const noFile: Identity = { dev: 0n, ino: 0n };
 
-const terms = { mode: 0o600, backlog: 128, record: '' };
+const terms = { mode: 0o600, backlog: handoverBacklog, record: '' };
 
 /** The handover socket of a claim: its descriptor, and its file. */
 export class HandoverSocket {

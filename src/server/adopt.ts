@@ -1,4 +1,5 @@
 import type { Server } from 'node:net';
+import { acceptOn } from '../handover/acceptOn.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { kernel } from '../kernel/posix.js';
 import type { Credentials, Judge } from '../peers/credentials.js';
@@ -16,11 +17,6 @@ interface InternalServer {
   _handle: Handle | null;
   /** The result of `address()` for a pipe. */
   _pipeName: string | null;
-  /**
-   * `listen`, after it has understood its arguments. In a cluster worker, `listen({ fd })` would
-   * mean the primary's descriptor.
-   */
-  _listen2?(address: null, port: null, addressType: null, backlog: number, fd: number): void;
 }
 
 export interface Handle {
@@ -155,11 +151,7 @@ function handleOf(server: Server & InternalServer): Handle {
   return server;
 }
 
-/**
- * Passes the backlog by its position: in an options object with `fd`, Node ignores it, and calls
- * listen(2) again with 511.
- */
-function listenOnDescriptor(server: Server & InternalServer, fd: number, backlog: number): Promise<void> {
+function listenOnDescriptor(server: Server, fd: number, backlog: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = (end: () => void): void => {
       server.off('listening', onListening);
@@ -168,11 +160,11 @@ function listenOnDescriptor(server: Server & InternalServer, fd: number, backlog
     };
     const onListening = (): void => settle(resolve);
     const onError = (error: Error): void => settle(() => reject(error));
-    server.once('listening', onListening);
-    server.once('error', onError);
+    // Before those of the program: one that throws would skip ours, and then nothing ends this.
+    server.prependOnceListener('listening', onListening);
+    server.prependOnceListener('error', onError);
     try {
-      if (server._listen2 === undefined) server.listen({ fd }, backlog);
-      else server._listen2(null, null, null, backlog, fd);
+      acceptOn(server, fd, backlog);
     } catch (error) {
       onError(error as Error);
     }

@@ -1,10 +1,12 @@
 import { AT_FDCWD } from '#dist/kernel/kernel.js';
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { claim, listen, type Claim } from '#dist/index.js';
 import { kernel } from '#dist/kernel/posix.js';
 import { abstractName } from '../support/abstract.js';
@@ -240,6 +242,29 @@ for (const form of ['claim', 'listen'] as const) {
     assert.deepEqual(JSON.parse(out), { errors: [['of a listener', 'uncaughtException']], text: 'second' });
   });
 }
+
+test('listeners of listening throw → an uncaught exception; a start and a takeover are complete all the same', async (t) => {
+  const address = `${temporaryDirectory(t)}/app.sock`;
+  const script = `
+    import net from 'node:net';
+    import { listen } from 'reuseaddr';
+    const errors = [];
+    process.on('uncaughtException', ({ message }, origin) => errors.push([message, origin]));
+    const throwing = (text) => net.createServer((c) => c.end(text)).on('listening', () => { throw new Error(text); });
+    const held = await listen(throwing('first'), ${JSON.stringify(address)}, { handover: true });
+    const taken = await listen(throwing('second'), ${JSON.stringify(address)}, { takeover: true });
+    let text = '';
+    for await (const data of net.connect(${JSON.stringify(address)})) text += data;
+    await held.release();
+    await taken.release();
+    console.log(JSON.stringify({ errors, text }));`;
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
+    cwd: new URL('../../..', import.meta.url),
+    timeout: 60_000,
+  });
+  const errors = ['first', 'second'].map((text) => [text, 'uncaughtException']);
+  assert.deepEqual(JSON.parse(stdout), { errors, text: 'second' });
+});
 
 for (const [name, kind] of Object.entries(kinds)) {
   test(`a ${name} server is handed over 10 times, while clients ask → every request is answered`, async (t) => {

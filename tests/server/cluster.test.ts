@@ -69,3 +69,25 @@ test('claim() in the primary and server.listen({ fd }) in two workers → both s
     }`;
   assert.equal(await run(program, `${temporaryDirectory(t)}/app.sock`), '2\n');
 });
+
+test('listen() with handover in a worker of a cluster → the worker itself hands over', onLinux, async (t) => {
+  const program = `
+    import cluster from 'node:cluster';
+    import net from 'node:net';
+    import { listen } from 'reuseaddr';
+    const path = process.argv[1];
+    if (cluster.isPrimary) {
+      cluster.setupPrimary({ execArgv: process.execArgv, args: [path] });
+      const worker = cluster.fork();
+      await new Promise((resolve) => worker.once('message', resolve));
+      const told = new Promise((resolve) => worker.once('message', resolve));
+      await listen(net.createServer(), path, { takeover: true });
+      console.log(await told);
+      process.exit();
+    } else {
+      const held = await listen(net.createServer(), path, { handover: true });
+      held.on('handover', () => process.send('handed over'));
+      process.send('listens');
+    }`;
+  assert.equal(await run(program, `${temporaryDirectory(t)}/app.sock`), 'handed over\n');
+});
