@@ -30,6 +30,12 @@ interface Answer {
   readonly req: unknown;
   readonly headersSent: boolean;
   shouldKeepAlive: boolean;
+  /** The head, as it will be sent. */
+  _header: string | null;
+  /** Whether the connection is closed after it. */
+  _last: boolean;
+  /** Makes the head. */
+  _storeHeader(firstLine: string, headers: unknown): void;
   once(event: 'finish', listener: () => void): void;
 }
 
@@ -109,6 +115,11 @@ class Drain {
     if (answer.headersSent || !answer.shouldKeepAlive) return;
     answer.shouldKeepAlive = false;
     this.#last.set(socket, answer);
+    const storeHeader = answer._storeHeader;
+    answer._storeHeader = (...args) => {
+      storeHeader.apply(answer, args);
+      if (this.#last.get(socket) === answer) overrule(answer);
+    };
   }
 
   /**
@@ -154,4 +165,17 @@ class Drain {
   stop(): void {
     clearTimeout(this.#timer);
   }
+}
+
+/**
+ * A program may set `Connection: keep-alive` itself, as proxies do. Node then keeps the connection, and a client that asks again and
+ * again would keep the old process alive with it.
+ */
+function overrule(answer: Answer): void {
+  if (answer._last || answer._header === null) return;
+  const header = answer._header.replace(/(?<=\r\nconnection: *)keep-alive(?=\r\n)/i, 'close');
+  if (header === answer._header) return;
+  answer._header = header;
+  answer.shouldKeepAlive = false;
+  answer._last = true;
 }

@@ -49,7 +49,9 @@ class Old {
     const client = net.connect(this.address);
     this.#t.after(() => client.destroy());
     await accepted;
-    return { client, said: text(client) };
+    const said = text(client);
+    said.catch(() => undefined); // Of a client that the test destroys, and does not read.
+    return { client, said };
   }
 
   /** The answers to so many requests, once they have come. */
@@ -144,6 +146,44 @@ test('two requests come one after the other after the handover, before the first
   const heard = await said;
   assert.match(heard, /<1>[^]*Connection: close[^]*<2>$/);
   assert.equal(heard.match(/Connection: close/g)?.length, 1);
+});
+
+/** The ways in which a program sets a header of its own. */
+const settings: Readonly<Record<string, (answer: ServerResponse, value: string) => unknown>> = {
+  setHeader: (answer, value) => answer.setHeader('Connection', value),
+  'writeHead with an object': (answer, value) => answer.writeHead(200, { connection: value }),
+  'writeHead with an array': (answer, value) => answer.writeHead(200, ['Connection', value]),
+};
+
+for (const [way, set] of Object.entries(settings)) {
+  test(`the program says \`Connection: keep-alive\` by ${way}, as proxies do → after the handover the client is told to close all the same`, async (t) => {
+    const old = await Old.start(t, 0);
+    const { client, said } = await old.connect();
+    client.write(get());
+    const [answer] = await old.asked(1);
+    await old.handOver();
+    set(answer!, 'keep-alive');
+    answer!.end('last');
+    const heard = await said;
+    assert.match(heard, /\r\nConnection: close\r\n[^]*\r\n\r\n[^]*last/i);
+    assert.doesNotMatch(heard, /keep-alive/i);
+    await old.closed;
+  });
+}
+
+test('the program says `Connection: keep-alive` with each of two answers in one connection → both come, and only the last says close', async (t) => {
+  const old = await Old.start(t, 0);
+  const { client, said } = await old.connect();
+  client.write(get('/1') + get('/2'));
+  const answers = await old.asked(2);
+  await old.handOver();
+  for (const answer of answers) {
+    const finished = once(answer, 'finish');
+    answer.setHeader('Connection', 'keep-alive').end(`<${answer.req.url}>`);
+    await finished;
+  }
+  assert.match(await said, /Connection: keep-alive[^]*<\/1>[^]*Connection: close[^]*<\/2>/);
+  await old.closed;
 });
 
 test('a client with Expect: 100-continue asks after the handover → its answer says that it is the last', async (t) => {
