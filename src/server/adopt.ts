@@ -160,7 +160,7 @@ function listenOnDescriptor(server: Server, fd: number, backlog: number): Promis
     };
     const onListening = (): void => settle(resolve);
     const onError = (error: Error): void => settle(() => reject(error));
-    // Before those of the program: one that throws would skip ours, and then nothing ends this.
+    // Before the listeners of the program: if one throws, those behind it are not called.
     server.prependOnceListener('listening', onListening);
     server.prependOnceListener('error', onError);
     try {

@@ -168,8 +168,8 @@ class Drain {
 }
 
 /**
- * A program may set `Connection: keep-alive` itself, as proxies do. Node then keeps the connection, and a client that asks again and
- * again would keep the old process alive with it.
+ * A program may set `Connection: keep-alive` itself, as proxies do. Then Node keeps the connection,
+ * and a client that asks again and again would keep the old process alive.
  */
 function overrule(answer: Answer): void {
   if (answer._last || answer._header === null) return;
