@@ -1,6 +1,7 @@
 /** A signal that reaches the whole process group or control group is not passed on once more; one for run alone is. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import { test } from 'node:test';
 import { temporaryDirectory } from '../support/directory.js';
@@ -174,3 +175,28 @@ test(
     assert.equal(status('stays'), 3);
   },
 );
+
+test('a shell that no package manager started ends → run is left running, as a daemon needs it', onLinux, async (t) => {
+  const path = `${temporaryDirectory(t)}/a`;
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('npm_')));
+  const command = [node, commandLine, 'run', path, '--', node, '-e', counting];
+  const shell = spawn('sh', ['-c', '"$@" & read -r end', 'sh', ...command], { env, stdio: ['pipe', 'pipe', 'inherit'] });
+  let said = '';
+  shell.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
+  const pid = (name: string): number => Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(said)?.[1] ?? 0);
+  await until(() => pid('serving') > 0);
+  const [running, serving] = [pid('supervisor'), pid('serving')];
+  t.after(() => {
+    for (const each of [running, serving]) kill(each, 'SIGKILL');
+    shell.stdout.destroy();
+  });
+  const ended = once(shell, 'exit');
+  shell.kill('SIGKILL');
+  await ended;
+  // By the time that the second has come, run would have looked at its parent.
+  for (let time = 1; time <= 2; time++) {
+    kill(running, 'SIGUSR2');
+    await until(() => said.includes(`got SIGUSR2 ${time}\n`));
+  }
+  assert.doesNotMatch(said, /got SIGTERM/);
+});

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
+import { kernel } from '#dist/kernel/posix.js';
 import { cpuQuota, usableProcessors } from '#dist/run/processors.js';
 import { temporaryDirectory } from '../support/directory.js';
 import { onLinux } from '../support/privileges.js';
@@ -136,6 +137,11 @@ test('one instance ends again and again → the others are left alone, and it al
   await running.line(/ended with status 3; starting it again in [\d.]+ s\.$/);
   assert.equal(await askLine(path), pid);
   assert.deepEqual(running.pids, [pid]);
+  await running.line(/ended with status 3; starting it again in (?:0\.[48]|\d\.\d) s\.$/);
+  kill(pid, 'SIGKILL');
+  await running.line(new RegExp(`^reuseaddr: Process ${pid} was killed by SIGKILL; starting it again\\.$`));
+  const next = await running.serving();
+  assert.equal(await askLine(path), next);
   // By SIGTERM a program ends with 0, and the other has no process.
   assert.ok([0, 143].includes((await running.stop()) as number));
 });
@@ -173,6 +179,55 @@ test(
     assert.deepEqual({ refused, reset, wrong }, { refused: 0, reset: 0, wrong: 0 });
     assert.ok(pids.includes(await askLine(path)));
     assert.equal(await next.stop(), 0);
+  },
+);
+
+test('an old instance has not left → the roll-out waits for it, so there is one process more at most', onLinux, async (t) => {
+  const path = `${temporaryDirectory(t)}/app.sock`;
+  const stubborn = `process.on('SIGTERM', () => console.log('stubborn', process.pid));
+setInterval(() => {}, 1000); console.log('serving', process.pid);`;
+  const options = ['--instances=2', '--ready-after=0.1', '--grace=1000'];
+  const running = new Running(t, [...options, path, '--', node, '-e', stubborn]);
+  const first = await serve(running, 2);
+  running.signal('SIGHUP');
+  const [, old] = await running.line(/^stubborn (\d+)$/);
+  // A signal that is passed on comes later than the start of another instance would.
+  running.signal('SIGTERM');
+  while ((await running.line(/^stubborn (\d+)$/))[1] === old);
+  assert.equal(running.lines.filter((line) => line.includes(' was started; process ')).length, 1);
+  assert.ok(first.includes(Number(old)));
+});
+
+test(
+  'systemd passes the socket to two instances → both accept, one is started again, SIGHUP replaces both, the file stays',
+  onLinux,
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    const path = `${directory}/app.sock`;
+    const fd = kernel.socket();
+    assert.ok(typeof fd === 'number' && kernel.bind(fd, path) === 0 && kernel.listen(fd, 64) === 0);
+    t.after(() => kernel.close(fd));
+    const running = new Running(t, ['--instances=2', path, '--', node, program('server.mjs'), path], {}, fd);
+    const pids = new Set(await serve(running, 2));
+    for (const pid of pids) {
+      const [other = 0] = [...pids].filter((each) => each !== pid);
+      kill(other, 'SIGSTOP');
+      assert.equal(await askLine(path), pid);
+      kill(other, 'SIGCONT');
+    }
+    const [killed = 0] = pids;
+    kill(killed, 'SIGKILL');
+    pids.add(await running.serving());
+    pids.delete(killed);
+    running.signal('SIGHUP');
+    for (let index = 0; index < 2; index++) {
+      const [, pid, old] = await running.line(/^reuseaddr: Process (\d+) serves; stopping process (\d+)\.$/);
+      assert.ok(pids.delete(Number(old)));
+      pids.add(Number(pid));
+    }
+    assert.ok(pids.has(await askLine(path)));
+    assert.equal(await running.stop(), 0);
+    assert.deepEqual(readdirSync(directory), ['app.sock']);
   },
 );
 

@@ -210,6 +210,33 @@ test(
     running.signal('SIGHUP');
     await running.line(/^reuseaddr: Process \d+ serves; stopping process \d+\.$/);
     await askLine(path);
+    // And little of its time goes there: with the foreign messages unread for a while, the kernel takes no more of them.
+    const cpuOf = (pids: readonly number[]): number => pids.reduce((sum, pid) => sum + cpuTicks(pid), 0);
+    const flooding = floods.map(({ pid = 0 }) => pid);
+    const before = { run: cpuTicks(running.pid), floods: cpuOf(flooding) };
+    await until(() => cpuOf(flooding) - before.floods >= 100);
+    const ticks = cpuTicks(running.pid) - before.run;
+    t.diagnostic(`${ticks} ticks of CPU time, while those that flood took 100`);
+    assert.ok(ticks <= 20);
     assert.equal(await running.stop(), 0);
   },
 );
+
+/** proc(5), stat: utime and stime. */
+function cpuTicks(pid: number): number {
+  const fields = fs.readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? [];
+  return Number(fields[11]) + Number(fields[12]);
+}
+
+test('more messages of other processes than one call takes → it returns after a bounded number of them', onLinux, (t) => {
+  const path = `${temporaryDirectory(t)}/notify`;
+  const fd = openNotifySocket(path);
+  assert.ok(typeof fd === 'number');
+  t.after(() => kernel.close(fd));
+  let sent = 0;
+  while (sent < 200 && sendNotification(path, 'READY=1') === 0) sent++;
+  let calls = 0;
+  while (receiveNotification(fd, []) === 'EBUSY') calls++;
+  t.diagnostic(`${sent} messages, ${calls} calls; net.unix.max_dgram_qlen says how many may wait`);
+  assert.equal(calls, Math.ceil(sent / 64));
+});

@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
+import { spawn, type ChildProcess, type SpawnOptions, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
@@ -27,8 +27,12 @@ export class Running {
   #wake = (): void => undefined;
   #closed = false;
 
-  constructor(t: TestContext, args: readonly string[], options: SpawnOptions = {}) {
-    const child = spawn(process.execPath, [commandLine, 'run', ...args], { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
+  /** @param passed a listening socket that it is passed as systemd does it, sd_listen_fds(3) */
+  constructor(t: TestContext, args: readonly string[], options: SpawnOptions = {}, passed?: number) {
+    const command = [process.execPath, commandLine, 'run', ...args];
+    const announce = passed === undefined ? '' : 'LISTEN_FDS=1; LISTEN_PID=$$; export LISTEN_FDS LISTEN_PID; ';
+    const stdio: StdioOptions = ['ignore', 'pipe', 'pipe', ...(passed === undefined ? [] : [passed])];
+    const child = spawn('/bin/sh', ['-c', `${announce}exec "$@"`, 'sh', ...command], { ...options, stdio });
     this.child = child;
     this.exited = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | string);
     for (const stream of [child.stdout, child.stderr]) {
