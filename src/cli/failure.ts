@@ -1,6 +1,8 @@
+import { lstatSync } from 'node:fs';
 import { SocketAddressError } from '../errors/error.js';
 import { messageOf } from '../errors/message.js';
 import type { Reason } from '../errors/reasons.js';
+import { boundTo } from '../holder/find.js';
 import type { Command } from './command.js';
 import { frontEndOf } from './frontEnd.js';
 import { status } from './status.js';
@@ -14,11 +16,17 @@ export function explainFailure(error: unknown, { options }: Command, terminal: T
   if (error instanceof SocketAddressError) {
     terminal.complain(messageOf(error.explanation, frontEndOf(options)).message);
     if (usageReasons.has(error.reason)) return status.usage;
-    return error.code === 'EADDRINUSE' ? status.inUse : status.failed;
+    return error.code === 'EADDRINUSE' || isListening(error) ? status.inUse : status.failed;
   }
   const { message, code } = error as { message: string; code?: string };
   // Any other error is a mistake of ours, and its stack is needed.
   if (code === undefined) throw error;
   terminal.complain(message);
   return status.failed;
+}
+
+/** Whether another user's server listens, whose lock file this user may not open. */
+function isListening({ reason, address }: SocketAddressError): boolean {
+  const file = reason === 'lock-denied' ? lstatSync(address, { bigint: true, throwIfNoEntry: false }) : undefined;
+  return file !== undefined && boundTo(file)?.state === 'listening';
 }

@@ -1,4 +1,4 @@
-import { show } from '../errors/show.js';
+import { oneLine, show } from '../errors/show.js';
 import type { ListenOptions } from '../request/options.js';
 import { runBindingItself } from '../run/bindSelf.js';
 import { startedByPackageManager } from '../run/parent.js';
@@ -57,6 +57,7 @@ cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 the address is in 
     group: { value: 'GROUP', summary: 'group of the socket, by name or id' },
     backlog: { value: 'COUNT', summary: 'how many connections may wait (default: the maximum of the system)' },
     'lock-path': { value: 'PATH', summary: 'the lock file (default: ADDRESS.lock)' },
+    verbose: { short: 'v', summary: 'say, too, what goes as it should: claimed, started, ready' },
   },
   examples: [
     ['reuseaddr run /run/app.sock -- node server.js', 'listen() or the preload finds the socket'],
@@ -67,8 +68,10 @@ cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 the address is in 
   ],
   async run({ operands: [address = '', name = '', ...args], options, terminal }) {
     if (name.startsWith('-')) throw new UsageError(`Options come before ADDRESS: ${show(name)}`);
-    const report = (message: string): void => terminal.complain(message);
-    const request: RunRequest = { address, command: name, args, report, ...readOptions(options) };
+    // One line for each: a path may have line breaks, and a log is read by lines.
+    const report = (message: string): void => terminal.complain(oneLine(message));
+    const trace = options['verbose'] === true ? report : () => undefined;
+    const request: RunRequest = { address, command: name, args, report, trace, ...readOptions(options) };
     const status = executable(name);
     if (status !== 0) {
       report(`Cannot run ${show(name)}: ${status === 127 ? 'there is no such program' : 'it cannot be executed'}.`);

@@ -9,13 +9,20 @@ export function show(address: string): string {
   return JSON.stringify(address.replace(/^\0/, '@'))
     .slice(1, -1)
     .replaceAll(String.raw`\"`, '"')
-    .replaceAll(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, escape);
+    .replaceAll(unprintable, escape);
+}
+
+/** A message on one line, whatever the names in it hold. Leaves what `show` has escaped. */
+export function oneLine(message: string): string {
+  return message.replaceAll('\n', String.raw`\n`).replaceAll(unprintable, escape);
 }
 
 /** Quotes an address for a message, so that an empty one is visible too. */
 export function quote(address: string): string {
   return address === '' ? "''" : show(address);
 }
+
+const unprintable = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
 function escape(character: string): string {
   return `\\u{${character.codePointAt(0)?.toString(16)}}`;

@@ -1,6 +1,8 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { printable } from '../claim/record.js';
+import { failed, type FileStatus } from '../kernel/kernel.js';
+import { fileKey, isAddress, unixSockets, type UnixSocket } from '../kernel/sockets.js';
 import type { Holder } from './holder.js';
 import { isStopped } from './self.js';
 import { userName } from './users.js';
@@ -17,10 +19,18 @@ const commandCharactersMax = 300;
  * undefined if there is none to be seen, or no /proc.
  *
  * @param name the path as it was bound, or `@` and an abstract name
+ * @param file what is at the path: it finds a socket that was bound by a relative path, too
  */
-export function findListener(name: string): Holder | undefined {
-  const inode = listeningInode(name);
+export function findListener(name: string, file?: Pick<FileStatus, 'dev' | 'ino'>): Holder | undefined {
+  const inode = (file && boundTo(file)?.inode.toString()) ?? listeningInode(name);
   return inode === undefined ? undefined : findByInode(inode);
+}
+
+/** Returns the socket that is bound to a file, as the kernel tells every user. */
+export function boundTo(file: Pick<FileStatus, 'dev' | 'ino'>): UnixSocket | undefined {
+  const sockets = unixSockets();
+  const key = fileKey(file);
+  return failed(sockets) ? undefined : sockets.find((socket) => socket.file === key && isAddress(socket));
 }
 
 /**

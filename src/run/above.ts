@@ -16,6 +16,11 @@ export class Above {
     if (isAsked) this.#watchdog = setInterval(() => this.tell('WATCHDOG=1'), Number(timeoutUs) / 2000).unref();
   }
 
+  /** Whether there is one that waits for word. */
+  get waits(): boolean {
+    return this.#socket !== undefined;
+  }
+
   tell(state: string): void {
     if (this.#socket !== undefined) sendNotification(this.#socket, state);
   }

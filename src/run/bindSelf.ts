@@ -14,7 +14,7 @@ import { run, runAsync } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { waitingKernel } from '../kernel/wait.js';
 import { readRequest, type Request } from '../request/options.js';
-import { isInUse, pauses, refused } from '../server/acquire.js';
+import { asListed, isInUse, pauses, refused } from '../server/acquire.js';
 import { letGo, resolveRequest } from '../server/target.js';
 import { exitStatus, type Exit } from './instance.js';
 import { watchOwnLock } from './ownLock.js';
@@ -32,6 +32,7 @@ export async function runBindingItself(asked: RunRequest): Promise<number> {
   const runner = new Runner(asked);
   try {
     const lockFd = await obtainLock(request, place);
+    asked.trace(`Locked ${place.lockPath}; the program binds ${place.path}.`);
     // A holder that served handovers left this when it crashed.
     if (place.handover !== undefined) run(kernel, take(place.handover, isDead));
     let program: number | undefined;
@@ -118,8 +119,9 @@ async function untilFree(request: Request, place: Place, signal: AbortSignal, re
 /** Returns the lock, after the requested waits. */
 async function obtainLock(request: Request, place: Place): Promise<number> {
   const { terms, waitMs } = request;
-  const lockFd = run(kernel, reserve(place, terms.record, false));
-  if (!isRefusal(lockFd)) return lockFd;
+  const reserved = run(kernel, reserve(place, terms.record, false));
+  if (!isRefusal(reserved)) return reserved;
+  const lockFd = asListed(place, reserved);
   const waited = waitMs !== undefined && isInUse(lockFd) ? await waitForLock(request, place, waitMs, lockFd) : lockFd;
   if (isRefusal(waited)) throw refused(request, { place }, waited);
   return waited;
@@ -132,7 +134,8 @@ async function waitForLock({ terms }: Request, place: Place, waitMs: number, fir
   const { signal } = deadline;
   let refusal = first;
   for (const pauseMs of pauses()) {
-    const lockFd = await runAsync(waitingKernel(signal, place.lockPath), reserve(place, terms.record, true));
+    const reserved = await runAsync(waitingKernel(signal, place.lockPath), reserve(place, terms.record, true));
+    const lockFd = isRefusal(reserved) ? asListed(place, reserved) : reserved;
     const mayCome = isRefusal(lockFd) && (isInUse(lockFd) || lockFd.refused === 'lock-unstable');
     if (mayCome) {
       refusal = lockFd;

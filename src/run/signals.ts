@@ -29,7 +29,7 @@ export function passSignals({ fleet, witness, graceMs, report }: Passing): () =>
       // At once, because the program may end before it is known whether it has the signal.
       if (signal === 'SIGTERM') running.stop(signal);
       else running.expectEnd(signal);
-      void once(signal, (sawToo) => {
+      void ask(signal, (sawToo) => {
         if (!sawToo) {
           running.stop(signal);
           running.signal(signal);
@@ -37,21 +37,12 @@ export function passSignals({ fleet, witness, graceMs, report }: Passing): () =>
       });
     });
   }
-  for (const signal of passed) listeners.set(signal, () => void once(signal, (sawToo) => sawToo || fleet()?.signal(signal)));
+  for (const signal of passed) listeners.set(signal, () => void ask(signal, (sawToo) => sawToo || fleet()?.signal(signal)));
   listeners.set('SIGHUP', () => void fleet()?.rollOut());
   for (const [signal, listener] of listeners) process.on(signal, listener);
 
-  /**
-   * A signal that comes twice while the witness is asked counts once: timeout(1) signals this
-   * process, and then the group.
-   */
-  const asking = new Set<NodeJS.Signals>();
-  async function once(signal: NodeJS.Signals, then: (sawToo: boolean) => unknown): Promise<void> {
-    if (asking.has(signal)) return;
-    asking.add(signal);
-    const sawToo = await witness.saw(signal);
-    asking.delete(signal);
-    then(sawToo);
+  async function ask(signal: NodeJS.Signals, then: (sawToo: boolean) => unknown): Promise<void> {
+    then(await witness.saw(signal));
   }
 
   /**

@@ -19,6 +19,8 @@ export interface RunRequest {
   /** Whether to end, as by SIGTERM, when the parent process has ended. */
   readonly followsParent: boolean;
   report(message: string): void;
+  /** Says what goes as it should. */
+  trace(message: string): void;
 }
 
 /**
@@ -60,6 +62,11 @@ export class Runner {
   /** Supervises copies of the program that get this descriptor. */
   supervise(fd: number, listens: boolean, around: Around): Fleet {
     const { command, args, policy, report } = this.#request;
+    if (this.#above.waits && policy.readyAfterMs === undefined) {
+      report(
+        'READY=1 is passed on to the supervisor (NOTIFY_SOCKET) when the program says it. For a program that never says it, use --ready-after.',
+      );
+    }
     const program: Program = { command, args, fd, listens, notifySocket: this.#notifications?.name };
     this.#fleet = new Fleet(policy, {
       launch: (index) => {
@@ -82,6 +89,7 @@ export class Runner {
     if (instance.pid !== undefined) this.#instances.set(instance.pid, instance);
     const timer = readyAfterMs === undefined ? undefined : setTimeout(() => this.#becameReady(instance), readyAfterMs);
     void this.#forget(instance, timer);
+    if (instance.pid !== undefined) this.#request.trace(`${instance.name} was started.`);
     this.#tellStatus();
     this.#witness.start();
     return instance;
@@ -97,6 +105,7 @@ export class Runner {
   #becameReady(instance: Instance | undefined): void {
     if (instance === undefined || instance.ready) return;
     instance.becomeReady();
+    this.#request.trace(`${instance.name} is ready.`);
     this.#tellStatus();
     if (this.#readyCount >= this.#request.policy.instances) this.#above.ready();
   }

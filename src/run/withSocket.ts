@@ -46,6 +46,7 @@ export async function runWithSocket(asked: RunRequest): Promise<number> {
     }));
     const claim = new Claim(address, hold, () => hold.surrender());
     claim.on('displaced', (what) => void displaced(what, claim).then(asked.report));
+    if (hold.inherited) asked.trace(`${address} was passed to run, which takes no lock.`);
     const { fleet } = acceptor;
     if (fleet === undefined) throw new Error('A claim was made, and nothing accepts on it.');
     acceptor.hold = hold;
@@ -81,6 +82,9 @@ class ProgramAcceptor implements Acceptor {
 
   async start(fd: number, shared = false): Promise<void> {
     this.#fd = fd;
+    this.#asked.trace(
+      shared ? `Taking over ${this.#asked.address} when the program is ready.` : `Listening on ${this.#asked.address}.`,
+    );
     let holderAccepts = shared;
     const fleet = this.#runner.supervise(fd, true, { beforeFirst: () => holderAccepts || this.#makeBlocking(fd) });
     this.fleet = fleet;

@@ -1,15 +1,15 @@
 import { abstractHandover } from '../address/names.js';
 import { acquire, acquireAbstract } from '../claim/acquire.js';
-import type { Target } from '../claim/place.js';
+import type { Place, Target } from '../claim/place.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
 import { isDead, take } from '../claim/take.js';
 import { library } from '../errors/advice.js';
 import type { SocketAddressError } from '../errors/error.js';
 import { explain } from '../errors/explain.js';
 import { partsOf } from '../errors/message.js';
-import { findListener, findLocker, listeningInode } from '../holder/find.js';
+import { boundTo, findListener, findLocker, listeningInode } from '../holder/find.js';
 import { holderOfRecord, type Holder } from '../holder/holder.js';
-import { failed, run, type Operation } from '../kernel/kernel.js';
+import { failed, run, type FileStatus, type Operation } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Request } from '../request/options.js';
 import { Hold, type Held } from './hold.js';
@@ -24,11 +24,21 @@ export function* acquireTarget(target: Target, { terms }: Request, wait = false)
   if ('abstract' in target) return yield* acquireAbstract(target.abstract, terms);
   const { place } = target;
   const claim = yield* acquire(place, terms, wait);
-  if (isRefusal(claim)) return claim;
+  if (isRefusal(claim)) return asListed(place, claim);
   // A holder that served handovers left this when it crashed. No other code removes it, and the
   // lock permits it.
   if (place.handover !== undefined) yield* take(place.handover, isDead);
   return { ...claim, place };
+}
+
+/**
+ * Returns a refusal as the kernel's list of sockets knows it. connect(2) does not tell whether a
+ * socket is live to which this user may not connect. If it is listed, it is another user's server.
+ */
+export function asListed({ directory, name }: Place, refusal: Refusal): Refusal {
+  if (refusal.syscall !== 'probe' || refusal.errno !== 'EACCES') return refusal;
+  const file = kernel.fstatat(directory.fd, name);
+  return failed(file) || boundTo(file) === undefined ? refusal : { ...refusal, refused: 'stray', errno: 'EADDRINUSE' };
 }
 
 /**
@@ -120,12 +130,17 @@ function isDisplaced(target: Target, { refused: why }: Refusal): boolean {
  * an abstract name, a process that has just begun to listen, or one that inherited the lock.
  */
 function findUnrecorded(target: Target, { refused: why, path, record }: Refusal): Holder | undefined {
-  if (why === 'stray' && path !== undefined) return findListener(path);
+  if (why === 'stray' && path !== undefined) return findListener(path, fileAt(target));
   if (!['held', 'starting', 'cancelled'].includes(why)) return undefined;
   if ('abstract' in target) return findListener(`@${target.abstract}`);
   if (holderOfRecord(record) !== undefined) return undefined;
   // Either it listens already and has not yet written its record, or the wait was for a stray.
-  return findListener(target.place.path) ?? findLocker(target.place.lockPath);
+  return findListener(target.place.path, fileAt(target)) ?? findLocker(target.place.lockPath);
+}
+
+function fileAt(target: Target): FileStatus | undefined {
+  const file = 'abstract' in target ? 'ENOENT' : kernel.fstatat(target.place.directory.fd, target.place.name);
+  return failed(file) ? undefined : file;
 }
 
 const pauseMsMin = 5;

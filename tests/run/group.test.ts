@@ -71,7 +71,10 @@ test(
     const [witness = 0] = childrenOf(running.pid).filter((pid) => pid !== program);
     kill(witness, 'SIGINT');
     await until(() => childrenOf(running.pid).length === 2 && !childrenOf(running.pid).includes(witness));
+    const [second = 0] = childrenOf(running.pid).filter((pid) => pid !== program);
     running.signal('SIGTERM');
+    // Nor is another one that comes while run asks it.
+    kill(second, 'SIGKILL');
     await running.line(/^got SIGTERM 1$/);
     running.signal('SIGUSR1');
     assert.equal(await running.exited, 0);
@@ -152,7 +155,8 @@ test(
     fs.writeFileSync(`${directory}/app.mjs`, counting);
     const line = (option: string, name: string): string =>
       `${node} ${commandLine} run --restart=always ${option} ${directory}/${name} -- ${node} ${directory}/app.mjs`;
-    const start = `${line('--no-follow-parent', 'stays')} & ${line('', 'follows')}`;
+    // A shell that stays between npm and run, and does not end with npm.
+    const start = `${line('--no-follow-parent', 'stays')} & ${line('', 'follows')}; exit`;
     fs.writeFileSync(`${directory}/package.json`, JSON.stringify({ scripts: { start } }));
     const npm = spawn('npm', ['start', '--silent'], { cwd: directory, stdio: ['ignore', 'pipe', 'pipe'] });
     let said = '';

@@ -1,16 +1,17 @@
 /** Exit status, signals and options of `reuseaddr run`. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import type { SocketAddressError } from 'reuseaddr';
 import { readArguments } from '#dist/cli/arguments.js';
 import { UsageError } from '#dist/cli/command.js';
 import { command } from '#dist/cli/run.js';
 import { temporaryDirectory } from '../support/directory.js';
-import { onLinux } from '../support/privileges.js';
+import { asRoot, onLinux, stranger } from '../support/privileges.js';
 import { queuedConnections } from '../support/reach.js';
-import { commandLine, program as fixture, Running } from './running.js';
+import { commandLine, gone, kill, program as fixture, Running } from './running.js';
 
 function runOnce(...args: readonly string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [commandLine, 'run', ...args], { encoding: 'utf8' });
@@ -186,6 +187,94 @@ test('the holder hands over → --takeover is advised, but not with --bind-self,
   await running.serving();
   assert.match(runOnce(path, '--', 'true').stderr, / --wait, or take it over with --takeover\.\n$/);
   assert.match(runOnce('--bind-self', path, '--', 'true').stderr, / Stop it, or wait for it with --wait\.\n$/);
+});
+
+/** A server of plain Node, without the lock, that is bound by this path in this directory. */
+async function stray(t: TestContext, cwd: string, path: string): Promise<number> {
+  const listen = `require('net').createServer().listen(${JSON.stringify(path)}, () => console.log('listening'))`;
+  const child = spawn(process.execPath, ['-e', listen], { cwd, stdio: ['ignore', 'pipe', 'inherit'] });
+  t.after(() => child.kill('SIGKILL'));
+  await once(child.stdout, 'data');
+  return child.pid ?? 0;
+}
+
+test('a stray was bound by a relative path → it is named, and its pid', onLinux, async (t) => {
+  const directory = temporaryDirectory(t);
+  const pid = await stray(t, directory, 'app.sock');
+  for (const options of [[], ['--bind-self'], ['--wait=0.1']]) {
+    const { status, stderr } = runOnce(...options, `${directory}/app.sock`, '--', 'true');
+    assert.equal(status, 3);
+    assert.match(stderr, new RegExp(`process ${pid} \\(`));
+  }
+});
+
+test(
+  "another user's live server, with and without the lock → exit status 3; dead, or only locked → 1",
+  { skip: onLinux.skip || asRoot.skip },
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    fs.chmodSync(directory, 0o1777);
+    const start = (...args: readonly string[]) => {
+      const { status, stderr } = spawnSync(process.execPath, [commandLine, 'run', ...args, '--', 'true'], {
+        ...stranger,
+        encoding: 'utf8',
+      });
+      return { status, stderr };
+    };
+    const pid = await stray(t, directory, 'a');
+    fs.chmodSync(`${directory}/a`, 0o600);
+    for (const options of [[], ['--bind-self'], ['--wait=0.1'], ['--bind-self', '--wait=0.1']]) {
+      assert.deepEqual([options, start(...options, `${directory}/a`).status], [options, 3]);
+    }
+    kill(pid, 'SIGKILL');
+    await gone(pid);
+    const dead = start(`${directory}/a`);
+    assert.equal(dead.status, 1);
+    assert.match(dead.stderr, /which belongs to user root, and so cannot tell whether a server still has it\./);
+
+    const running = new Running(t, [`${directory}/b`, '--', 'sh', '-c', 'echo serving $$; exec sleep 1000']);
+    await running.serving();
+    assert.equal(start(`${directory}/b`).status, 3);
+    await running.stop();
+    assert.equal(start(`${directory}/b`).status, 1);
+  },
+);
+
+test('-v → it says what goes as it should; without it nothing', onLinux, async (t) => {
+  const path = `${temporaryDirectory(t)}/a`;
+  const sleeps = ['--ready-after=0.1', path, '--', 'sh', '-c', 'echo serving $$; exec sleep 1000'];
+  const verbose = new Running(t, ['-v', ...sleeps]);
+  const pid = await verbose.serving();
+  await verbose.line(new RegExp(`^reuseaddr: Process ${pid} is ready\\.$`));
+  const said = verbose.lines.filter((line) => line.startsWith('reuseaddr: '));
+  assert.deepEqual(said, [
+    `reuseaddr: Listening on ${path}.`,
+    `reuseaddr: Process ${pid} was started.`,
+    `reuseaddr: Process ${pid} is ready.`,
+  ]);
+  await verbose.stop();
+  const quiet = new Running(t, sleeps);
+  const quietPid = await quiet.serving();
+  await quiet.stop();
+  assert.deepEqual(quiet.lines, [`serving ${quietPid}`]);
+  const binds = runOnce('--verbose', '--bind-self', path, '--', 'true').stderr;
+  assert.match(binds, /^reuseaddr: Locked .*\/a\.lock; the program binds .*\/a\.\nreuseaddr: Process \d+ was started\.\n$/);
+});
+
+test('a name with a line break in a message → the message is one line of the log all the same', onLinux, (t) => {
+  const directory = `${temporaryDirectory(t)}/two\nlines`;
+  fs.mkdirSync(directory);
+  const script = 'kill -9 $$';
+  for (const options of [
+    ['-v', '--restart=never'],
+    ['-v', '--bind-self'],
+  ]) {
+    const { stderr } = runOnce(...options, `${directory}/a`, '--', 'sh', '-c', script);
+    assert.notEqual(stderr, '');
+    for (const line of stderr.trimEnd().split('\n')) assert.match(line, /^reuseaddr: .*\.$/);
+  }
+  const { stderr } = runOnce(`${directory}/a`, '--', '/no\nsuch');
+  assert.match(stderr, /^reuseaddr: .*\n$/);
 });
 
 test('on-failure: the program fails twice and then ends with 0 → so does run', onLinux, (t) => {
