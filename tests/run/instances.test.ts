@@ -137,7 +137,7 @@ test('one instance ends again and again → the others are left alone, and it al
   await running.line(/ended with status 3; starting it again in [\d.]+ s\.$/);
   assert.equal(await askLine(path), pid);
   assert.deepEqual(running.pids, [pid]);
-  await running.line(/ended with status 3; starting it again in (?:0\.[48]|\d\.\d) s\.$/);
+  await running.line(/ended with status 3; starting it again in (?:0\.[48]|[1-9][\d.]*) s\.$/);
   kill(pid, 'SIGKILL');
   await running.line(new RegExp(`^reuseaddr: Process ${pid} was killed by SIGKILL; starting it again\\.$`));
   const next = await running.serving();
