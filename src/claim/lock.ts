@@ -1,4 +1,5 @@
 import { failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
+import { followDirectory, isSharedSticky, lockMode } from './lockAccess.js';
 import type { Named, Place } from './place.js';
 import { probe } from './probe.js';
 import { isCleaning, isRecord, recordBytesMax } from './record.js';
@@ -21,12 +22,6 @@ export const restsMs = [0.1, 0.2, 0.4, 0.8, 1.6] as const;
  * make a start fail.
  */
 export const restsForCleanMs = [5, 50, 500] as const;
-
-/**
- * The mode of a lock file: for its owner alone, and sticky, because systemd-tmpfiles(8) never
- * removes a sticky file by its age.
- */
-export const lockMode = 0o1600;
 
 /** An open lock file. */
 export interface LockFile {
@@ -176,27 +171,27 @@ function* examine(place: Place, fd: number, status: FileStatus, { trusted }: Loc
   if (status.nlink === 0) return 'replaced';
   // The second name may belong to any program, and our record would be written into its file.
   if (status.nlink > 1) return refuse('lock-has-links', 'EEXIST', 'fstat', lockPath);
-  if (status.uid !== trusted && !(yield* isTrusted(place, status)))
+  const directory = yield* sys.fstat(place.lock.directory.fd);
+  if (failed(directory)) return refuse('system', directory, 'fstat', place.lock.directory.path);
+  if (status.uid !== trusted && !(yield* isTrusted(status, directory)))
     return refuse('lock-foreign-owner', 'EACCES', 'fstat', lockPath);
   if (status.size > 0) {
     const content = yield* sys.pread(fd, recordBytesMax);
     if (failed(content)) return refuse('system', content, 'pread', lockPath);
     if (!isRecord(content.text)) return refuse('lock-foreign-content', 'EEXIST', 'pread', lockPath);
   }
-  // Just created by this process, under a umask that denies the owner.
-  if ((status.mode & 0o600) !== 0o600 && status.uid === (yield* sys.geteuid())) yield* sys.fchmod(fd, lockMode);
+  yield* followDirectory(fd, status, directory);
   return 'fit';
 }
 
 /**
  * Whether the owner of a lock file is trusted. The owner may remove the file while it is locked,
  * even in a sticky directory. So it must be a user who could do worse anyway: this user, root, the
- * owner of the directory, or a user whom a directory that only its owner may write to has let in.
+ * owner of the directory, or any user if the directory lets each of its writers replace files.
  */
-function* isTrusted({ lock: file }: Place, status: FileStatus): Operation<boolean> {
-  if (status.uid === 0 || status.uid === (yield* sys.geteuid())) return true;
-  const directory = yield* sys.fstat(file.directory.fd);
-  return !failed(directory) && (directory.uid === status.uid || (directory.mode & 0o022) === 0);
+function* isTrusted({ uid }: FileStatus, directory: FileStatus): Operation<boolean> {
+  if (uid === 0 || uid === directory.uid || !isSharedSticky(directory)) return true;
+  return uid === (yield* sys.geteuid());
 }
 
 /**

@@ -1,7 +1,8 @@
 import { failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
 import { writeRecord } from './acquire.js';
 import type { Place } from './place.js';
-import { createLockFile, lockFile, lockMode, removeLockFile, type LockFile } from './lock.js';
+import { createLockFile, lockFile, removeLockFile, type LockFile } from './lock.js';
+import { followDirectory, isSharedSticky, lockMode } from './lockAccess.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
 import { releaseLock } from './release.js';
 import { isDead, take, type Taken } from './take.js';
@@ -48,10 +49,9 @@ function* underLocks(stale: Stale, socket: FileStatus): Operation<Taken | Refusa
   if (guard === undefined) return yield* takeSettled(stale.place);
   const directory = yield* sys.fstat(guard.directory.fd);
   if (failed(directory)) return refuse('system', directory, 'fstat', guard.directory.path);
-  const owner = ownerOfLock(directory, socket);
   const locked = yield* lockFile(guard, false, {
     claims: false,
-    create: () => makeLocked(guard, owner, stale.record),
+    create: () => makeLocked(guard, { directory, socket }, stale.record),
     trusted: socket.uid,
   });
   if (isRefusal(locked)) return locked;
@@ -76,15 +76,13 @@ function* takeSettled(place: Place): Operation<Taken> {
   return there === 'ENOENT' ? { outcome: 'gone' } : yield* take(place, isDead);
 }
 
-type Owner = Pick<FileStatus, 'uid' | 'gid'>;
-
 /**
- * Returns the user who must be able to open the lock file if this process is killed before it
- * removes it: the owner of the directory if no other user can create sockets in it, otherwise the
- * owner of the socket.
+ * The files whose owners must be able to open the lock file if this process is killed before it
+ * removes it.
  */
-function ownerOfLock(directory: FileStatus, socket: FileStatus): Owner {
-  return (directory.mode & 0o022) === 0 ? directory : socket;
+interface Heirs {
+  readonly directory: FileStatus;
+  readonly socket: FileStatus;
 }
 
 /**
@@ -94,19 +92,19 @@ function ownerOfLock(directory: FileStatus, socket: FileStatus): Owner {
  * Otherwise a start might open it a moment earlier. That start would be refused, because the file
  * is another user's, or would lock it before us.
  */
-function* makeLocked(place: Place, owner: Owner, record: string): Operation<LockFile | Errno | Refusal> {
+function* makeLocked(place: Place, heirs: Heirs, record: string): Operation<LockFile | Errno | Refusal> {
   const { lock, lockPath } = place;
   const nameless = yield* sys.openat(lock.directory.fd, '.', 'O_RDWR|O_TMPFILE|O_CLOEXEC', lockMode);
   if (nameless === 'EACCES') return nameless;
   if (!failed(nameless)) {
-    const refused = yield* prepare(nameless, lockPath, owner, record);
+    const refused = yield* prepare(nameless, lockPath, heirs, record);
     const from = `/proc/self/fd/${nameless}`;
     const named = refused ?? (yield* sys.linkat(lock.directory.fd, from, lock.name, 'AT_SYMLINK_FOLLOW'));
     if (named === 0) return { lockFd: nameless, made: true };
     yield* sys.close(nameless);
     if (isRefusal(named) || named === 'EEXIST') return named;
   }
-  return yield* makeThenLock(place, owner, record);
+  return yield* makeThenLock(place, heirs, record);
 }
 
 /**
@@ -114,12 +112,13 @@ function* makeLocked(place: Place, owner: Owner, record: string): Operation<Lock
  * many FUSE ones, NFS), without /proc, or on other systems than Linux. While the file is still
  * ours, a start of its owner is refused.
  */
-function* makeThenLock(place: Place, owner: Owner, record: string): Operation<LockFile | Errno | Refusal> {
+function* makeThenLock(place: Place, heirs: Heirs, record: string): Operation<LockFile | Errno | Refusal> {
   const user = yield* sys.geteuid();
-  if (owner.uid !== user && user !== 0) return refuse('system', 'EPERM', 'chown', place.lockPath);
+  if (isSharedSticky(heirs.directory) && heirs.socket.uid !== user && user !== 0)
+    return refuse('system', 'EPERM', 'chown', place.lockPath);
   const created = yield* createLockFile(place);
   if (failed(created)) return created;
-  const refused = yield* prepare(created.lockFd, place.lockPath, owner, record);
+  const refused = yield* prepare(created.lockFd, place.lockPath, heirs, record);
   if (refused === undefined) return created;
   // A start has locked it first: the file belongs to that start now.
   if (refused.errno === 'EAGAIN') return { ...created, made: false };
@@ -129,16 +128,23 @@ function* makeThenLock(place: Place, owner: Owner, record: string): Operation<Lo
 }
 
 /**
- * Locks a lock file that this process created, gives it to its owner, and writes the record.
- * Without the lock it must not be removed again.
+ * Locks a lock file that this process created, gives it to the user who starts there, and writes
+ * the record. In a sticky directory of several users, that is the owner of the socket. Without the
+ * lock the file must not be removed again.
  */
-function* prepare(fd: number, lockPath: string, { uid, gid }: Owner, record: string): Operation<Refusal | undefined> {
+function* prepare(fd: number, lockPath: string, { directory, socket }: Heirs, record: string): Operation<Refusal | undefined> {
   const locked = yield* sys.flock(fd, 'LOCK_EX|LOCK_NB');
   if (failed(locked)) return refuse('system', locked, 'flock', lockPath);
   const widened = yield* sys.fchmod(fd, lockMode); // The umask may have narrowed it.
   if (failed(widened)) return refuse('system', widened, 'fchmod', lockPath);
-  const given = uid === (yield* sys.geteuid()) ? 0 : yield* sys.fchownat(fd, '', uid, gid);
+  const file = yield* sys.fstat(fd);
+  if (failed(file)) return refuse('system', file, 'fstat', lockPath);
+  const given = isSharedSticky(directory) ? yield* give(fd, file, socket) : yield* followDirectory(fd, file, directory);
   if (failed(given)) return refuse('system', given, 'chown', lockPath);
   yield* writeRecord(fd, record);
   return undefined;
+}
+
+function* give(fd: number, file: FileStatus, { uid, gid }: FileStatus): Operation<0 | Errno> {
+  return uid === file.uid ? 0 : yield* sys.fchownat(fd, '', uid, gid);
 }

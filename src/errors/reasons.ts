@@ -131,7 +131,13 @@ export const reasons = {
         ? `the lock file ${path} is immutable or append-only (chattr(1)), so it cannot be opened for writing`
         : `${user()} may not open the lock file ${path} for writing: it belongs to ${owner()}`,
     todo: (_words, { code, path }) =>
-      code === 'EPERM' ? [`take that attribute away with chattr -ia ${path}`] : ['run as that user', 'choose another address'],
+      code === 'EPERM'
+        ? [`take that attribute away with chattr -ia ${path}`]
+        : [
+            `remove ${path} while no program runs there (the owner of its directory may do so)`,
+            'run as that user',
+            'choose another address',
+          ],
   },
   'lock-unstable': {
     codes: ['EAGAIN'],

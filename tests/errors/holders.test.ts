@@ -147,6 +147,6 @@ test('a lock file that is immutable → the message says how to take that away; 
   );
   assert.match(
     denied('EACCES'),
-    /may not open the lock file .* it belongs to user \S+\. Run as that user, or choose another address\.$/,
+    /may not open the lock file .* it belongs to user \S+\. Remove \S+ while no program runs there \(the owner of its directory may do so\), run as that user, or choose another address\.$/,
   );
 });

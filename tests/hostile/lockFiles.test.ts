@@ -149,13 +149,17 @@ test(
   },
 );
 
-test('the lock file that we make → 1600, so that no other user can open it, and lock us out', asRoot, async (t) => {
-  const directory = temporaryDirectory(t, 0o777);
-  const address = `${directory}/app.sock`;
-  await (await claim(address)).release();
-  const [command = '', ...args] = [...asUser(stranger), 'flock', '--nonblock', `${address}.lock`, 'true'];
-  assert.notEqual(spawnSync(command, args, { stdio: 'ignore' }).status, 0);
-});
+test(
+  'the lock file that we make in a sticky directory → 1600, so that no other user can open it, and lock us out',
+  asRoot,
+  async (t) => {
+    const directory = temporaryDirectory(t, 0o1777);
+    const address = `${directory}/app.sock`;
+    await (await claim(address)).release();
+    const [command = '', ...args] = [...asUser(stranger), 'flock', '--nonblock', `${address}.lock`, 'true'];
+    assert.notEqual(spawnSync(command, args, { stdio: 'ignore' }).status, 0);
+  },
+);
 
 const record = { reuseaddr: 1, pid: 4_000_000, uid: 0, command: 'node', sinceMs: 1 };
 const hostile: Readonly<Record<string, string>> = {
