@@ -34,11 +34,17 @@ function figures(name: string, recording: Recording): string {
 
 function describeRun({ recorded, revision, machine, loads }: Recording): string {
   const { processor, processors, memoryGiB, kernel, node, tmpfs, disk } = machine;
-  return [
+  const words = [
     `Recorded ${recorded.slice(0, 16).replace('T', ' ')} UTC at ${revision}: ${processors} processors (${processor}, virtual),`,
     `${memoryGiB} GiB, Linux ${kernel}, Node ${node}; ${tmpfs} and ${disk}. The machine is shared; its load average was`,
     `${figure(Math.min(...loads))} to ${figure(Math.max(...loads))}.`,
-  ].join('\n');
+  ].join(' ');
+  return wrap(words);
+}
+
+/** Breaks prose where the rest of the page is broken. */
+function wrap(prose: string): string {
+  return prose.replaceAll(/(.{1,100})(?: |$)/g, '$1\n').trimEnd();
 }
 
 function reachTable(recording: Recording): string {
