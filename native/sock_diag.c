@@ -104,17 +104,28 @@ napi_value js_sock_diag(napi_env env, napi_callback_info info) {
 #endif
 }
 
-/* ioctl(2), SIOCUNIXFILE: a descriptor (O_PATH) of the file that a socket is bound to, regardless
-   of which file has its name now. ENOENT: bound to no file. Requires CAP_NET_ADMIN and Linux 4.12.
+/* ioctl(2), SIOCUNIXFILE: answers the same for this socket, through a descriptor (O_PATH) of the
+   file, regardless of which file has its name now. ENOENT: bound to no file. Requires CAP_NET_ADMIN
+   and Linux 4.12.
    It finds the file at once, while sock_diag searches all sockets. */
 napi_value js_unix_file(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   int fd;
+  uint32_t *file;
+  size_t count;
   arguments(env, info, given);
-  if (!whole(env, given[0], &fd)) return NULL;
+  if (!whole(env, given[0], &fd) || !words(env, given[1], 2, &file, &count)) return NULL;
 #if defined(__linux__)
   const unsigned long unix_file = SIOCPROTOPRIVATE; /* SIOCUNIXFILE: its header conflicts with sys/un.h. */
-  return integral(env, owned(env, outcome(ioctl(fd, unix_file))));
+  const int opened = outcome(ioctl(fd, unix_file));
+  if (opened < 0) return integral(env, opened);
+  struct identity bound;
+  const int result = identify(opened, &bound);
+  discard(opened);
+  if (result < 0) return integral(env, result);
+  file[0] = (uint32_t)bound.device; /* Linux has no wider ones. */
+  file[1] = (uint32_t)bound.inode;
+  return integral(env, 0);
 #else
   return integral(env, -ENOSYS);
 #endif

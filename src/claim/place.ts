@@ -72,7 +72,7 @@ export function* resolve(address: Pathname | AbstractName, handover = false): Op
   if (isRefusal(socket)) return socket;
   const lock = address.lockPath === undefined ? undefined : yield* pinLock(address.lockPath, socket.directory);
   const place = isRefusal(lock) ? lock : placeIn(socket, lock);
-  const refused = isRefusal(place) ? place : (check(place, handover) ?? (handover ? yield* checkHandover(place) : undefined));
+  const refused = isRefusal(place) ? place : yield* check(place, handover, lock !== undefined);
   if (refused === undefined) return { place: place as Place };
   yield* sys.close(socket.directory.fd);
   if (lock !== undefined && !isRefusal(lock) && lock.directory !== socket.directory) yield* sys.close(lock.directory.fd);
@@ -104,21 +104,30 @@ function spell(directory: Directory, name: string, asideName: string, lock: Name
   return { directory, name, path, aside, asidePath: pathOf(aside), lock, lockPath: pathOf(lock), long };
 }
 
-/**
- * Refuses names that can never work. The names next to the address are ours: a lock file there
- * would block the socket.
- */
-function check(place: Place, handover: boolean): Refusal | undefined {
-  const { lockPath, path, asidePath } = place;
-  const names = namesOf(place.name);
-  const ours = [names.handover, names.handoverAside].map((name) => pathOf({ directory: place.directory, name }));
-  if ([path, asidePath, ...ours].includes(lockPath)) return refuse('lock-is-address', 'EINVAL', 'open', lockPath);
+/** Refuses a lock file at one of the names next to the address, where it would block the socket. */
+function checkLock({ directory, name, lockPath }: Place): Refusal | undefined {
+  const { socket, aside, recalled, handover, handoverAside } = namesOf(name);
+  const ours = [socket, aside, recalled, handover, handoverAside].map((each) => pathOf({ directory, name: each }));
+  return ours.includes(lockPath) ? refuse('lock-is-address', 'EINVAL', 'open', lockPath) : undefined;
+}
+
+/** Refuses names that can never work, and a file where the handover socket must be. */
+function* check(place: Place, handover: boolean, lockChosen: boolean): Operation<Refusal | undefined> {
+  const refused = (lockChosen ? checkLock(place) : undefined) ?? checkLength(place, handover);
+  return refused ?? (handover ? yield* checkHandover(place) : undefined);
+}
+
+function checkLength(place: Place, handover: boolean): Refusal | undefined {
   // A long path needs the spelling through /proc, which is known by now.
   const longest = handover && place.handover !== undefined ? place.handover : place;
   if (longest.long && place.directory.through === place.directory.path)
     return refuse('no-proc', 'ENAMETOOLONG', 'bind', longest.path);
-  if (handover && place.handover === undefined) return refuse('too-long', 'ENAMETOOLONG', 'bind', ours[0]);
+  if (handover && place.handover === undefined) return refuse('too-long', 'ENAMETOOLONG', 'bind', handoverPath(place));
   return undefined;
+}
+
+function handoverPath({ directory, name }: Place): string {
+  return pathOf({ directory, name: namesOf(name).handover });
 }
 
 /**

@@ -123,10 +123,9 @@ export interface Addon {
    */
   sockDiag(inode: number, file: FileIdentity): number;
   /**
-   * ioctl(2), SIOCUNIXFILE: a descriptor of the file that a socket is bound to. EPERM:
-   * CAP_NET_ADMIN is missing.
+   * ioctl(2), SIOCUNIXFILE: fills in the same for this socket. EPERM: CAP_NET_ADMIN is missing.
    */
-  unixFile(fd: number): number;
+  unixFile(fd: number, bound: FileIdentity): number;
   /**
    * sock_diag(7), NLM_F_DUMP: the kernel's messages about all Unix sockets in one of these states,
    * with these attributes.

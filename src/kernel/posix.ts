@@ -36,7 +36,7 @@ const RENAME_NOREPLACE = 1;
 /** Lent to the addon during one call, so that not every call allocates new ones. */
 const file = new Uint32Array(2) as FileIdentity;
 const status = new Uint32Array(10) as FileStatusWords;
-const statusLong = new BigUint64Array(status.buffer, 0, 3) as BigUint64Array & { readonly [Number in 0 | 1 | 2]: bigint };
+const statusLong = new BigUint64Array(status.buffer, 0, 2) as BigUint64Array & { readonly [Number in 0 | 1]: bigint };
 const credentials = new Uint32Array(3) as Credentials;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
@@ -87,8 +87,7 @@ export const kernel: Kernel = {
   listen: (fd, backlog) => done(addon().listen(fd, backlog)),
   probe: (name) => done(addon().probe(name)),
   sock_diag(fd) {
-    const found = opened(addon().unixFile(fd));
-    return failed(found) ? diagnose(fd) : identityOf(found);
+    return addon().unixFile(fd, file) < 0 ? diagnose(fd) : boundFile();
   },
   connect(name) {
     const fd = opened(addon().socket());
@@ -201,18 +200,12 @@ export function diagnose(fd: number): { readonly dev: bigint; readonly ino: bigi
   // socket.
   if (socket.type !== 'socket') return 'ENOTSOCK';
   const result = addon().sockDiag(Number(socket.ino), file);
-  return result < 0 ? errnoName(result) : { dev: BigInt(file[0]), ino: BigInt(file[1]) };
+  return result < 0 ? errnoName(result) : boundFile();
 }
 
-/** Closes the descriptor, and returns the answer of sock_diag(7) for its file. */
-function identityOf(fd: number): { readonly dev: bigint; readonly ino: bigint } | Errno {
-  let found: FileStatus | Errno;
-  try {
-    found = kernel.fstat(fd);
-  } finally {
-    kernel.close(fd);
-  }
-  return failed(found) ? found : { dev: found.dev, ino: BigInt.asUintN(32, found.ino) };
+/** Reads the file that the addon has filled in. */
+function boundFile(): { readonly dev: bigint; readonly ino: bigint } {
+  return { dev: BigInt(file[0]), ino: BigInt(file[1]) };
 }
 
 /** Reads the status that the addon has filled in. */
@@ -226,7 +219,7 @@ function statusOfWords(): FileStatus {
     uid: status[8],
     gid: status[9],
     nlink: status[7],
-    size: Number(statusLong[2]),
+    size: status[4] + status[5] * 2 ** 32,
   };
 }
 
