@@ -1,9 +1,10 @@
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
+import type { Place } from '../claim/place.js';
 import { refuse } from '../claim/refusal.js';
 import type { SocketAddressError } from '../errors/error.js';
 import { explain } from '../errors/explain.js';
-import { AT_FDCWD, failed, type Errno } from '../kernel/kernel.js';
+import { failed, type Errno } from '../kernel/kernel.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { kernel } from '../kernel/posix.js';
 import type { Acceptor } from '../server/acceptor.js';
@@ -44,7 +45,7 @@ export class ClaimedHandle {
   set hold(hold: Hold) {
     this.#hold = hold;
     if (this.#closed) hold.surrender();
-    else if (hold.place?.long === true) chmodByPath(this.handle, hold.place.path);
+    else if (hold.place?.long === true) chmodByPath(this.handle, hold.place);
   }
 }
 
@@ -122,12 +123,12 @@ const permissions = [
  * libuv looks for the file under the bound name. For a long path that was a name in /proc/self/fd,
  * which is gone.
  */
-function chmodByPath(handle: ListeningHandle, path: string): void {
+function chmodByPath(handle: ListeningHandle, { directory, name }: Place): void {
   handle.fchmod = (flags) => {
-    const file = kernel.fstatat(AT_FDCWD, path);
+    const file = kernel.fstatat(directory.fd, name);
     if (failed(file)) return -constants.errno.ENOENT;
     const added = permissions.filter(({ flag }) => (flags & flag) !== 0);
     const mode = added.reduce((bits, more) => bits | more.bits, file.mode);
-    return kernel.fchmodat(AT_FDCWD, path, mode) === 0 ? 0 : -constants.errno.EPERM;
+    return kernel.fchmodat(directory.fd, name, mode) === 0 ? 0 : -constants.errno.EPERM;
   };
 }
