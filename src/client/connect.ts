@@ -1,11 +1,13 @@
 import { connect as netConnect, Socket, type NetConnectOpts } from 'node:net';
+import type { Address } from '../address/address.js';
 import { beginAtCaller } from '../errors/caller.js';
 import { explainConnect, type FailedConnect } from '../errors/explain.js';
 import { findListener } from '../holder/find.js';
 import { nowMs, pause } from '../kernel/clock.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { readDestination } from '../request/address.js';
-import { badOption, refuseCallback, refuseNoOptions, readSignal, refuseUnknown } from '../request/wrong.js';
+import { badOption, explainMistakes } from '../request/mistake.js';
+import { readSignal, refuseCallback, refuseNoOptions, refuseUnknown } from '../request/refuse.js';
 import { attempt, isTemporary } from './attempt.js';
 import { pauseMs } from './pause.js';
 import { connectPipe } from './pipe.js';
@@ -59,23 +61,17 @@ const timeoutMsDefault = 5_000;
  */
 export async function connect(address: string, options: ConnectOptions = {}): Promise<Socket> {
   try {
-    refuseCallback(address, arguments[2], 'connect to');
-    return await connectInTime(address, options);
+    return await connectInTime(address, options, arguments[2]);
   } catch (error) {
     throw beginAtCaller(error, connect);
   }
 }
 
-async function connectInTime(address: string, options: ConnectOptions): Promise<Socket> {
-  refuseNoOptions(address, options, 'connect to');
-  const { timeout = timeoutMsDefault, allowHalfOpen = false } = options;
-  const parsed = readDestination(address, undefined, 'connect to');
-  refuseUnknown(address, options, ['timeout', 'signal', 'allowHalfOpen'], 'connect to');
-  if (typeof timeout !== 'number' || !(timeout >= 0))
-    throw badOption(address, 'timeout', 'must be a number of milliseconds, 0 or more', undefined, 'connect to');
-  const signal = readSignal(address, options.signal, 'connect to');
-  if (typeof allowHalfOpen !== 'boolean')
-    throw badOption(address, 'allowHalfOpen', 'must be true or false', undefined, 'connect to');
+async function connectInTime(address: string, options: ConnectOptions, callback: unknown): Promise<Socket> {
+  const { parsed, timeout, signal, allowHalfOpen } = explainMistakes(address, 'connect to', () => {
+    refuseCallback(callback);
+    return read(address, options);
+  });
   signal?.throwIfAborted();
 
   // A later chdir(2) must not lead to another server.
@@ -91,6 +87,24 @@ async function connectInTime(address: string, options: ConnectOptions): Promise<
     await pause(Math.min(pauseMs(tries, Math.random()), timeout - triedMs), signal);
     signal?.throwIfAborted();
   }
+}
+
+interface Asked {
+  readonly parsed: Address;
+  readonly timeout: number;
+  readonly allowHalfOpen: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
+function read(address: string, options: ConnectOptions): Asked {
+  refuseNoOptions(options);
+  const { timeout = timeoutMsDefault, allowHalfOpen = false } = options;
+  const parsed = readDestination(address);
+  refuseUnknown(options, ['timeout', 'signal', 'allowHalfOpen']);
+  if (typeof timeout !== 'number' || !(timeout >= 0)) throw badOption('timeout', 'must be a number of milliseconds, 0 or more');
+  const signal = readSignal(options.signal);
+  if (typeof allowHalfOpen !== 'boolean') throw badOption('allowHalfOpen', 'must be true or false');
+  return { parsed, timeout, signal, allowHalfOpen };
 }
 
 /**

@@ -11,7 +11,8 @@ import { failed, run, sys, type FileStatus, type Operation } from '../kernel/ker
 import { kernel } from '../kernel/posix.js';
 import type { UnixSocket } from '../kernel/sockets.js';
 import { readAddress } from '../request/address.js';
-import { refuseCallback, refuseNoOptions, refuseUnknown } from '../request/wrong.js';
+import { explainMistakes } from '../request/mistake.js';
+import { refuseCallback, refuseNoOptions, refuseUnknown } from '../request/refuse.js';
 import { Snapshot } from './snapshot.js';
 
 /**
@@ -97,18 +98,19 @@ export interface InspectOptions {
  */
 export async function inspect(address: string, options: InspectOptions = {}): Promise<Inspection> {
   try {
-    refuseCallback(address, arguments[2], 'inspect');
-    return inspectNow(address, options);
+    return inspectNow(address, options, arguments[2]);
   } catch (error) {
     throw beginAtCaller(error, inspect);
   }
 }
 
-function inspectNow(text: string, options: InspectOptions): Inspection {
-  refuseNoOptions(text, options, 'inspect');
-  refuseUnknown(text, options, ['lockPath'], 'inspect');
-  const { lockPath } = options;
-  const address = readAddress(text, lockPath, 'inspect');
+function inspectNow(text: string, options: InspectOptions, callback: unknown): Inspection {
+  const address = explainMistakes(text, 'inspect', () => {
+    refuseCallback(callback);
+    refuseNoOptions(options);
+    refuseUnknown(options, ['lockPath']);
+    return readAddress(text, options.lockPath);
+  });
   if (address.kind === 'abstract') return inspectAbstract(address.name, new Snapshot());
   const found = run(kernel, inspectPathname(address));
   if (isRefusal(found)) throw explain(text, found, undefined, 'inspect');

@@ -1,5 +1,6 @@
 import { abstractBytesMax, byteLength, parseAddress } from '../address/address.js';
 import { readRequest, type ListenOptions, type Request } from '../request/options.js';
+import { explainMistakes } from '../request/mistake.js';
 import type { PreloadOptions } from './options.js';
 
 /** The backlog that node:net passes to listen(2) by default. */
@@ -24,11 +25,12 @@ export function readPath(
   const address = parseAddress(text);
   if ('bad' in address || address.kind === 'pipe') return undefined;
   const usable = typeof backlog === 'number' && Number.isInteger(backlog) && backlog > 0 && backlog < 0x8000_0000;
-  const request = readRequest(text, {
+  const asked: ListenOptions = {
     ...options,
     onDisplaced: rebind ? 'rebind' : 'report',
     backlog: usable ? backlog : backlogDefault,
-  });
+  };
+  const request = explainMistakes(text, 'listen on', () => readRequest(text, asked));
   return {
     ...request,
     address: address.kind === 'abstract' ? { kind: 'abstract', name: spell(address.name) } : request.address,

@@ -1,37 +1,35 @@
 import { parseAddress, type AbstractName, type Address, type BadAddress, type Pathname } from '../address/address.js';
-import type { SocketAddressError } from '../errors/error.js';
-import { explainWrong, type Wrong } from '../errors/explain.js';
+import type { Wrong } from '../errors/explain.js';
 import { kindOf } from '../errors/kind.js';
-import type { Task } from '../errors/message.js';
 import { show } from '../errors/show.js';
-import { badOption } from './wrong.js';
+import { badOption, Mistake } from './mistake.js';
 
-/** Reads an address. Throws if it is wrong, before anything is touched. */
-export function readAddress(text: string, lockPath?: string, task?: Task): Pathname | AbstractName {
-  const address = readDestination(text, lockPath, task);
+/** Reads an address. Throws a `Mistake` if it is wrong, before anything is touched. */
+export function readAddress(text: string, lockPath?: string): Pathname | AbstractName {
+  const address = readDestination(text, lockPath);
   if (address.kind !== 'pipe') return address;
   const wrong = 'Windows keeps no stale pipes, so a pipe needs no claim';
-  throw explainWrong(text, 'unsupported', 'ENOTSUP', { wrong, right: 'use server.listen() for it' }, task);
+  throw new Mistake('unsupported', 'ENOTSUP', { wrong, right: 'use server.listen() for it' });
 }
 
 /** Reads the address of a client, which may be a Windows pipe. */
-export function readDestination(text: string, lockPath?: string, task?: Task): Address {
-  if (typeof text !== 'string') throw notText(text, task);
+export function readDestination(text: string, lockPath?: string): Address {
+  if (typeof text !== 'string') throw notText(text);
   const mistaken = mistake(text);
-  if (mistaken !== undefined) throw explainWrong(text, 'bad-address', 'EINVAL', mistaken, task);
+  if (mistaken !== undefined) throw new Mistake('bad-address', 'EINVAL', mistaken);
   if (lockPath !== undefined && typeof lockPath !== 'string')
-    throw badOption(text, 'lockPath', `must be a path, and this is ${kindOf(lockPath)}`, undefined, task);
+    throw badOption('lockPath', `must be a path, and this is ${kindOf(lockPath)}`);
   const address = parseAddress(text, lockPath);
-  if ('bad' in address) throw badAddress(text, address.bad, task);
+  if ('bad' in address) throw badAddress(text, address.bad);
   if (address.kind !== 'pathname') return address;
   const path = absolute(address.path);
   return address.lockPath === undefined ? { ...address, path } : { ...address, path, lockPath: absolute(address.lockPath) };
 }
 
-function notText(value: unknown, task: Task | undefined): SocketAddressError {
+function notText(value: unknown): Mistake {
   const right = value instanceof URL ? 'pass fileURLToPath(url)' : adviceFor[typeof value];
-  const wrong = { wrong: `the address must be a string, and this is ${kindOf(value)}`, right };
-  return explainWrong(typeof value === 'number' ? String(value) : undefined, 'bad-address', 'ERR_INVALID_ARG_TYPE', wrong, task);
+  const wrong = `the address must be a string, and this is ${kindOf(value)}`;
+  return new Mistake('bad-address', 'ERR_INVALID_ARG_TYPE', { wrong, right });
 }
 
 const adviceFor: Readonly<Record<string, string | undefined>> = {
@@ -87,27 +85,20 @@ function absolute(path: string): string {
   return `${directory === '/' ? '' : directory}/${path}`;
 }
 
-function badAddress(text: string, why: BadAddress['bad'], task: Task | undefined): SocketAddressError {
-  const wrong = (code: string, clause: string, right?: string): SocketAddressError =>
-    explainWrong(text, 'bad-address', code, { wrong: clause, right }, task);
+function badAddress(text: string, why: BadAddress['bad']): Mistake {
+  const bad = (code: string, wrong: string, right?: string): Mistake => new Mistake('bad-address', code, { wrong, right });
   switch (why) {
     case 'empty':
-      return wrong('EINVAL', 'the address is empty', 'pass a path, or @ and an abstract name');
+      return bad('EINVAL', 'the address is empty', 'pass a path, or @ and an abstract name');
     case 'nul':
-      return wrong('EINVAL', 'a pathname cannot hold a NUL');
+      return bad('EINVAL', 'a pathname cannot hold a NUL');
     case 'trailing-slash':
-      return wrong('EISDIR', 'the path is that of a directory', 'add a file name');
+      return bad('EISDIR', 'the path is that of a directory', 'add a file name');
     case 'abstract-too-long':
-      return wrong('ENAMETOOLONG', 'an abstract name has at most 107 bytes', 'use a shorter one');
+      return bad('ENAMETOOLONG', 'an abstract name has at most 107 bytes', 'use a shorter one');
     case 'abstract-unsupported':
-      return explainWrong(
-        text,
-        'unsupported',
-        'ENOTSUP',
-        { wrong: 'abstract names exist on Linux only', right: `write ./${show(text)} for a file of that name` },
-        task,
-      );
+      return new Mistake('unsupported', 'ENOTSUP', { wrong: 'abstract names exist on Linux only', right: asFile(text) });
     case 'lock-path':
-      return badOption(text, 'lockPath', 'must be the path of a file, and an abstract name needs none', undefined, task);
+      return badOption('lockPath', 'must be the path of a file, and an abstract name needs none');
   }
 }

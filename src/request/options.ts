@@ -1,14 +1,14 @@
 import type { AbstractName, Pathname } from '../address/address.js';
 import type { Terms } from '../claim/bind.js';
-import { explainWrong } from '../errors/explain.js';
 import { kindOf } from '../errors/kind.js';
 import { show } from '../errors/show.js';
 import { ownRecord } from '../holder/self.js';
 import { groupId, userId } from '../holder/users.js';
 import type { Judge } from '../peers/credentials.js';
 import { readAddress } from './address.js';
+import { badOption, Mistake } from './mistake.js';
 import { readRule, sameUserOrRoot, type AllowRule } from './rule.js';
-import { badOption, refuseNoOptions, readSignal, refuseUnknown } from './wrong.js';
+import { readSignal, refuseNoOptions, refuseUnknown } from './refuse.js';
 
 /** The options of `listen` and `claim`. */
 export interface ListenOptions {
@@ -124,15 +124,15 @@ const idMax = 0xffff_fffe; // (uid_t) -1 means "leave it", chown(2).
 
 /** Reads the caller's options. Throws if one is wrong, before anything changes on disk. */
 export function readRequest(text: string, options: ListenOptions): Request {
-  refuseNoOptions(text, options);
+  refuseNoOptions(options);
   const address = readAddress(text, options.lockPath);
-  refuseUnknown(text, options, optionNames);
-  if (address.kind !== 'pathname') refuseFileOptions(text, options);
+  refuseUnknown(options, optionNames);
+  if (address.kind !== 'pathname') refuseFileOptions(options);
   const terms: Terms = {
-    mode: integer(text, 'mode', options.mode, 0o777, (mode) => `0o${mode.toString(8)}`) ?? modeDefault,
-    uid: identify(text, 'owner', options.owner, userId, 'unknown-user'),
-    gid: identify(text, 'group', options.group, groupId, 'unknown-group'),
-    backlog: integer(text, 'backlog', options.backlog, backlogMax, String) ?? backlogMax,
+    mode: integer('mode', options.mode, 0o777, (mode) => `0o${mode.toString(8)}`) ?? modeDefault,
+    uid: identify('owner', options.owner, userId, 'unknown-user'),
+    gid: identify('group', options.group, groupId, 'unknown-group'),
+    backlog: integer('backlog', options.backlog, backlogMax, String) ?? backlogMax,
     record: address.kind === 'pathname' ? ownRecord() : '',
   };
   return {
@@ -140,12 +140,12 @@ export function readRequest(text: string, options: ListenOptions): Request {
     address,
     terms,
     mode: options.mode,
-    waitMs: duration(text, 'wait', options.wait, Infinity),
-    takeoverMs: duration(text, 'takeover', options.takeover, takeoverDefaultMs),
-    handover: flag(text, 'handover', options.handover),
-    rebind: readOnDisplaced(text, options.onDisplaced),
-    judge: options.allow === undefined ? judgeDefault(address) : readRule(text, options.allow),
-    signal: readSignal(text, options.signal),
+    waitMs: duration('wait', options.wait, Infinity),
+    takeoverMs: duration('takeover', options.takeover, takeoverDefaultMs),
+    handover: flag('handover', options.handover),
+    rebind: readOnDisplaced(options.onDisplaced),
+    judge: options.allow === undefined ? judgeDefault(address) : readRule(options.allow),
+    signal: readSignal(options.signal),
   };
 }
 
@@ -153,26 +153,26 @@ function judgeDefault(address: Pathname | AbstractName): Judge | undefined {
   return address.kind === 'abstract' ? sameUserOrRoot : undefined;
 }
 
-function readOnDisplaced(text: string, value: unknown = 'report'): boolean {
+function readOnDisplaced(value: unknown = 'report'): boolean {
   if (value === 'report' || value === 'rebind') return value === 'rebind';
-  throw badOption(text, 'onDisplaced', `must be 'report' or 'rebind', and this is ${valueOf(value)}`);
+  throw badOption('onDisplaced', `must be 'report' or 'rebind', and this is ${valueOf(value)}`);
 }
 
 /** `true` means `whenTrue`. `false` means the same as undefined. */
-function duration(text: string, name: string, value: boolean | number | undefined, whenTrue: number): number | undefined {
-  if (typeof value !== 'number') return flag(text, name, value, 'true, false or a number of milliseconds') ? whenTrue : undefined;
-  return value === Infinity ? value : integer(text, name, value, timerMsMax, String);
+function duration(name: string, value: boolean | number | undefined, whenTrue: number): number | undefined {
+  if (typeof value !== 'number') return flag(name, value, 'true, false or a number of milliseconds') ? whenTrue : undefined;
+  return value === Infinity ? value : integer(name, value, timerMsMax, String);
 }
 
-function flag(text: string, name: string, value: boolean | undefined, expected = 'true or false'): boolean {
+function flag(name: string, value: boolean | undefined, expected = 'true or false'): boolean {
   if (value === undefined || typeof value === 'boolean') return value ?? false;
-  throw badOption(text, name, `must be ${expected}, and this is ${valueOf(value)}`);
+  throw badOption(name, `must be ${expected}, and this is ${valueOf(value)}`);
 }
 
-function refuseFileOptions(text: string, options: ListenOptions): void {
+function refuseFileOptions(options: ListenOptions): void {
   for (const name of ['mode', 'owner', 'group'] as const) {
     if (options[name] === undefined) continue;
-    throw explainWrong(text, 'bad-option', 'EINVAL', {
+    throw new Mistake('bad-option', 'EINVAL', {
       option: name,
       wrong: 'is for socket files, and this address is not one',
       instead: 'allow',
@@ -180,16 +180,10 @@ function refuseFileOptions(text: string, options: ListenOptions): void {
   }
 }
 
-function integer(
-  text: string,
-  name: string,
-  value: number | undefined,
-  max: number,
-  format: (value: number) => string,
-): number | undefined {
+function integer(name: string, value: number | undefined, max: number, format: (value: number) => string): number | undefined {
   if (value === undefined || (Number.isInteger(value) && value >= 0 && value <= max)) return value;
   const right = name === 'mode' && /^0?[0-7]{3}$/.test(String(value)) ? `write 0o${String(value).slice(-3)}` : undefined;
-  throw badOption(text, name, `must be an integer from 0 to ${format(max)}, and this is ${valueOf(value)}`, right);
+  throw badOption(name, `must be an integer from 0 to ${format(max)}, and this is ${valueOf(value)}`, right);
 }
 
 /** Shows a number as the caller meant it, or names what else was passed. */
@@ -199,16 +193,15 @@ function valueOf(value: unknown): string {
 }
 
 function identify(
-  text: string,
   name: string,
   value: string | number | undefined,
   find: (nameOrId: string | number) => number | undefined,
   unknown: 'unknown-user' | 'unknown-group',
 ): number | undefined {
   if (value === undefined) return undefined;
-  if (typeof value === 'number') return integer(text, name, value, idMax, String);
-  if (typeof value !== 'string') throw badOption(text, name, `must be a name or an id, and this is ${kindOf(value)}`);
+  if (typeof value === 'number') return integer(name, value, idMax, String);
+  if (typeof value !== 'string') throw badOption(name, `must be a name or an id, and this is ${kindOf(value)}`);
   const id = find(value);
-  if (id === undefined) throw explainWrong(text, unknown, 'EINVAL', { option: name, wrong: show(value) });
+  if (id === undefined) throw new Mistake(unknown, 'EINVAL', { option: name, wrong: show(value) });
   return id;
 }

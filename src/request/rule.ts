@@ -1,9 +1,8 @@
-import { explainWrong } from '../errors/explain.js';
 import { kindOf } from '../errors/kind.js';
 import { show } from '../errors/show.js';
 import { groupId, userId } from '../holder/users.js';
 import type { Credentials, Judge } from '../peers/credentials.js';
-import { badOption } from './wrong.js';
+import { badOption, Mistake } from './mistake.js';
 
 /**
  * Which peers may connect: users and groups by name or id, of which one must match; or a function
@@ -16,15 +15,15 @@ export type AllowRule =
 const example = "write { uid: ['www-data'] }, { gid: [1000] }, or a function of the credentials";
 
 /** Reads a rule. Looks names up once, now. */
-export function readRule(address: string, rule: AllowRule): Judge {
+export function readRule(rule: AllowRule): Judge {
   if (typeof rule === 'function') return rule;
   // Callers without types may pass anything.
   if (typeof rule !== 'object' || (rule as object | null) === null || Array.isArray(rule))
-    throw badOption(address, 'allow', `must be a rule or a function, and this is ${kindOf(rule)}`, example);
+    throw badOption('allow', `must be a rule or a function, and this is ${kindOf(rule)}`, example);
   const unknown = Object.keys(rule).find((key) => key !== 'uid' && key !== 'gid');
-  if (unknown !== undefined) throw badOption(address, 'allow', `has no "${show(unknown)}", only uid and gid`);
-  const uids = ids(address, 'uid', rule.uid, userId);
-  const gids = ids(address, 'gid', rule.gid, groupId);
+  if (unknown !== undefined) throw badOption('allow', `has no "${show(unknown)}", only uid and gid`);
+  const uids = ids('uid', rule.uid, userId);
+  const gids = ids('gid', rule.gid, groupId);
   return ({ uid, gid, groups = [] }) => uids.has(uid) || gids.has(gid) || groups.some((group) => gids.has(group));
 }
 
@@ -34,27 +33,21 @@ export function sameUserOrRoot({ uid }: Credentials): boolean {
 }
 
 function ids(
-  address: string,
   name: 'uid' | 'gid',
   values: readonly (string | number)[] | undefined,
   find: (nameOrId: string | number) => number | undefined,
 ): ReadonlySet<number> {
   if (values === undefined) return new Set();
-  if (!Array.isArray(values)) throw badOption(address, `allow.${name}`, `must be a list, and this is ${kindOf(values)}`, example);
-  return new Set((values as readonly (string | number)[]).map((value) => one(address, name, value, find)));
+  if (!Array.isArray(values)) throw badOption(`allow.${name}`, `must be a list, and this is ${kindOf(values)}`, example);
+  return new Set((values as readonly (string | number)[]).map((value) => one(name, value, find)));
 }
 
-function one(
-  address: string,
-  name: 'uid' | 'gid',
-  value: string | number,
-  find: (nameOrId: string | number) => number | undefined,
-): number {
+function one(name: 'uid' | 'gid', value: string | number, find: (nameOrId: string | number) => number | undefined): number {
   if (typeof value === 'number' ? !Number.isInteger(value) || value < 0 : typeof value !== 'string') {
-    throw badOption(address, `allow.${name}`, 'takes names and ids');
+    throw badOption(`allow.${name}`, 'takes names and ids');
   }
   const id = find(value);
   if (id !== undefined) return id;
   const reason = name === 'uid' ? 'unknown-user' : 'unknown-group';
-  throw explainWrong(address, reason, 'EINVAL', { option: `allow.${name}`, wrong: show(String(value)) });
+  throw new Mistake(reason, 'EINVAL', { option: `allow.${name}`, wrong: show(String(value)) });
 }

@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { writeRecord } from '../claim/acquire.js';
 import type { Place, Target } from '../claim/place.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
@@ -10,9 +9,11 @@ import { explainWrong } from '../errors/explain.js';
 import { describe } from '../errors/describe.js';
 import { show } from '../errors/show.js';
 import { recordOfProgram } from '../holder/self.js';
+import { clearTimeout, pause, setTimeout } from '../kernel/clock.js';
 import { run, runAsync } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { waitingKernel } from '../kernel/wait.js';
+import { explainMistakes } from '../request/mistake.js';
 import { readRequest, type Request } from '../request/options.js';
 import { asListed, isInUse, pauses, refused } from '../server/acquire.js';
 import { letGo, resolveRequest } from '../server/target.js';
@@ -27,7 +28,7 @@ import { Runner, type RunRequest } from './start.js';
  * claim lives as long as any process has it, even if this process is killed.
  */
 export async function runBindingItself(asked: RunRequest): Promise<number> {
-  const request = readRequest(asked.address, asked.listen);
+  const request = explainMistakes(asked.address, 'listen on', () => readRequest(asked.address, asked.listen));
   const place = placeOf(request);
   const runner = new Runner(asked);
   try {
@@ -111,7 +112,7 @@ async function untilFree(request: Request, place: Place, signal: AbortSignal, re
     const known = holder === undefined ? message : `${request.text} is still in use by ${describe(holder)}.`;
     if (known !== reported) report(`${known} The next instance is started when that has ended.`);
     reported = known;
-    await pause(pauseMs, undefined, { signal }).catch(() => undefined);
+    await pause(pauseMs, signal);
     if (signal.aborted) return;
   }
 }
@@ -139,7 +140,7 @@ async function waitForLock({ terms }: Request, place: Place, waitMs: number, fir
     const mayCome = isRefusal(lockFd) && (isInUse(lockFd) || lockFd.refused === 'lock-unstable');
     if (mayCome) {
       refusal = lockFd;
-      await pause(pauseMs, undefined, { signal }).catch(() => undefined);
+      await pause(pauseMs, signal);
     }
     if (mayCome && !signal.aborted) continue;
     clearTimeout(timer);

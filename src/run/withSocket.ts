@@ -4,6 +4,7 @@ import { lstatSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fcntl } from '../kernel/descriptors.js';
 import { kernel } from '../kernel/posix.js';
+import { explainMistakes } from '../request/mistake.js';
 import { readRequest } from '../request/options.js';
 import type { Acceptor } from '../server/acceptor.js';
 import { Claim, publicAddress, serveHandovers } from '../server/claim.js';
@@ -36,7 +37,7 @@ const bindMs = 300;
  * finds its live socket.
  */
 export async function runWithSocket(asked: RunRequest): Promise<number> {
-  const request = readRequest(asked.address, asked.listen);
+  const request = explainMistakes(asked.address, 'listen on', () => readRequest(asked.address, asked.listen));
   const runner = new Runner(asked);
   const acceptor = new ProgramAcceptor(asked, runner);
   try {

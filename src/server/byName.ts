@@ -1,13 +1,13 @@
 import net, { type Server } from 'node:net';
 import type { Target } from '../claim/place.js';
 import { removeSocketFile } from '../claim/release.js';
-import { explainWrong } from '../errors/explain.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
+import { explainMistakes, Mistake } from '../request/mistake.js';
 import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
 import { Claim, publicAddress } from './claim.js';
-import type { Hold } from './hold.js';
+import type { Hold, PathnameHold } from './hold.js';
 import { obtain } from './obtain.js';
 import type { Pending } from './pending.js';
 
@@ -23,12 +23,22 @@ export function acceptsDescriptor(server: Server): boolean {
 const isNode = !('bun' in process.versions) && !('deno' in process.versions);
 
 /**
- * Refuses a rule about peers on a runtime that would not keep it: Deno never calls the handle's own
- * listener, and Bun calls it, but accepts regardless.
+ * Refuses options that this runtime would not keep. Throws a `Mistake`.
  */
-export function refuseUnguarded({ text, judge }: Request): void {
-  if (isNode || judge === undefined) return;
-  throw explainWrong(text, 'unsupported', 'ENOTSUP', {
+export function refuseUnsupported(server: Server, { judge, takeoverMs, handover, rebind }: Request): void {
+  if (!isNode && judge !== undefined) throw unguarded();
+  if (acceptsDescriptor(server)) return;
+  if (takeoverMs !== undefined) throw unsupported('takeover');
+  if (handover) throw unsupported('handover');
+  if (rebind) throw unsupported(`onDisplaced: 'rebind'`);
+}
+
+/**
+ * A rule about peers. Deno never calls the handle's own listener, and Bun calls it, but accepts
+ * regardless.
+ */
+function unguarded(): Mistake {
+  return new Mistake('unsupported', 'ENOTSUP', {
     wrong: 'this runtime does not let us see a peer before the program does, which allow and an abstract name need',
     right: 'use a pathname and its mode, or Node.js',
   });
@@ -50,7 +60,6 @@ const nobody: Acceptor = { start() {}, takeBack() {}, drain() {} };
  * lock. At exit the file stays, for the next start to remove.
  */
 export async function listenByName(server: Server, request: Request, target: Target, pending: Pending): Promise<Claim> {
-  refuseWhatNeedsDescriptor(request);
   const hold = await obtain(request, target, nobody);
   pending.end();
   try {
@@ -74,22 +83,28 @@ export async function listenByName(server: Server, request: Request, target: Tar
 
 /** The umask sets the mode, so that the file never has a wider one, not for a moment (G6). */
 async function makeRoomAndListen(server: Server, hold: Hold, { text, terms }: Request): Promise<void> {
-  const { held } = hold;
-  if (held.place === undefined) throw unsupported(text, 'an inherited socket');
-  if (held.place.long) throw unsupported(text, 'a path of this length');
-  run(kernel, removeSocketFile(held.place, held));
+  const held = explainMistakes(text, 'listen on', () => heldByName(hold));
+  const { place } = held;
+  run(kernel, removeSocketFile(place, held));
   kernel.close(held.listenFd);
   const umask = terms.mode === undefined ? undefined : process.umask(0o777 & ~terms.mode);
   let listening: Promise<void>;
   try {
-    listening = listenOnPath(server, held.place.path);
+    listening = listenOnPath(server, place.path);
   } finally {
     if (umask !== undefined) process.umask(umask);
   }
   await listening;
   if (terms.uid !== undefined || terms.gid !== undefined) {
-    kernel.fchownat(held.place.directory.fd, held.place.name, terms.uid ?? unchanged, terms.gid ?? unchanged);
+    kernel.fchownat(place.directory.fd, place.name, terms.uid ?? unchanged, terms.gid ?? unchanged);
   }
+}
+
+/** The claim, if the runtime can bind its path by itself. */
+function heldByName({ held }: Hold): PathnameHold {
+  if (held.place === undefined) throw unsupported('an inherited socket');
+  if (held.place.long) throw unsupported('a path of this length');
+  return held;
 }
 
 /** chown(2): leave it. */
@@ -105,14 +120,8 @@ function listenOnPath(server: Server, path: string): Promise<void> {
   });
 }
 
-function refuseWhatNeedsDescriptor({ text, takeoverMs, handover, rebind }: Request): void {
-  if (takeoverMs !== undefined) throw unsupported(text, 'takeover');
-  if (handover) throw unsupported(text, 'handover');
-  if (rebind) throw unsupported(text, `onDisplaced: 'rebind'`);
-}
-
-function unsupported(text: string, what: string): Error {
-  return explainWrong(text, 'unsupported', 'ENOTSUP', {
+function unsupported(what: string): Mistake {
+  return new Mistake('unsupported', 'ENOTSUP', {
     wrong: `this runtime's server does not accept on a descriptor, which ${what} needs`,
     right: 'use a server of node:net, or Node.js',
   });

@@ -4,7 +4,8 @@ import { beginAtCaller } from '../errors/caller.js';
 import type { Credentials } from '../peers/credentials.js';
 
 import { readRequest, type ListenOptions, type Request } from '../request/options.js';
-import { badOption, refuseCallback } from '../request/wrong.js';
+import { badOption, explainMistakes } from '../request/mistake.js';
+import { refuseCallback } from '../request/refuse.js';
 import type { Acceptor } from './acceptor.js';
 import { giveBack } from './begin.js';
 import type { Hold } from './hold.js';
@@ -187,17 +188,20 @@ export class Claim extends EventEmitter<ClaimEvents> {
  */
 export async function claim(address: string, options: ListenOptions = {}): Promise<Claim> {
   try {
-    refuseCallback(address, arguments[2]);
-    return await claimAddress(address, options);
+    return await claimAddress(address, options, arguments[2]);
   } catch (error) {
     throw beginAtCaller(error, claim);
   }
 }
 
-async function claimAddress(address: string, options: ListenOptions): Promise<Claim> {
-  const request = readRequest(address, options);
-  if (request.rebind) throw badOption(address, 'onDisplaced', "'rebind' needs a server", 'use listen()');
-  if (options.allow !== undefined) throw badOption(address, 'allow', 'needs a server', 'use listen()');
+async function claimAddress(address: string, options: ListenOptions, callback: unknown): Promise<Claim> {
+  const request = explainMistakes(address, 'listen on', () => {
+    refuseCallback(callback);
+    const read = readRequest(address, options);
+    if (read.rebind) throw badOption('onDisplaced', "'rebind' needs a server", 'use listen()');
+    if (options.allow !== undefined) throw badOption('allow', 'needs a server', 'use listen()');
+    return read;
+  });
   return await attempt(request, (target) => claimTarget(request, target));
 }
 

@@ -12,7 +12,7 @@ import { keep, letGo } from './target.js';
 import { publish, say } from './trace.js';
 
 /** A claim on a pathname, and its place. */
-interface PathnameHold extends PathnameClaim {
+export interface PathnameHold extends PathnameClaim {
   readonly place: Place;
 }
 

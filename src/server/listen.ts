@@ -1,11 +1,12 @@
 import type { Server } from 'node:net';
 import type { Target } from '../claim/place.js';
 import { beginAtCaller } from '../errors/caller.js';
+import { explainMistakes } from '../request/mistake.js';
 import { readRequest, type ListenOptions, type Request } from '../request/options.js';
 import { refuseOther } from '../request/server.js';
-import { refuseCallback } from '../request/wrong.js';
+import { refuseCallback } from '../request/refuse.js';
 import { ServerAcceptor } from './adopt.js';
-import { acceptsDescriptor, listenByName, refuseUnguarded } from './byName.js';
+import { acceptsDescriptor, listenByName, refuseUnsupported } from './byName.js';
 import { Claim, publicAddress, serveHandovers } from './claim.js';
 import { sayReady } from './inherit.js';
 import { obtain } from './obtain.js';
@@ -52,17 +53,20 @@ import { attempt } from './target.js';
  */
 export async function listen(server: Server, address: string, options: ListenOptions = {}): Promise<Claim> {
   try {
-    refuseCallback(address, arguments[3]);
-    return await listenOnClaim(server, address, options);
+    return await listenOnClaim(server, address, options, arguments[3]);
   } catch (error) {
     throw beginAtCaller(error, listen);
   }
 }
 
-async function listenOnClaim(server: Server, address: string, options: ListenOptions): Promise<Claim> {
-  refuseOther(address, server);
-  const request = readRequest(address, options);
-  refuseUnguarded(request);
+async function listenOnClaim(server: Server, address: string, options: ListenOptions, callback: unknown): Promise<Claim> {
+  const request = explainMistakes(address, 'listen on', () => {
+    refuseCallback(callback);
+    refuseOther(server);
+    const read = readRequest(address, options);
+    refuseUnsupported(server, read);
+    return read;
+  });
   const adopted = acceptsDescriptor(server);
   const pending = new Pending(server, address, request.waitMs !== undefined || request.takeoverMs !== undefined);
   try {

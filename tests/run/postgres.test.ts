@@ -10,20 +10,25 @@ import { temporaryDirectory } from '../support/directory.js';
 const user = databaseUser();
 const folder = programFolder();
 const withPostgres = {
-  skip: folder === undefined ? 'postgresql is not installed' : user === undefined && 'PostgreSQL refuses this user: it has no name',
+  skip:
+    folder === undefined ? 'postgresql is not installed' : user === undefined && 'PostgreSQL refuses this user: it has no name',
 } as const;
 
-test('PostgreSQL with --bind-self → it refuses our lock file, and --lock-path is named; with that it serves', withPostgres, async (t) => {
-  const database = new Database(t);
-  const { status, stderr } = await run(['run', '--bind-self', database.socket, '--', ...database.command], user);
-  assert.equal(status, 1, stderr);
-  assert.match(stderr, /FATAL.*s\.PGSQL\.5499\.lock[^]*give run another lock file with --lock-path/);
+test(
+  'PostgreSQL with --bind-self → it refuses our lock file, and --lock-path is named; with that it serves',
+  withPostgres,
+  async (t) => {
+    const database = new Database(t);
+    const { status, stderr } = await run(['run', '--bind-self', database.socket, '--', ...database.command], user);
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, /FATAL.*s\.PGSQL\.5499\.lock[^]*give run another lock file with --lock-path/);
 
-  const serving = await database.serve(['run', '--bind-self', `--lock-path=${database.socket}.claim`, database.socket, '--']);
-  assert.equal(database.ask(), 'served');
-  serving.kill('SIGTERM');
-  assert.deepEqual(await once(serving, 'close'), [0, null]);
-});
+    const serving = await database.serve(['run', '--bind-self', `--lock-path=${database.socket}.claim`, database.socket, '--']);
+    assert.equal(database.ask(), 'served');
+    serving.kill('SIGTERM');
+    assert.deepEqual(await once(serving, 'close'), [0, null]);
+  },
+);
 
 test('PostgreSQL was killed → the next instance serves, and removes what the killed one left', withPostgres, async (t) => {
   const database = new Database(t);
@@ -86,7 +91,10 @@ class Database {
     }
     const settings = ['-D', this.#files, '-k', this.sockets, '-h', '', '-p', '5499', '-F'];
     this.command = [`${folder}/postgres`, ...settings];
-    execFileSync(`${folder}/initdb`, ['-D', this.#files, '-A', 'trust', '-U', 'tester', '--no-sync'], { ...user, stdio: 'ignore' });
+    execFileSync(`${folder}/initdb`, ['-D', this.#files, '-A', 'trust', '-U', 'tester', '--no-sync'], {
+      ...user,
+      stdio: 'ignore',
+    });
   }
 
   /** Starts it, by this command of ours or by itself, and waits until it says that it is ready. */
