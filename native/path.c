@@ -17,6 +17,7 @@
 
 #if defined(__linux__)
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #endif
 
 enum { TEXT_BYTES_MAX = 16 * 1024 };
@@ -247,20 +248,33 @@ napi_value js_pwrite(napi_env env, napi_callback_info info) {
   return integral(env, written < 0 ? -errno : written);
 }
 
-/* Copies bytes into a shared mapping by read(2) from a pipe. If a page is unavailable (a full disk,
-   a truncated file), memcpy would raise SIGBUS and end the process, while read(2) fails with
-   EFAULT. */
-static int copy_into(void *mapping, const char *bytes, size_t length) {
 #if defined(__linux__)
+/* read(2) from a pipe. It has room for at least a page, and nothing else is in it: neither call
+   waits. */
+static int copy_through_pipe(void *mapping, const char *bytes, size_t length) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return -errno;
-  /* A pipe has room for at least a page, and nothing else is in it: neither call waits. */
   long moved = write(ends[1], bytes, length);
   if (moved == (long)length) moved = read(ends[0], mapping, length);
   int result = moved < 0 ? -errno : moved == (long)length ? 0 : -EIO;
   discard(ends[0]);
   discard(ends[1]);
   return result;
+}
+#endif
+
+/* Has the kernel copy bytes into a shared mapping. If a page is unavailable (a full disk, a
+   truncated file), memcpy would raise SIGBUS and end the process, while these calls fail with
+   EFAULT. process_vm_writev(2), to this very process, is a single call and needs no descriptors. A
+   seccomp(2) filter may forbid it. */
+static int copy_into(void *mapping, const char *bytes, size_t length) {
+#if defined(__linux__)
+  const struct iovec from = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = length};
+  const struct iovec to = {.iov_base = mapping, .iov_len = length};
+  const long moved = syscall(SYS_process_vm_writev, getpid(), &from, 1UL, &to, 1UL, 0UL);
+  if (moved == (long)length) return 0;
+  if (moved < 0 && errno == EFAULT) return -EFAULT;
+  return copy_through_pipe(mapping, bytes, length);
 #else
   return mapping == bytes && length > 0 ? 0 : -ENOSYS;
 #endif
