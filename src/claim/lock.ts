@@ -137,7 +137,7 @@ export function* createLockFile({ lock: { directory, name } }: Place): Operation
 }
 
 /**
- * Removes a lock file that this process created and has locked.
+ * Removes a lock file that this process has locked, and closes it.
  *
  * This is sound because it is the last action at the address, and because each process compares the
  * inodes after it has locked a file. A start that has opened our file gets its lock when we close

@@ -19,6 +19,13 @@ export function* unlinkUnclaimed(place: Place): Operation<0 | Errno | Refusal> {
   return removed;
 }
 
+/** Removes the lock file of an address, unless a process has the lock. */
+export function* unlinkLock(place: Place): Operation<void> {
+  if (failed(yield* sys.fstatat(place.lock.directory.fd, place.lock.name))) return;
+  const locked = yield* lockFile(place, false, { claims: false, create: createLockFile });
+  if (!isRefusal(locked)) yield* removeLockFile(place, locked.lockFd);
+}
+
 /**
  * Returns the refusal that a start would meet now if the claim is held. Creates and changes
  * nothing.

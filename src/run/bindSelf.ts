@@ -3,6 +3,7 @@ import type { Place, Target } from '../claim/place.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
 import { clearStale, reserve } from '../claim/reserve.js';
 import { releaseLock } from '../claim/release.js';
+import { unlinkLock } from '../claim/unlink.js';
 import { isDead, take } from '../claim/take.js';
 import type { SocketAddressError } from '../errors/error.js';
 import { explainWrong } from '../errors/explain.js';
@@ -49,19 +50,23 @@ export async function runBindingItself(asked: RunRequest): Promise<number> {
     const unwatch = watchOwnLock(
       lockFd,
       () => program,
-      () => {
+      (waiter) => {
         conflict.abort();
         fleet.retire();
+        stop(waiter);
       },
     );
     const exit = await fleet.ended;
     unwatch();
-    if (!conflict.signal.aborted) hint(asked, place, exit);
     // A child of the program may still serve, with the lock that it has inherited. Then the record
     // belongs to that child, too.
     if (isRefusal(run(kernel, clearStale(place)))) kernel.close(lockFd);
     else run(kernel, releaseLock({ lockFd }));
+    const failed = mayUseLock(asked, place, exit);
+    // The program would find our lock file when it is started without us.
+    if (conflict.signal.aborted || failed) run(kernel, unlinkLock(place));
     if (conflict.signal.aborted) throw ownLock(request, place);
+    if (failed) asked.report(hint(asked, place, exit));
     return exitStatus(exit);
   } finally {
     runner.close();
@@ -70,14 +75,29 @@ export async function runBindingItself(asked: RunRequest): Promise<number> {
 }
 
 /**
- * Explains a likely failure: a program that creates a lock file of this name with O_EXCL, or reads
- * its own record in it, fails because our lock file is there.
+ * Ends the process that waits for our lock, which may be a child of the program. It would outlive
+ * the program, and wait indefinitely for the lock that it has itself inherited.
  */
-function hint({ command, listen, report }: RunRequest, place: Place, { code }: Exit): void {
-  if (code === 0 || code === null || listen.lockPath !== undefined) return;
-  if (kernel.fstatat(place.directory.fd, place.name) !== 'ENOENT') return;
-  const without = `${show(command)} ended with status ${code} and without a socket at ${show(place.path)}.`;
-  report(`${without} If it uses ${show(place.lockPath)} itself, give run another lock file with --lock-path.`);
+function stop(waiter: number): void {
+  try {
+    process.kill(waiter, 'SIGTERM');
+  } catch {
+    // It has ended.
+  }
+}
+
+/**
+ * Whether the program may have failed because of our lock file: it creates a file of this name with
+ * O_EXCL, or reads its own record in it.
+ */
+function mayUseLock({ listen }: RunRequest, { directory, name }: Place, { code }: Exit): boolean {
+  const unsuccessful = code !== 0 && code !== null && listen.lockPath === undefined;
+  return unsuccessful && kernel.fstatat(directory.fd, name) === 'ENOENT';
+}
+
+function hint({ command }: RunRequest, { path, lockPath }: Place, { code }: Exit): string {
+  const without = `${show(command)} ended with status ${code} and without a socket at ${show(path)}.`;
+  return `${without} If it uses ${show(lockPath)} itself, give run another lock file with --lock-path.`;
 }
 
 /**

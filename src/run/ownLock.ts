@@ -18,13 +18,15 @@ const ancestorsMax = 64;
  *
  * @returns a function that stops watching
  */
-export function watchOwnLock(lockFd: number, program: () => number | undefined, wanted: () => void): () => void {
+export function watchOwnLock(lockFd: number, program: () => number | undefined, wanted: (waiter: number) => void): () => void {
   const file = kernel.fstat(lockFd);
   const timer = setInterval(() => {
     const pid = program();
-    if (pid === undefined || failed(file) || !lockWaiters(file).some((waiter) => isBelow(waiter, pid))) return;
+    if (pid === undefined || failed(file)) return;
+    const waiter = lockWaiters(file).find((each) => isBelow(each, pid));
+    if (waiter === undefined) return;
     clearInterval(timer);
-    wanted();
+    wanted(waiter);
   }, lookMs);
   timer.unref();
   return () => clearInterval(timer);

@@ -1,5 +1,7 @@
 /** Programs that use `PATH.lock` themselves, which `reuseaddr run --bind-self` holds for them. */
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { run } from '../cli/support.js';
 import { needs } from '../support/commands.js';
@@ -19,6 +21,7 @@ test(
     const { status, stderr } = await run(['run', '--bind-self', path, '--', 'sh', '-c', `flock ${path}.lock true; true`]);
     assert.equal(status, 2);
     assert.match(stderr, /locks .*app\.sock\.lock itself.*--lock-path/s);
+    assert.deepEqual(readdirSync(dirname(path)), []);
     assert.equal(
       (await run(['run', '--bind-self', `--lock-path=${path}.claim`, path, '--', 'flock', `${path}.lock`, 'true'])).status,
       0,
@@ -46,6 +49,7 @@ test('a program makes the lock file itself, and fails because it is there → --
   const { status, stderr } = await run(['run', '--bind-self', path, '--', process.execPath, '-e', creates]);
   assert.equal(status, 1);
   assert.match(stderr, /If it uses .*app\.sock\.lock itself, give run another lock file with --lock-path\./);
+  assert.deepEqual(readdirSync(dirname(path)), []);
 });
 
 test(

@@ -22,6 +22,7 @@ test(
     const { status, stderr } = await run(['run', '--bind-self', database.socket, '--', ...database.command], user);
     assert.equal(status, 1, stderr);
     assert.match(stderr, /FATAL.*s\.PGSQL\.5499\.lock[^]*give run another lock file with --lock-path/);
+    assert.deepEqual(fs.readdirSync(database.sockets), []);
 
     const serving = await database.serve(['run', '--bind-self', `--lock-path=${database.socket}.claim`, database.socket, '--']);
     assert.equal(database.ask(), 'served');
