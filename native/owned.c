@@ -72,7 +72,8 @@ int own(napi_env env, int fd) {
   entry->env = env;
   entry->fd = fd;
   const int failure = identify(fd, &entry->identity);
-  /* Registered without its identity, it would look like another file at its close, and stay open. */
+  /* Registered without its identity, it would look like another file at its close, and stay
+     open. */
   if (failure != 0 && failure != -ENOSYS) {
     free(entry);
     return failure;
