@@ -82,7 +82,7 @@ static void take(struct descriptors *descriptors, int fd) {
 }
 
 static void take_all(struct descriptors *descriptors, struct msghdr *message) {
-  for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL; header = CMSG_NXTHDR(message, header)) {
+  for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL; header = next_header(message, header)) {
     if (header->cmsg_level != SOL_SOCKET) continue;
     const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     int fd;

@@ -54,7 +54,7 @@ static int receive(int fd, char bytes[TEXT_BYTES_MAX], uint32_t sender[3]) {
   } while (result == -EINTR);
   if (result < 0) return result;
 
-  for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header != NULL; header = CMSG_NXTHDR(&message, header)) {
+  for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header != NULL; header = next_header(&message, header)) {
     if (header->cmsg_level != SOL_SOCKET) continue;
     const size_t length = header->cmsg_len - CMSG_LEN(0);
     if (header->cmsg_type == SCM_CREDENTIALS && length >= sizeof(struct ucred)) {

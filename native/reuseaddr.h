@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* Node-API truncates a text that is too long at a whole character. With this much spare room, a
    truncated text is still longer than the limit, and is refused for its length like any other. */
@@ -87,6 +88,15 @@ static inline napi_value integral(napi_env env, int64_t number) {
 
 /* Returns the result of a system call, or its errno as a negative number. */
 static inline int outcome(long returned) { return returned < 0 ? -errno : (int)returned; }
+
+/* CMSG_NXTHDR without libc, see cmsg(3). In glibc it may be a call of __cmsg_nxthdr, which musl does
+   not have, and the addon would not load there. */
+static inline struct cmsghdr *next_header(const struct msghdr *message, const struct cmsghdr *header) {
+  if (header->cmsg_len < sizeof *header) return NULL;
+  const size_t step = CMSG_SPACE(header->cmsg_len - CMSG_LEN(0));
+  const size_t left = (size_t)((char *)message->msg_control + message->msg_controllen - (char *)header);
+  return step > left || left - step < sizeof *header ? NULL : (struct cmsghdr *)((char *)header + step);
+}
 
 /* owned.c */
 
