@@ -1,6 +1,7 @@
+import type { Directory } from '../claim/place.js';
 import { show } from '../errors/show.js';
-import type { Sides, WrongSide } from '../inspect/sides.js';
-import type { Gate } from '../inspect/walk.js';
+import { Sides, type WrongSide } from '../inspect/sides.js';
+import { refuseFrom, type Gate, type Unlisted } from '../inspect/walk.js';
 
 /**
  * File systems that another machine, or a program, serves to others as well. No single kernel knows
@@ -32,6 +33,30 @@ export function boundary(sides: Sides, crossMounts: boolean): Gate {
       return `another file system (${show(type)}) is mounted there. To clean it too, name it, or give --cross-mounts.`;
     },
   };
+}
+
+/**
+ * Reads the mounts again for each directory in which a socket looks stale: a container may have
+ * started during the walk.
+ *
+ * A socket that was bound through a mount is younger than the mount. So the mounts are read after
+ * the names in the directory: if no mount shows it by then, none of these sockets was bound through
+ * one.
+ */
+export class MountedMeanwhile {
+  readonly unlisted: Unlisted[] = [];
+  #directory: Directory | undefined;
+  #reason: string | undefined;
+
+  /** Returns whether the directory is on the wrong side of a mount by now. Reports it once. */
+  refuse(directory: Directory, named: boolean): boolean {
+    if (this.#directory === directory) return this.#reason !== undefined;
+    const reason = refuseFrom(directory, boundary(Sides.read(), true));
+    if (reason !== undefined) this.unlisted.push({ path: directory.path, why: 'refused', named, reason });
+    this.#directory = directory;
+    this.#reason = reason;
+    return reason !== undefined;
+  }
 }
 
 function explainWrongSide({ type, mountPoint, as }: WrongSide): string {

@@ -1,9 +1,9 @@
 import { pathOf } from '../claim/place.js';
 import { show } from '../errors/show.js';
-import { placeAndGuards } from '../inspect/guard.js';
+import { placeAndGuards, type Guarded } from '../inspect/guard.js';
 import { Sides } from '../inspect/sides.js';
 import { walkSockets, type Unlisted } from '../inspect/walk.js';
-import { boundary } from './boundary.js';
+import { boundary, MountedMeanwhile } from './boundary.js';
 import { UsageError, type Command } from './command.js';
 import { explain } from './ls.js';
 import { clean, looksStale, type Cleaned } from './stale.js';
@@ -50,29 +50,39 @@ socket in use`,
     if (abstract !== undefined)
       throw new UsageError(`${show(abstract)} is an abstract name, which leaves nothing behind (./@… is a file)`);
     const results: Result[] = [];
+    const [dryRun, crossMounts] = [options['dry-run'] === true, options['cross-mounts'] === true];
+    const mounted = new MountedMeanwhile();
     const unlisted = walkSockets(
       operands,
       (directory, name, named) => {
         const address = pathOf({ directory, name });
         const guarded = placeAndGuards(directory, name);
         const cleaned =
-          guarded === undefined ? tooLong : options['dry-run'] === true ? looksStale(guarded) : clean(guarded, address);
+          guarded === undefined ? tooLong : cleanSeen(guarded, address, dryRun, () => mounted.refuse(directory, named));
         // A live socket below a directory is not worth a line. One that was named is.
         if (cleaned.outcome !== 'gone' && (cleaned.outcome !== 'kept' || named)) results.push({ address, ...cleaned });
       },
-      boundary(Sides.read(), options['cross-mounts'] === true),
+      boundary(Sides.read(), crossMounts),
     );
-    const removed = options['dry-run'] === true ? 'would remove' : 'removed';
+    const removed = dryRun ? 'would remove' : 'removed';
     if (options['json'] === true) terminal.print(jsonLines(results.map((result) => asJson(result, removed))));
     else for (const result of results) report(result, removed, terminal);
     if (results.length === 0 && terminal.columns !== undefined && options['json'] !== true)
       terminal.print('Nothing to remove.\n');
     // A missing file needs no cleaning.
-    const said = unlisted.filter(({ why, reason }) => why !== 'ENOENT' && reason !== '');
+    const said = [...unlisted, ...mounted.unlisted].filter(({ why, reason }) => why !== 'ENOENT' && reason !== '');
     for (const each of said) terminal.complain(each.why === 'refused' ? `Skipped ${explain(each)}` : explain(each));
     return Promise.resolve(said.some(isTrouble) ? status.failed : statusOf(results));
   },
 };
+
+/** Removes a socket file that looks stale, unless its directory is refused. */
+function cleanSeen(guarded: Guarded, address: string, dryRun: boolean, isRefused: () => boolean): Cleaned {
+  const seen = looksStale(guarded, address);
+  if (seen.outcome !== 'removed') return seen;
+  if (isRefused()) return { outcome: 'gone' };
+  return dryRun ? seen : clean(guarded, address);
+}
 
 /** A socket that was bound by a relative path. No process can claim such a name. */
 const tooLong: Cleaned = {

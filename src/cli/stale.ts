@@ -1,4 +1,6 @@
 import { judge, removeStale } from '../claim/removeStale.js';
+import { explainTaken as refusalOf } from '../claim/bind.js';
+import type { Place } from '../claim/place.js';
 import { cleaningRecord } from '../claim/record.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
 import type { Taken, Unproved } from '../claim/take.js';
@@ -17,15 +19,15 @@ export type Cleaned =
   | { readonly outcome: 'failed'; readonly reason: string; readonly message: string };
 
 /** Whether `clean` would remove a socket file, as far as it can be seen without the lock. */
-export function looksStale({ place }: Guarded): Cleaned {
+export function looksStale({ place }: Guarded, address: string): Cleaned {
   const judged = run(kernel, judge(place));
-  return judged === 'proved' ? { outcome: 'removed' } : explainTaken(judged);
+  return judged === 'proved' ? { outcome: 'removed' } : explainTaken(place, judged, address);
 }
 
 /** Removes a socket file if it is stale. */
 export function clean({ place, guards }: Guarded, address: string): Cleaned {
   const outcome = run(kernel, removeStale({ place, guards, record: cleaningRecord(ownRecord()) }));
-  return isRefusal(outcome) ? explainRefusal(outcome, address) : explainTaken(outcome);
+  return isRefusal(outcome) ? explainRefusal(outcome, address) : explainTaken(place, outcome, address);
 }
 
 function explainRefusal(refusal: Refusal, address: string): Cleaned {
@@ -38,7 +40,7 @@ function explainRefusal(refusal: Refusal, address: string): Cleaned {
   return { outcome: 'failed', reason, message: joined(`${happened}.`, todo) };
 }
 
-function explainTaken(taken: Taken): Cleaned {
+function explainTaken(place: Place, taken: Taken, address: string): Cleaned {
   switch (taken.outcome) {
     case 'removed':
     case 'gone':
@@ -51,7 +53,7 @@ function explainTaken(taken: Taken): Cleaned {
         'another process took its name meanwhile. The file is now next to it, as .reuseaddr-aside.NAME',
       );
     case 'failed':
-      return refused('system', `${taken.syscall} failed with ${taken.errno}`);
+      return explainRefusal(refusalOf(place, taken), address);
   }
 }
 

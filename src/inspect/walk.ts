@@ -98,33 +98,14 @@ class Walk {
 
   #startIn(given: string, directory: Directory, name: string | undefined): void {
     const start = kernel.fstat(directory.fd);
-    const refused = failed(start) ? undefined : (this.#refuseFrom(directory.fd, start) ?? this.#gate?.refuseMount(start, start));
+    const refused = failed(start)
+      ? undefined
+      : this.#gate && (refuseFrom(directory, this.#gate) ?? this.#gate.refuseMount(start, start));
     if (failed(start)) this.#leaveOut(given, start, true);
     else if (refused !== undefined)
       this.#leaveOut(name === undefined ? directory.path : pathOf({ directory, name }), 'refused', true, refused);
     else if (name === undefined) this.#descend(directory, start, 0);
     else this.#once(directory, name, true);
-  }
-
-  /** Asks the gate about a directory, and about its ancestors on the same file system. */
-  #refuseFrom(start: number, { dev }: FileStatus): string | undefined {
-    if (this.#gate === undefined) return undefined;
-    let fd = start;
-    let refused: string | undefined;
-    let below: bigint | undefined;
-    for (let above = 0; above < ancestorsMax; above++) {
-      const status = kernel.fstat(fd);
-      // The root directory is its own parent.
-      if (failed(status) || status.dev !== dev || status.ino === below) break;
-      refused = this.#gate.refuseTree(status);
-      const parent = refused === undefined ? kernel.openat(fd, '..', 'O_PATH|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC', 0) : 'ENOENT';
-      if (failed(parent)) break;
-      if (fd !== start) kernel.close(fd);
-      below = status.ino;
-      fd = parent;
-    }
-    if (fd !== start) kernel.close(fd);
-    return refused;
   }
 
   #descend(directory: Directory, start: FileStatus, depth: number): void {
@@ -173,6 +154,26 @@ class Walk {
   #leaveOut(path: string, why: Unlisted['why'], named: boolean, reason?: string): void {
     this.unlisted.push({ path, why, named, ...(reason !== undefined && { reason }) });
   }
+}
+
+/** Asks the gate about a directory, and about its ancestors on the same file system. */
+export function refuseFrom({ fd: start }: Directory, gate: Gate): string | undefined {
+  let fd = start;
+  let refused: string | undefined;
+  let below: FileStatus | undefined;
+  for (let above = 0; above < ancestorsMax; above++) {
+    const status = kernel.fstat(fd);
+    // The root directory is its own parent.
+    if (failed(status) || (below !== undefined && (status.dev !== below.dev || status.ino === below.ino))) break;
+    refused = gate.refuseTree(status);
+    const parent = refused === undefined ? kernel.openat(fd, '..', 'O_PATH|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC', 0) : 'ENOENT';
+    if (failed(parent)) break;
+    if (fd !== start) kernel.close(fd);
+    below = status;
+    fd = parent;
+  }
+  if (fd !== start) kernel.close(fd);
+  return refused;
 }
 
 /**

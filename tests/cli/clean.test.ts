@@ -159,3 +159,14 @@ test('a directory that may not be written to → the error names user and action
   assert.match(stderr, /^reuseaddr: Cannot clean .*: user \S+ may not create files in .*\.\n$/);
   assert.deepEqual(fs.readdirSync(directory), ['app.sock']);
 });
+
+test('the name aside is taken → clean names that file and says what to do, and everything stays', async (t) => {
+  const directory = temporaryDirectory(t);
+  const aside = `${directory}/.reuseaddr-aside.app.sock`;
+  leaveStale(`${directory}/app.sock`);
+  fs.writeFileSync(aside, 'precious');
+  const { status, stdout, stderr } = await run(['clean', directory]);
+  assert.deepEqual([status, stdout], [1, '']);
+  assert.match(stderr, /\.reuseaddr-aside\.app\.sock is in the way: .*move it away\./);
+  assert.deepEqual(fs.readdirSync(directory).toSorted(), ['.reuseaddr-aside.app.sock', 'app.sock']);
+});

@@ -6,6 +6,9 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { test, type TestContext } from 'node:test';
+import { command } from '#dist/cli/clean.js';
+import type { Terminal } from '#dist/cli/terminal.js';
+import { Sides } from '#dist/inspect/sides.js';
 import { leaveStale, reuseaddr, run, runProgram, type Outcome } from '../cli/support.js';
 import { needs } from '../support/commands.js';
 import { temporaryDirectory } from '../support/directory.js';
@@ -92,6 +95,38 @@ test(
     assert.equal(await server.ask('connect', { address }), server.pid);
   },
 );
+
+for (const [how, options, operand] of [
+  ['below the path that was given', {}, ''],
+  ['by the name of its directory', { 'cross-mounts': true }, '/upper/run'],
+  ['by its own name', {}, '/upper/run/app.sock'],
+  ['with --dry-run', { 'dry-run': true }, ''],
+] as const)
+  test(
+    `a container starts after \`clean\` has read the mounts, ${how} → what its servers listen on stays`,
+    withMounts,
+    async (t) => {
+      const directory = memory(t);
+      const container = await serve(t, directory, overlay, 'merged/run');
+      const stale = `${directory}/stale.sock`;
+      leaveStale(stale);
+      // As the mounts were before the container started.
+      t.mock.method(Sides, 'read', () => new Sides(), { times: 1 });
+      const said = { printed: '', complained: [] as string[] };
+      const terminal: Terminal = {
+        columns: undefined,
+        style: (_style, text) => text,
+        print: (text) => void (said.printed += text),
+        complain: (text) => void said.complained.push(`reuseaddr: ${text}`.replaceAll(directory, '')),
+      };
+      const status = await command.run({ operands: [directory + operand], options, terminal });
+      const isNamed = operand !== '';
+      assert.deepEqual([status, fs.existsSync(stale)], [operand.endsWith('.sock') ? 1 : 0, isNamed || 'dry-run' in options]);
+      assert.deepEqual(said.complained, [skipped('/upper/run', 'overlay', '/merged', ' (upperdir)')]);
+      assert.ok(!said.printed.includes('upper'), said.printed);
+      await assertServes(container);
+    },
+  );
 
 /** Runs `clean` in a mount namespace of its own, where a memory file system is mounted at `mounted`, with a stale socket on it. */
 async function cleanMounted(directory: string, type: string, args: readonly string[]): Promise<Outcome> {
