@@ -86,7 +86,7 @@ export class Hold {
     holds.delete(this);
     let shared = false;
     inTurn(
-      () => (shared = this.#removeFiles()),
+      () => (shared = this.removeFiles()),
       closeSocket,
       () => this.#unlock(shared),
       // The last signal to the newcomer: the end of its connection tells it that our share is
@@ -113,7 +113,7 @@ export class Hold {
   /** Removes the names and empties the record at exit. The kernel then closes the descriptors. */
   removeAtExit(): void {
     if (this.#held.place === undefined || !this.#isOpen()) return;
-    if (!this.#removeFiles()) run(kernel, eraseRecord(this.#held.lockFd));
+    if (!this.removeFiles()) run(kernel, eraseRecord(this.#held.lockFd));
   }
 
   /**
@@ -121,7 +121,7 @@ export class Hold {
    * The newcomer takes our end for a crash, and is the holder then. Returns whether there is such a
    * newcomer.
    */
-  #removeFiles(): boolean {
+  removeFiles(): boolean {
     if (this.#handover?.offering === true) return true;
     const held = this.#held;
     if (held.place === undefined) return false;

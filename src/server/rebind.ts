@@ -62,10 +62,15 @@ function claimAgain(request: Request, target: Target, hold: Hold, acceptor: Acce
     if (isRefusal(locked)) return;
     const { lockFd } = locked;
     run(kernel, writeRecord(lockFd, request.terms.record));
+    hold.endHandovers();
     hold.replace({ ...held, lockFd, place: target.place });
   } else {
     const claim = run(kernel, acquireTarget(target, request));
     if (isRefusal(claim)) return;
+    // The old directory may still exist under another name. The descriptor that leads to it, and
+    // the socket that pins the number of our file there, are closed next.
+    hold.endHandovers();
+    hold.removeFiles();
     acceptor.takeBack();
     hold.replace(claim);
     accept(claim.listenFd, hold, acceptor);
@@ -77,9 +82,8 @@ function accept(listenFd: number, hold: Hold, acceptor: Acceptor): void {
   void Promise.resolve(acceptor.start(listenFd)).catch(() => hold.surrender());
 }
 
-/** The old handover socket would hand the old claim over. */
+/** Serves handovers of the new claim. */
 function serveAgain(hold: Hold, serve: () => void): void {
-  hold.endHandovers();
   const socket = HandoverSocket.bind(hold.held, undefined);
   if (isRefusal(socket)) return;
   hold.handover = socket;

@@ -7,7 +7,7 @@ import { test, type TestContext } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { claim, listen, type Claim } from 'reuseaddr';
 import { inodeAt, leftOpen, temporaryDirectory } from '../support/directory.js';
-import { withUserNamespaces } from '../support/privileges.js';
+import { onLinux, withUserNamespaces } from '../support/privileges.js';
 import { fixtureBeside, Program } from '../support/program.js';
 import { greeting } from '../support/reach.js';
 import { until } from '../support/waits.js';
@@ -277,3 +277,26 @@ test("onDisplaced: 'rebind' with claim() → EINVAL: there is no server to liste
     reason: 'bad-option',
   });
 });
+
+for (const handover of [false, true])
+  test(
+    `the directory is replaced, with rebind${handover ? ' and handover' : ''} → it listens in the new one, and the old one keeps only the lock file`,
+    onLinux,
+    async (t) => {
+      const above = temporaryDirectory(t);
+      const [directory, moved] = [`${above}/run`, `${above}/moved`];
+      const address = `${directory}/app.sock`;
+      fs.mkdirSync(directory);
+      const held = await listen(greeter('first'), address, { handover, onDisplaced: 'rebind' });
+      const said = once(held, 'displaced');
+      fs.renameSync(directory, moved);
+      fs.mkdirSync(directory);
+      await said;
+      await until(() => !held.displaced);
+      assert.equal(await greeting(address), 'first');
+      assert.deepEqual(fs.readdirSync(moved), ['app.sock.lock']);
+      assert.deepEqual(leftOpen(moved), []);
+      await held.release();
+      assert.deepEqual(fs.readdirSync(directory), ['app.sock.lock']);
+    },
+  );
