@@ -156,12 +156,22 @@ export function* pinDirectory(given: string): Operation<Directory | Refusal> {
   if (failed(fd)) return refuseDirectory(given, fd);
   const through = `/proc/self/fd/${fd}`;
   const link = yield* sys.readlink(through);
+  if (!failed(link) && link.path.endsWith(' (deleted)') && (yield* isRemoved(fd))) {
+    yield* sys.close(fd);
+    return refuseDirectory(link.path, 'ENOENT');
+  }
   // Without a leading `/`, it lies outside the root directory of this process (proc(5)).
   if (!failed(link) && link.path.startsWith('/')) return { fd, path: link.path, through };
   const real = yield* sys.realpath(given);
   if (!failed(real)) return { fd, path: real.path, through: failed(link) ? real.path : through };
   yield* sys.close(fd);
   return refuseDirectory(given, real);
+}
+
+/** A process may still be in a directory that was removed, but no file can be created there. */
+function* isRemoved(fd: number): Operation<boolean> {
+  const status = yield* sys.fstat(fd);
+  return !failed(status) && status.nlink === 0;
 }
 
 function refuseDirectory(given: string, errno: Errno): Refusal {
@@ -183,10 +193,12 @@ function* isSame(one: number, other: number): Operation<boolean> {
 
 /**
  * Whether the path still leads to the directory. If not, bind(2) would create a file in another
- * one.
+ * one. A path that this user may not follow is not known to lead elsewhere: nothing can be bound
+ * by it.
  */
 export function* isInPlace({ fd, path }: Directory): Operation<boolean> {
   const [pinned, named] = [yield* sys.fstat(fd), yield* sys.fstatat(AT_FDCWD, path)];
+  if (named === 'EACCES') return true;
   return !failed(pinned) && !failed(named) && pinned.dev === named.dev && pinned.ino === named.ino;
 }
 

@@ -7,7 +7,7 @@ import { createServer } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { claim, connect, inspect, listen, type ListenOptions } from '#dist/index.js';
 import { kernel } from '#dist/kernel/posix.js';
-import { run as reuseaddr } from '../cli/support.js';
+import { reuseaddr as reuseaddrPath, run as reuseaddr, runProgram } from '../cli/support.js';
 import { openDescriptors, snapshot, temporaryDirectory } from '../support/directory.js';
 import { asRoot, onLinux } from '../support/privileges.js';
 
@@ -92,7 +92,13 @@ test(
 
 test('a lock path that is one of the names of the address → refused, each of them', onLinux, async (t) => {
   const directory = temporaryDirectory(t);
-  for (const name of ['app.sock', '.reuseaddr-aside.app.sock', 'app.sock.handover', '.reuseaddr-aside.app.sock.handover']) {
+  const beside = [
+    '.reuseaddr-aside.app.sock',
+    '.reuseaddr-recalled.app.sock',
+    'app.sock.handover',
+    '.reuseaddr-aside.app.sock.handover',
+  ];
+  for (const name of ['app.sock', ...beside]) {
     const { reason } = await refused(`${directory}/app.sock`, { lockPath: `${directory}/./${name}` });
     assert.equal(reason, 'lock-is-address', name);
   }
@@ -201,5 +207,18 @@ test(
     const pipe = String.raw`\\.\pipe\app`;
     assert.equal((await refused(pipe)).reason, 'unsupported');
     await assert.rejects(inspect(pipe), { reason: 'unsupported' });
+  },
+);
+
+test(
+  'the working directory was removed → refused, as for a directory that never was, and inspect does not say that it is free',
+  onLinux,
+  async (t) => {
+    const directory = `${temporaryDirectory(t)}/gone`;
+    fs.mkdirSync(directory);
+    const script = `cd "$1" && rmdir "$1" && exec "$2" "$3" inspect app.sock`;
+    const { status, stderr } = await runProgram(['sh', '-c', script, 'sh', directory, process.execPath, reuseaddrPath]);
+    assert.equal(status, 1);
+    assert.match(stderr, /there is no directory .*gone/);
   },
 );
