@@ -89,8 +89,8 @@ static inline napi_value integral(napi_env env, int64_t number) {
 /* Returns the result of a system call, or its errno as a negative number. */
 static inline int outcome(long returned) { return returned < 0 ? -errno : (int)returned; }
 
-/* CMSG_NXTHDR without libc, see cmsg(3). In glibc it may be a call of __cmsg_nxthdr, which musl does
-   not have, and the addon would not load there. */
+/* CMSG_NXTHDR without libc, see cmsg(3). In glibc it may be a call of __cmsg_nxthdr, which musl
+   does not have, and the addon would not load there. */
 static inline struct cmsghdr *next_header(const struct msghdr *message, const struct cmsghdr *header) {
   if (header->cmsg_len < sizeof *header) return NULL;
   const size_t step = CMSG_SPACE(header->cmsg_len - CMSG_LEN(0));
