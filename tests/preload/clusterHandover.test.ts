@@ -69,12 +69,12 @@ function ask(socketPath: string, agent?: http.Agent): Promise<string> {
   });
 }
 
-test('a cluster of two is replaced 20 times under load → no request fails, each generation drains and ends by itself, and the last one serves alone', async (t) => {
+test('a cluster of two is replaced 10 times under load → no request fails, each generation drains and ends by itself, and the last one serves alone', async (t) => {
   const path = `${temporaryDirectory(t)}/app.sock`;
   let newest = await generation(t, path);
   const clients = [true, true, false, false].map((keepAlive) => new Client(path, keepAlive));
   const ends: (typeof newest)['ended'][] = [];
-  for (let reload = 1; reload <= 20; reload++) {
+  for (let reload = 1; reload <= 10; reload++) {
     ends.push(newest.ended);
     newest = await generation(t, path, ...(reload % 2 === 1 ? (['refork'] as const) : []));
   }
