@@ -13,7 +13,7 @@ import { injectedAt, Strace, type Point } from './strace.js';
  * With which errnos each call may fail, by its man page. Not in it is close(2): on Linux it gives the descriptor free whatever it
  * says, and strace could only leave it out. Nor epoll_ctl(2), at whose failure libuv aborts: that is a crash, and tested as one.
  * Nor mmap(2): the allocator of the runtime calls it at other moments each time, and ends the process when it fails. The record is
- * written through a mapping and a pipe, and pipe2(2) stands for both: the same other way to write follows.
+ * copied into a mapping by process_vm_writev(2), and its EFAULT stands for both: the same other way to write follows.
  */
 const errnos: Readonly<Record<string, readonly string[]>> = {
   open: ['EINTR', 'ENOSPC', 'EMFILE', 'ENFILE', 'ENOMEM', 'EIO', 'EACCES', 'EROFS'],
@@ -25,6 +25,7 @@ const errnos: Readonly<Record<string, readonly string[]>> = {
   fcntl: ['EMFILE'],
   pread64: ['EINTR', 'EIO'],
   pwrite64: ['EINTR', 'EIO', 'ENOSPC'],
+  process_vm_writev: ['EFAULT', 'ENOMEM', 'EPERM', 'ENOSYS'],
   ftruncate: ['EINTR', 'EIO', 'EROFS'],
   fchmod: ['EIO', 'EROFS', 'ENOMEM'],
   chmod: ['EACCES', 'EIO', 'EROFS', 'ENOMEM'],

@@ -5,13 +5,13 @@ import fs from 'node:fs';
 /**
  * The system calls that are recorded, and killed or failed at: all that open, look at, change, or close a file, a socket or a thread.
  * Not in it: memory, locks in memory (futex), time, signals' bookkeeping, and the event loop's own sleep. None of them leaves anything
- * behind that another process could see. The record is written through a mapping, by the read(2) that is recorded. strace before
- * 6.5 does not know the name that has a question mark.
+ * behind that another process could see. The record is written through a mapping, by the process_vm_writev(2) that is recorded.
+ * strace before 6.5 does not know the name that has a question mark.
  */
 const recorded = [
   'open,openat,close,access,faccessat2,readlink,stat,lstat,fstat,newfstatat,statx,flock,fcntl,dup,dup3',
   'rename,renameat2,unlink,unlinkat,link,linkat,chmod,fchmod,fchmodat,?fchmodat2,chown,fchown,lchown,fchownat',
-  'pread64,pwrite64,read,write,ftruncate,ioctl',
+  'pread64,pwrite64,process_vm_writev,read,write,ftruncate,ioctl',
   'socket,bind,listen,connect,accept4,sendto,sendmsg,recvfrom,recvmsg,getsockopt,setsockopt,getsockname,shutdown',
   'epoll_ctl,poll,ppoll,eventfd2,pipe2,inotify_init1,inotify_add_watch,inotify_rm_watch',
   'clone,clone3,execve,kill,wait4,exit_group',
