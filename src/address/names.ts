@@ -1,7 +1,7 @@
 /** The names that an address has in its directory. No other file spells them. */
 export interface Names {
   readonly socket: string;
-  /** The lock file: created once, never unlinked. */
+  /** The lock file. Only the holder of its lock unlinks it. */
   readonly lock: string;
   /** The name under which `claim/take.ts` sets the socket file aside to examine it. */
   readonly aside: string;

@@ -1,7 +1,7 @@
 import { failed, sys, type Operation } from '../kernel/kernel.js';
 import { bindUnderLock, type Identity, type Terms } from './bind.js';
 import type { Place } from './place.js';
-import { lock } from './lock.js';
+import { discardLock, lockFile, termsOfStart, type LockFile } from './lock.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
 
 /** A claim on a pathname: its descriptors, and the file that the socket is bound to. */
@@ -9,26 +9,36 @@ export interface PathnameClaim {
   readonly lockFd: number;
   readonly listenFd: number;
   readonly identity: Identity;
+  /** Whether the release removes the lock file. */
+  readonly removesLock?: boolean | undefined;
 }
 
 /**
  * Claims a pathname.
  *
- * - G1: at most one process at a time is past `lock`. The lock file is never unlinked, so all lock
- *   the same inode.
+ * - G1: at most one process at a time is past `lock`. Only a process that has locked the lock file
+ *   unlinks it, as its last step, and each process compares the inodes after it has locked.
  * - G3: the kernel releases the lock of a process that dies. The socket file that it leaves is
  *   dead, and is removed here.
  */
 export function* acquire(place: Place, terms: Terms, wait = false): Operation<PathnameClaim | Refusal> {
-  const lockFd = yield* lock(place, wait);
-  if (isRefusal(lockFd)) return lockFd;
+  const locked = yield* lockFile(place, wait, termsOfStart);
+  if (isRefusal(locked)) return locked;
+  const { lockFd } = locked;
+  const removesLock = removes(terms, locked);
   const bound = yield* bindUnderLock(place, terms);
   if (isRefusal(bound)) {
-    yield* sys.close(lockFd);
+    if (removesLock) yield* discardLock(place, lockFd);
+    else yield* sys.close(lockFd);
     return bound;
   }
   yield* writeRecord(lockFd, terms.record);
-  return { lockFd, ...bound };
+  return { lockFd, removesLock, ...bound };
+}
+
+/** Whether a claim in a lock file removes that file at its release. */
+export function removes({ lockFile: rule }: Terms, { made }: Pick<LockFile, 'made'>): boolean {
+  return rule === 'remove' || (rule === 'remove-made' && made);
 }
 
 /**

@@ -18,6 +18,11 @@ export interface Terms {
   readonly backlog: number;
   /** The content of the lock file, see `record.ts`. */
   readonly record: string;
+  /**
+   * Whether a clean release keeps the lock file. `remove-made`: it is removed if this claim created
+   * it. Default: `keep`.
+   */
+  readonly lockFile?: 'keep' | 'remove' | 'remove-made' | undefined;
 }
 
 /** The file that our socket is bound to. */

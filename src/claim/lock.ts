@@ -43,7 +43,7 @@ export interface LockTerms {
   readonly trusted?: number;
 }
 
-const termsOfStart: LockTerms = { claims: true, create: createLockFile };
+export const termsOfStart: LockTerms = { claims: true, create: createLockFile };
 
 /**
  * The steps "open" to "compare". Returns the descriptor that holds the lock.
@@ -142,14 +142,20 @@ export function* createLockFile({ lock: { directory, name } }: Place): Operation
  * This is sound because it is the last action at the address, and because each process compares the
  * inodes after it has locked a file. A start that has opened our file gets its lock when we close
  * it, sees that the file has no name any more, and begins again. A later start creates another
- * file. No holder has our file, because a holder would have its lock. A lock file that has replaced
- * ours stays.
+ * file. No holder has our file, because a holder would have its lock.
  */
-export function* removeLockFile({ lock: { directory, name } }: Place, fd: number): Operation<void> {
+export function* discardLock(place: Place, fd: number): Operation<void> {
+  yield* unlinkLocked(place, fd);
+  yield* sys.close(fd);
+}
+
+/**
+ * Does the same at the exit of the process, which unlocks. A lock file that replaced ours stays.
+ */
+export function* unlinkLocked({ lock: { directory, name } }: Place, fd: number): Operation<void> {
   const [ours, named] = [yield* sys.fstat(fd), yield* sys.fstatat(directory.fd, name)];
   if (!failed(ours) && !failed(named) && ours.ino === named.ino && ours.dev === named.dev)
     yield* sys.unlinkat(directory.fd, name);
-  yield* sys.close(fd);
 }
 
 /** Explains why the lock file cannot be opened. */

@@ -1,6 +1,7 @@
 import { sys, type Operation } from '../kernel/kernel.js';
 import { eraseRecord, type PathnameClaim } from './acquire.js';
 import type { Place } from './place.js';
+import { discardLock, unlinkLocked } from './lock.js';
 import { isInode, take, type Taken } from './take.js';
 
 /**
@@ -27,6 +28,21 @@ export function* releaseLock({ lockFd }: Pick<PathnameClaim, 'lockFd'>): Operati
   }
 }
 
+/** Gives the lock up: removes the lock file, or keeps it without a record. */
+export function* unlock(place: Place, { lockFd, removesLock }: Pick<PathnameClaim, 'lockFd' | 'removesLock'>): Operation<void> {
+  if (removesLock === true) yield* discardLock(place, lockFd);
+  else yield* releaseLock({ lockFd });
+}
+
+/** Does the same at the exit of the process: the kernel then closes the descriptor. */
+export function* unlockAtExit(
+  place: Place,
+  { lockFd, removesLock }: Pick<PathnameClaim, 'lockFd' | 'removesLock'>,
+): Operation<void> {
+  if (removesLock === true) yield* unlinkLocked(place, lockFd);
+  else yield* eraseRecord(lockFd);
+}
+
 /**
  * Makes a whole release. If the runtime owns the listening socket, the runtime closes it between
  * the two halves.
@@ -34,6 +50,6 @@ export function* releaseLock({ lockFd }: Pick<PathnameClaim, 'lockFd'>): Operati
 export function* release(place: Place, claim: PathnameClaim): Operation<Taken> {
   const taken = yield* removeSocketFile(place, claim);
   yield* sys.close(claim.listenFd);
-  yield* releaseLock(claim);
+  yield* unlock(place, claim);
   return taken;
 }

@@ -1,7 +1,7 @@
 import { failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
 import { writeRecord } from './acquire.js';
 import type { Place } from './place.js';
-import { createLockFile, lockFile, removeLockFile, type LockFile } from './lock.js';
+import { createLockFile, lockFile, discardLock, type LockFile } from './lock.js';
 import { followDirectory, isSharedSticky, lockMode } from './lockAccess.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
 import { releaseLock } from './release.js';
@@ -58,7 +58,7 @@ function* underLocks(stale: Stale, socket: FileStatus): Operation<Taken | Refusa
   const { lockFd, made } = locked;
   if (!made) yield* writeRecord(lockFd, stale.record);
   const outcome = yield* underLocks({ ...stale, guards: others }, socket);
-  if (made) yield* removeLockFile(guard, lockFd);
+  if (made) yield* discardLock(guard, lockFd);
   else yield* releaseLock({ lockFd });
   return outcome;
 }
@@ -123,7 +123,7 @@ function* makeThenLock(place: Place, heirs: Heirs, record: string): Operation<Lo
   // A start has locked it first: the file belongs to that start now.
   if (refused.errno === 'EAGAIN') return { ...created, made: false };
   if (refused.syscall === 'flock') yield* sys.close(created.lockFd);
-  else yield* removeLockFile(place, created.lockFd);
+  else yield* discardLock(place, created.lockFd);
   return refused;
 }
 

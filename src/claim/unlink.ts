@@ -1,6 +1,6 @@
 import { failed, sys, type Errno, type Operation } from '../kernel/kernel.js';
 import type { Place } from './place.js';
-import { createLockFile, lock, lockFile, removeLockFile } from './lock.js';
+import { createLockFile, discardLock, lock, lockFile } from './lock.js';
 import { isRefusal, type Refusal } from './refusal.js';
 
 /**
@@ -14,7 +14,7 @@ export function* unlinkUnclaimed(place: Place): Operation<0 | Errno | Refusal> {
   const locked = yield* lockFile(place, false, { claims: false, create: createLockFile });
   if (isRefusal(locked)) return locked;
   const removed = yield* sys.unlinkat(place.directory.fd, place.name);
-  if (locked.made) yield* removeLockFile(place, locked.lockFd);
+  if (locked.made) yield* discardLock(place, locked.lockFd);
   else yield* sys.close(locked.lockFd);
   return removed;
 }
@@ -23,7 +23,7 @@ export function* unlinkUnclaimed(place: Place): Operation<0 | Errno | Refusal> {
 export function* unlinkLock(place: Place): Operation<void> {
   if (failed(yield* sys.fstatat(place.lock.directory.fd, place.lock.name))) return;
   const locked = yield* lockFile(place, false, { claims: false, create: createLockFile });
-  if (!isRefusal(locked)) yield* removeLockFile(place, locked.lockFd);
+  if (!isRefusal(locked)) yield* discardLock(place, locked.lockFd);
 }
 
 /**

@@ -98,10 +98,11 @@ function readOptions(options: Options): Pick<RunRequest, 'listen' | 'policy' | '
       takeover: milliseconds(options, 'takeover', true),
       handover: options['handover'] === true,
       // Not available: `run` waits until a signal ends the process, watches and reports by itself,
-      // and accepts nothing.
+      // and accepts nothing. Its address is used again, so the lock file stays.
       signal: undefined,
       onDisplaced: undefined,
       allow: undefined,
+      lockFile: undefined,
     } satisfies Record<keyof ListenOptions, unknown>,
     followsParent: options['no-follow-parent'] !== true && startedByPackageManager(),
     policy: {

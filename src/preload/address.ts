@@ -34,7 +34,7 @@ export function readPath(
   return {
     ...request,
     address: address.kind === 'abstract' ? { kind: 'abstract', name: spell(address.name) } : request.address,
-    terms: { ...request.terms, mode: undefined },
+    terms: { ...request.terms, mode: undefined, lockFile: 'remove-made' },
     judge: undefined,
   };
 }

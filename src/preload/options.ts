@@ -15,6 +15,7 @@ const offered = {
   group: undefined,
   backlog: undefined,
   lockPath: undefined,
+  lockFile: undefined,
   signal: undefined,
   allow: undefined,
 } as const satisfies Record<keyof ListenOptions, string | undefined>;

@@ -40,9 +40,15 @@ export interface ListenOptions {
   readonly backlog?: number | undefined;
   /**
    * The lock file. Default: `<path>.lock`. All processes that use one address must use the same
-   * lock file. It is never unlinked.
+   * lock file.
    */
   readonly lockPath?: string | undefined;
+  /**
+   * Whether the lock file stays at a clean release, or is removed as its last step. Choose `remove`
+   * for a name that is used once. Every program that uses the address must then compare the lock
+   * file with its name after flock(2), as reuseaddr does. Default: `keep`.
+   */
+  readonly lockFile?: 'keep' | 'remove' | undefined;
   /**
    * If the address is in use, wait for it: indefinitely (`true`) or for this many milliseconds.
    * Default: fail at once. A standby sleeps in flock(2) and wakes when the holder dies. The kernel
@@ -88,6 +94,7 @@ const optionNames = Object.keys({
   group: true,
   backlog: true,
   lockPath: true,
+  lockFile: true,
   wait: true,
   signal: true,
   takeover: true,
@@ -134,6 +141,7 @@ export function readRequest(text: string, options: ListenOptions): Request {
     gid: identify('group', options.group, groupId, 'unknown-group'),
     backlog: integer('backlog', options.backlog, backlogMax, String) ?? backlogMax,
     record: address.kind === 'pathname' ? ownRecord() : '',
+    lockFile: readLockFile(address, options.lockFile),
   };
   return {
     text,
@@ -151,6 +159,13 @@ export function readRequest(text: string, options: ListenOptions): Request {
 
 function judgeDefault(address: Pathname | AbstractName): Judge | undefined {
   return address.kind === 'abstract' ? sameUserOrRoot : undefined;
+}
+
+function readLockFile({ kind }: Pathname | AbstractName, value: unknown): 'keep' | 'remove' | undefined {
+  if (value !== undefined && kind !== 'pathname')
+    throw badOption('lockFile', 'is for pathnames, and this address has no lock file');
+  if (value === undefined || value === 'keep' || value === 'remove') return value;
+  throw badOption('lockFile', `must be 'keep' or 'remove', and this is ${valueOf(value)}`);
 }
 
 function readOnDisplaced(value: unknown = 'report'): boolean {

@@ -1,7 +1,7 @@
-import { eraseRecord, writeRecord, type PathnameClaim } from '../claim/acquire.js';
+import { writeRecord, type PathnameClaim } from '../claim/acquire.js';
 import type { Bound } from '../claim/bind.js';
 import type { Place } from '../claim/place.js';
-import { releaseLock, removeSocketFile } from '../claim/release.js';
+import { removeSocketFile, unlock, unlockAtExit } from '../claim/release.js';
 import { isDead, take } from '../claim/take.js';
 import { removeAbandoned } from './abandoned.js';
 import type { HandoverSocket } from '../handover/socket.js';
@@ -105,15 +105,20 @@ export class Hold {
    * ours to empty.
    */
   #unlock(shared: boolean): void {
-    if (this.#held.place === undefined) return;
-    if (shared) kernel.close(this.#held.lockFd);
-    else run(kernel, releaseLock(this.#held));
+    const held = this.#held;
+    if (held.place === undefined) return;
+    if (shared) kernel.close(held.lockFd);
+    else run(kernel, unlock(held.place, held));
   }
 
-  /** Removes the names and empties the record at exit. The kernel then closes the descriptors. */
+  /**
+   * Removes the names, and removes the lock file or empties its record, at exit. The kernel then
+   * closes the descriptors.
+   */
   removeAtExit(): void {
-    if (this.#held.place === undefined || !this.#isOpen()) return;
-    if (!this.removeFiles()) run(kernel, eraseRecord(this.#held.lockFd));
+    const held = this.#held;
+    if (held.place === undefined || !this.#isOpen()) return;
+    if (!this.removeFiles()) run(kernel, unlockAtExit(held.place, held));
   }
 
   /**

@@ -1,4 +1,4 @@
-import { writeRecord } from '../claim/acquire.js';
+import { removes, writeRecord } from '../claim/acquire.js';
 import { bindUnderLock } from '../claim/bind.js';
 import { createLockFile, lockFile } from '../claim/lock.js';
 import { isInPlace, resolve, type Target } from '../claim/place.js';
@@ -63,7 +63,7 @@ function claimAgain(request: Request, target: Target, hold: Hold, acceptor: Acce
     const { lockFd } = locked;
     run(kernel, writeRecord(lockFd, request.terms.record));
     hold.endHandovers();
-    hold.replace({ ...held, lockFd, place: target.place });
+    hold.replace({ ...held, lockFd, place: target.place, removesLock: removes(request.terms, locked) });
   } else {
     const claim = run(kernel, acquireTarget(target, request));
     if (isRefusal(claim)) return;

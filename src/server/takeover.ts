@@ -1,3 +1,4 @@
+import { removes } from '../claim/acquire.js';
 import type { Target } from '../claim/place.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
 import type { Offered } from '../handover/offer.js';
@@ -137,7 +138,9 @@ class SharedAcceptor {
 function holdOffered(request: Request, target: Target, acceptor: Acceptor, offered: Offered): Hold {
   const { listenFd, lockFd, identity } = offered;
   const held: Held =
-    'abstract' in target || lockFd === undefined ? { listenFd } : { listenFd, lockFd, identity, place: target.place };
+    'abstract' in target || lockFd === undefined
+      ? { listenFd }
+      : { listenFd, lockFd, identity, place: target.place, removesLock: removes(request.terms, { made: false }) };
   let hold: Hold | undefined;
   try {
     hold = new Hold(held, request.text);

@@ -65,7 +65,7 @@ const mutants: readonly (readonly [name: string, edits: readonly Edit[], caughtB
     [
       {
         file: 'removeStale',
-        from: 'yield* removeLockFile(guard, lockFd);',
+        from: 'yield* discardLock(guard, lockFd);',
         to: '{ yield* sys.close(lockFd); yield* sys.unlinkat(guard.lock.directory.fd, guard.lock.name); }',
       },
     ],
@@ -90,7 +90,7 @@ const mutants: readonly (readonly [name: string, edits: readonly Edit[], caughtB
   ],
   [
     'clean leaves the lock file that it made',
-    [{ file: 'removeStale', from: 'if (made)\n        yield* removeLockFile', to: 'if (false)\n        yield* removeLockFile' }],
+    [{ file: 'removeStale', from: 'if (made)\n        yield* discardLock', to: 'if (false)\n        yield* discardLock' }],
     'G5',
     { processes: 0 },
   ],

@@ -141,6 +141,7 @@ export const cleanRelease: Guarantee = {
     for (const [path, ino] of lostNames(step)) {
       const lock = openAt(world, mover, claim.lockFd);
       if (lock?.kind !== 'file' || !lock.locked) return `process ${mover} removes ${path} without the lock`;
+      if (path === step.place.lockPath && lock.ino === ino) continue;
       if (openAt(world, mover, claim.listenFd)?.ino !== ino) return `process ${mover} removes ${path}, which is not its own`;
     }
     return undefined;

@@ -9,6 +9,8 @@ import type { Claim, Past, Phase, Standing } from './process.js';
 export interface Scheme {
   /** Its name in the explorer's links. None: the explorer does not have it. */
   readonly key?: string;
+  /** Tells schemes apart that take part in one scenario. */
+  readonly name?: string;
   readonly start: (place: Place) => Conversation<unknown>;
   readonly release: (place: Place, claim: Claim) => Conversation<unknown>;
   /** `clean`, for the scenarios that have one. */
@@ -34,7 +36,7 @@ function starting(scheme: Scheme, place: Place, options: LifeOptions): Phase {
   if (options.starts === 0) return over;
   const again = { ...options, starts: options.starts - 1 };
   return {
-    key: `start ${options.starts}`,
+    key: `${scheme.name ?? ''} start ${options.starts}`,
     first: { role: 'reuseaddr', doing: 'idle' },
     later: { role: 'reuseaddr', doing: 'starting' },
     begin: () => scheme.start(place),
@@ -52,7 +54,7 @@ function holding(scheme: Scheme, place: Place, again: LifeOptions, claim: Claim)
   const standing = { role: 'reuseaddr', claim } as const;
   const holds: Standing = { ...standing, doing: 'holding' };
   return {
-    key: `hold ${again.starts} ${keyOf(claim)}`,
+    key: `${scheme.name ?? ''} hold ${again.starts} ${keyOf(claim)}`,
     first: holds,
     later: { ...standing, doing: 'releasing' },
     ...(again.releases && { begin: () => scheme.release(place, claim), next: () => ({ phase: starting(scheme, place, again) }) }),
@@ -94,8 +96,8 @@ export function cleaner({ clean }: Scheme, place: Place, times = 2): Phase {
   };
 }
 
-function claimOf({ lockFd, listenFd, identity }: Claim): Claim {
-  return { lockFd, listenFd, identity: { dev: identity.dev, ino: identity.ino } };
+function claimOf({ lockFd, listenFd, identity, removesLock = false }: Claim): Claim {
+  return { lockFd, listenFd, identity: { dev: identity.dev, ino: identity.ino }, removesLock };
 }
 
 /** `held` and `starting` say that somebody has the lock. They may be said only after the kernel said so. */

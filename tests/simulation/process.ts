@@ -14,6 +14,7 @@ export interface Claim {
   readonly lockFd: number;
   readonly listenFd: number;
   readonly identity: { readonly dev: bigint; readonly ino: bigint };
+  readonly removesLock?: boolean | undefined;
 }
 
 /** A piece of a process's life: one operation, and what comes after it. */
