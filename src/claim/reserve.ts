@@ -1,9 +1,9 @@
 import { sys, type Operation } from '../kernel/kernel.js';
 import { writeRecord } from './acquire.js';
 import { explainTaken, recoverAside } from './bind.js';
-import type { Place } from './place.js';
+import { directoriesOf, isInPlace, type Place } from './place.js';
 import { lock, restsMs } from './lock.js';
-import { isRefusal, type Refusal } from './refusal.js';
+import { isRefusal, refuse, type Refusal } from './refusal.js';
 import { isDead, take } from './take.js';
 
 /**
@@ -14,13 +14,23 @@ import { isDead, take } from './take.js';
 export function* reserve(place: Place, record: string, wait: boolean): Operation<number | Refusal> {
   const lockFd = yield* lock(place, wait);
   if (isRefusal(lockFd)) return lockFd;
-  const refused = (yield* recoverAside(place)) ?? (yield* clearStale(place));
+  const refused = (yield* findReplaced(place)) ?? (yield* recoverAside(place)) ?? (yield* clearStale(place));
   if (refused !== undefined) {
     yield* sys.close(lockFd);
     return refused;
   }
   yield* writeRecord(lockFd, record);
   return lockFd;
+}
+
+/**
+ * Returns the refusal if the path leads to another directory than the pinned one by now. The
+ * program would bind there, and the lock means nothing there.
+ */
+export function* findReplaced(place: Place): Operation<Refusal | undefined> {
+  for (const directory of directoriesOf(place))
+    if (!(yield* isInPlace(directory))) return refuse('directory-moved', 'ESTALE', 'flock', directory.path);
+  return undefined;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { writeRecord } from '../claim/acquire.js';
 import type { Place, Target } from '../claim/place.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
-import { clearStale, reserve } from '../claim/reserve.js';
+import { clearStale, findReplaced, reserve } from '../claim/reserve.js';
 import { releaseLock } from '../claim/release.js';
 import { unlinkLock } from '../claim/unlink.js';
 import { isDead, take } from '../claim/take.js';
@@ -30,28 +30,38 @@ import { Runner, type RunRequest } from './start.js';
  */
 export async function runBindingItself(asked: RunRequest): Promise<number> {
   const request = explainMistakes(asked.address, 'listen on', () => readRequest(asked.address, asked.listen));
-  const place = placeOf(request);
+  const first = placeOf(request);
   const runner = new Runner(asked);
+  let used = first;
   try {
-    const lockFd = await obtainLock(request, place);
+    const { lockFd, place } = await obtainLock(request, first);
+    used = place;
     asked.trace(`Locked ${place.lockPath}; the program binds ${place.path}.`);
     // A holder that served handovers left this when it crashed.
     if (place.handover !== undefined) run(kernel, take(place.handover, isDead));
     let program: number | undefined;
+    let wrong: SocketAddressError | undefined;
+    let wantsLock = false;
     const fleet = runner.supervise(lockFd, false, {
-      makeRoom: async (signal) => await untilFree(request, place, signal, asked.report),
+      makeRoom: async (signal) => {
+        const replaced = run(kernel, findReplaced(place));
+        if (replaced === undefined) return await untilFree(request, place, signal, asked.report);
+        // The program would bind in a directory in which our lock means nothing.
+        wrong = refused(request, { place }, replaced);
+        fleet.retire();
+      },
       after: ({ pid }) => {
         program = pid;
         if (pid !== undefined) run(kernel, writeRecord(lockFd, recordOfProgram(pid, [asked.command, ...asked.args])));
       },
     });
     fleet.start();
-    const conflict = new AbortController();
     const unwatch = watchOwnLock(
       lockFd,
       () => program,
       (waiter) => {
-        conflict.abort();
+        wantsLock = true;
+        wrong = ownLock(request, place);
         fleet.retire();
         stop(waiter);
       },
@@ -62,15 +72,15 @@ export async function runBindingItself(asked: RunRequest): Promise<number> {
     // belongs to that child, too.
     if (isRefusal(run(kernel, clearStale(place)))) kernel.close(lockFd);
     else run(kernel, releaseLock({ lockFd }));
-    const failed = mayUseLock(asked, place, exit);
+    const failed = wrong === undefined && mayUseLock(asked, place, exit);
     // The program would find our lock file when it is started without us.
-    if (conflict.signal.aborted || failed) run(kernel, unlinkLock(place));
-    if (conflict.signal.aborted) throw ownLock(request, place);
+    if (wantsLock || failed) run(kernel, unlinkLock(place));
+    if (wrong !== undefined) throw wrong;
     if (failed) asked.report(hint(asked, place, exit));
     return exitStatus(exit);
   } finally {
     runner.close();
-    letGo(place);
+    letGo(used);
   }
 }
 
@@ -137,35 +147,59 @@ async function untilFree(request: Request, place: Place, signal: AbortSignal, re
   }
 }
 
+/** A lock that this process has, and the place whose lock it is. */
+interface Reserved {
+  readonly lockFd: number;
+  readonly place: Place;
+}
+
 /** Returns the lock, after the requested waits. */
-async function obtainLock(request: Request, place: Place): Promise<number> {
+async function obtainLock(request: Request, place: Place): Promise<Reserved> {
   const { terms, waitMs } = request;
   const reserved = run(kernel, reserve(place, terms.record, false));
-  if (!isRefusal(reserved)) return reserved;
-  const lockFd = asListed(place, reserved);
-  const waited = waitMs !== undefined && isInUse(lockFd) ? await waitForLock(request, place, waitMs, lockFd) : lockFd;
+  if (!isRefusal(reserved)) return { lockFd: reserved, place };
+  const refusal = asListed(place, reserved);
+  if (waitMs === undefined || !mayCome(refusal)) throw refused(request, { place }, refusal);
+  const waited = await waitForLock(request, waitMs, refusal);
   if (isRefusal(waited)) throw refused(request, { place }, waited);
+  letGo(place);
   return waited;
 }
 
-/** Waits like `listen`: in flock(2) for a holder, and by repeated looks for a stray. */
-async function waitForLock({ terms }: Request, place: Place, waitMs: number, first: Refusal): Promise<number | Refusal> {
+/** Whether a wait may end this refusal, as `listen` waits. */
+function mayCome(refusal: Refusal): boolean {
+  return isInUse(refusal) || refusal.refused === 'lock-unstable' || refusal.refused === 'directory-moved';
+}
+
+/**
+ * Waits like `listen`: in flock(2) for a holder, and by repeated looks for a stray. Each attempt
+ * resolves the path again.
+ */
+async function waitForLock(request: Request, waitMs: number, first: Refusal): Promise<Reserved | Refusal> {
   const deadline = new AbortController();
   const timer = waitMs === Infinity ? undefined : setTimeout(() => deadline.abort(), waitMs);
   const { signal } = deadline;
   let refusal = first;
-  for (const pauseMs of pauses()) {
-    const reserved = await runAsync(waitingKernel(signal, place.lockPath), reserve(place, terms.record, true));
-    const lockFd = isRefusal(reserved) ? asListed(place, reserved) : reserved;
-    const mayCome = isRefusal(lockFd) && (isInUse(lockFd) || lockFd.refused === 'lock-unstable');
-    if (mayCome) {
-      refusal = lockFd;
+  try {
+    for (const pauseMs of pauses()) {
+      const reserved = await waitOnce(request, signal);
+      if (!isRefusal(reserved)) return reserved;
+      if (!mayCome(reserved)) return { ...reserved, record: reserved.record ?? refusal.record };
+      refusal = reserved;
       await pause(pauseMs, signal);
+      if (signal.aborted) return { ...refusal, refused: 'cancelled', errno: 'EADDRINUSE' };
     }
-    if (mayCome && !signal.aborted) continue;
+    return refusal;
+  } finally {
     clearTimeout(timer);
-    if (mayCome) return { ...refusal, refused: 'cancelled', errno: 'EADDRINUSE' };
-    return isRefusal(lockFd) ? { ...lockFd, record: lockFd.record ?? refusal.record } : lockFd;
   }
+}
+
+async function waitOnce(request: Request, signal: AbortSignal): Promise<Reserved | Refusal> {
+  const place = placeOf(request);
+  const reserved = await runAsync(waitingKernel(signal, place.lockPath), reserve(place, request.terms.record, true));
+  if (!isRefusal(reserved)) return { lockFd: reserved, place };
+  const refusal = asListed(place, reserved);
+  letGo(place);
   return refusal;
 }

@@ -1,10 +1,12 @@
 /** `--bind-self`: the next instance never takes the path from a process that still serves on it. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
 import { test } from 'node:test';
 import { temporaryDirectory } from '../support/directory.js';
 import { needs } from '../support/commands.js';
 import { onLinux } from '../support/privileges.js';
+import { blockedWaits, until } from '../support/waits.js';
 import { askLine } from './ask.js';
 import { commandLine, kill, program, Running } from './running.js';
 
@@ -59,5 +61,50 @@ listener.accept()`;
     const pid = running.pids[0] ?? (await running.serving());
     assert.equal(Number(binder), pid);
     assert.equal(await running.stop(), 143);
+  },
+);
+
+test(
+  'the directory is replaced while run waits for the address → it waits for the holder in the new directory',
+  withPython,
+  async (t) => {
+    const above = temporaryDirectory(t);
+    const [directory, path] = [`${above}/run`, `${above}/run/app.sock`];
+    fs.mkdirSync(directory);
+    const command = ['--bind-self', '--wait', path, '--', 'python3', program('binds.py'), path];
+    const first = new Running(t, command);
+    await first.serving();
+    const waiting = new Running(t, command);
+    await until(() => blockedWaits(`${path}.lock`) === 1);
+    fs.renameSync(directory, `${above}/moved`);
+    fs.mkdirSync(directory);
+    const second = new Running(t, command);
+    const server = await second.serving();
+    assert.equal(await first.stop(), 143);
+    await until(() => waiting.pids.length > 0 || blockedWaits(`${path}.lock`) === 1);
+    assert.deepEqual([waiting.pids, await askLine(path)], [[], server]);
+    await second.stop();
+    const last = await waiting.serving();
+    assert.equal(await askLine(path), last);
+  },
+);
+
+test(
+  'the directory is replaced, and the program has to be started again → run ends, because its lock means nothing there',
+  withPython,
+  async (t) => {
+    const above = temporaryDirectory(t);
+    const [directory, path] = [`${above}/run`, `${above}/run/app.sock`];
+    fs.mkdirSync(directory);
+    const command = ['--bind-self', path, '--', 'python3', program('binds.py'), path];
+    const first = new Running(t, ['--restart=always', ...command]);
+    const server = await first.serving();
+    fs.renameSync(directory, `${above}/moved`);
+    fs.mkdirSync(directory);
+    const second = await new Running(t, command).serving();
+    kill(server, 'SIGKILL');
+    await first.line(/run was moved away or replaced/);
+    assert.equal(await first.exited, 1);
+    assert.deepEqual([first.pids, await askLine(path)], [[server], second]);
   },
 );
