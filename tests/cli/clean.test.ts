@@ -139,16 +139,34 @@ test('a lock file that holds something else, as PostgreSQL’s does → nothing 
   assert.deepEqual(snapshot(directory), before);
 });
 
-test('a user cleans another user’s socket → it stays, and no lock file keeps its owner out', asRoot, async (t) => {
-  const directory = temporaryDirectory(t, 0o777);
-  fs.chmodSync(directory, 0o777);
-  leaveStale(`${directory}/app.sock`);
-  fs.chmodSync(`${directory}/app.sock`, 0o777);
-  const { status, stderr } = await run(['clean', directory], stranger);
-  assert.equal(status, 1);
-  assert.match(stderr, /app\.sock: another user starts programs there\. Run this as that user, or as root\.$/m);
-  assert.deepEqual(fs.readdirSync(directory), ['app.sock']);
-});
+test(
+  'a user cleans another user’s socket in a sticky directory → it stays, and no lock file keeps its owner out',
+  asRoot,
+  async (t) => {
+    const directory = temporaryDirectory(t, 0o777);
+    fs.chmodSync(directory, 0o1777);
+    leaveStale(`${directory}/app.sock`);
+    fs.chmodSync(`${directory}/app.sock`, 0o777);
+    const { status, stderr } = await run(['clean', directory], stranger);
+    assert.equal(status, 1);
+    assert.match(stderr, /app\.sock: another user starts programs there\. Run this as that user, or as root\.$/m);
+    assert.deepEqual(fs.readdirSync(directory), ['app.sock']);
+  },
+);
+
+test(
+  'a user cleans another user’s socket where every user may replace files → it is removed, and no lock file stays',
+  asRoot,
+  async (t) => {
+    const directory = temporaryDirectory(t, 0o777);
+    fs.chmodSync(directory, 0o777);
+    leaveStale(`${directory}/app.sock`);
+    fs.chmodSync(`${directory}/app.sock`, 0o777);
+    const { status } = await run(['clean', directory], stranger);
+    assert.equal(status, 0);
+    assert.deepEqual(fs.readdirSync(directory), []);
+  },
+);
 
 test('a directory that may not be written to → the error names user and action; the socket stays', asRoot, async (t) => {
   const directory = temporaryDirectory(t, 0o755);
