@@ -41,7 +41,7 @@ export async function runBindingItself(asked: RunRequest): Promise<number> {
     if (place.handover !== undefined) run(kernel, take(place.handover, isDead));
     let program: number | undefined;
     let wrong: SocketAddressError | undefined;
-    let wantsLock = false;
+    const conflict = new AbortController();
     const fleet = runner.supervise(lockFd, false, {
       makeRoom: async (signal) => {
         const replaced = run(kernel, findReplaced(place));
@@ -60,7 +60,7 @@ export async function runBindingItself(asked: RunRequest): Promise<number> {
       lockFd,
       () => program,
       (waiter) => {
-        wantsLock = true;
+        conflict.abort();
         wrong = ownLock(request, place);
         fleet.retire();
         stop(waiter);
@@ -74,7 +74,7 @@ export async function runBindingItself(asked: RunRequest): Promise<number> {
     else run(kernel, releaseLock({ lockFd }));
     const failed = wrong === undefined && mayUseLock(asked, place, exit);
     // The program would find our lock file when it is started without us.
-    if (wantsLock || failed) run(kernel, unlinkLock(place));
+    if (conflict.signal.aborted || failed) run(kernel, unlinkLock(place));
     if (wrong !== undefined) throw wrong;
     if (failed) asked.report(hint(asked, place, exit));
     return exitStatus(exit);
