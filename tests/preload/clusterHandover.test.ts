@@ -74,7 +74,7 @@ test('a cluster of two is replaced 10 times under load → no request fails, eac
   let newest = await generation(t, path);
   const clients = [true, true, false, false].map((keepAlive) => new Client(path, keepAlive));
   const ends: (typeof newest)['ended'][] = [];
-  for (let reload = 1; reload <= 10; reload++) {
+  for (let reload = 1; reload <= 20; reload++) {
     ends.push(newest.ended);
     newest = await generation(t, path, ...(reload % 2 === 1 ? (['refork'] as const) : []));
   }
