@@ -69,7 +69,7 @@ function ask(socketPath: string, agent?: http.Agent): Promise<string> {
   });
 }
 
-test('a cluster of two is replaced 10 times under load → no request fails, each generation drains and ends by itself, and the last one serves alone', async (t) => {
+test('a cluster of two is replaced 20 times under load → no request fails, each generation drains and ends by itself, and the last one serves alone', async (t) => {
   const path = `${temporaryDirectory(t)}/app.sock`;
   let newest = await generation(t, path);
   const clients = [true, true, false, false].map((keepAlive) => new Client(path, keepAlive));
