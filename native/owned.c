@@ -241,6 +241,20 @@ napi_value js_adopt(napi_env env, napi_callback_info info) {
   return integral(env, free_to_adopt ? owned(env, (int)fd) : -EBUSY);
 }
 
+/* Whether a thread has adopted a number that this process was started with, and still has it open.
+   ENOENT: no thread has asked about this number, nor about a higher one. */
+napi_value js_adopted(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  double fd;
+  arguments(env, info, given);
+  if (!integer(env, given[0], PASSED_FIRST, PASSED_FIRST + PASSED_MAX - 1, &fd)) return NULL;
+  const struct passed *seen = &passed[(int)fd - PASSED_FIRST];
+  pthread_mutex_lock(&mutex);
+  const int result = seen->state == UNSEEN ? -ENOENT : seen->state == ADOPTED && still_refers((int)fd, &seen->identity);
+  pthread_mutex_unlock(&mutex);
+  return integral(env, result);
+}
+
 /* LISTEN_PIDFDID: fills in the number that the kernel gives to this process and to no other until
    the next boot, in two words. ENOSYS: this kernel has none (Linux before 6.9). */
 napi_value js_pidfd_inode(napi_env env, napi_callback_info info) {

@@ -398,6 +398,7 @@ static const napi_property_descriptor functions[] = {
     FUNCTION("owns", js_owns),
     FUNCTION("seePassed", js_see_passed),
     FUNCTION("adopt", js_adopt),
+    FUNCTION("adopted", js_adopted),
     FUNCTION("pidfdInode", js_pidfd_inode),
     FUNCTION("fcntl", js_fcntl),
     FUNCTION("socket", js_socket),

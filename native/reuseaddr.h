@@ -117,6 +117,7 @@ napi_value js_give(napi_env env, napi_callback_info info);
 napi_value js_owns(napi_env env, napi_callback_info info);
 napi_value js_see_passed(napi_env env, napi_callback_info info);
 napi_value js_adopt(napi_env env, napi_callback_info info);
+napi_value js_adopted(napi_env env, napi_callback_info info);
 napi_value js_pidfd_inode(napi_env env, napi_callback_info info);
 
 /* path.c */

@@ -77,6 +77,11 @@ export interface Addon {
   /** Makes such a descriptor this thread's. EBUSY: a thread has it, or had it. */
   adopt(fd: number): number;
   /**
+   * Whether a thread has adopted such a descriptor and has it open: 1 or 0. ENOENT: none was asked
+   * about from here on.
+   */
+  adopted(fd: number): number;
+  /**
    * Fills in the number that no other process has, as in LISTEN_PIDFDID: two words. ENOSYS: this
    * kernel has none.
    */

@@ -86,8 +86,17 @@ export function seePassed(fd: number): { readonly first: boolean } | Errno {
  * Makes such a descriptor this thread's own. `EBUSY`: a thread of this process has it, or had it.
  */
 export function adopt(fd: number): Descriptor | Errno {
-  const adopted = addon().adopt(fd);
-  return adopted < 0 ? errnoName(adopted) : Descriptor.opened(adopted);
+  const result = addon().adopt(fd);
+  return result < 0 ? errnoName(result) : Descriptor.opened(result);
+}
+
+/**
+ * Whether a thread of this process has adopted such a descriptor, and has it open. `ENOENT`: no
+ * thread has asked about this number, nor about a higher one.
+ */
+export function adopted(fd: number): boolean | Errno {
+  const result = addon().adopted(fd);
+  return result < 0 ? errnoName(result) : result === 1;
 }
 
 /**

@@ -1,7 +1,8 @@
 import type { Place, Target } from '../claim/place.js';
 import { refuse, type Refusal } from '../claim/refusal.js';
 import { show } from '../errors/show.js';
-import { adopt, describeSocket, fcntl, ownPidfdInode, seePassed } from '../kernel/descriptors.js';
+import { Descriptor } from '../kernel/descriptor.js';
+import { adopt, adopted, describeSocket, fcntl, ownPidfdInode, seePassed } from '../kernel/descriptors.js';
 import { failed } from '../kernel/kernel.js';
 import { sendNotification } from '../kernel/notify.js';
 import { kernel } from '../kernel/posix.js';
@@ -64,14 +65,12 @@ export function passedByRun(): boolean {
  */
 export function inheritedSocket(target: Target, mode: number | undefined): number | Refusal | undefined {
   sockets ??= readEnvironment(process.env);
-  const index = sockets.findIndex((socket) =>
-    'abstract' in target ? socket.name === `\0${target.abstract}` : isAt(socket, target.place),
-  );
-  if (index < 0) return undefined;
-  const [{ fd } = { fd: -1 }] = sockets.splice(index, 1);
   const place = 'abstract' in target ? undefined : target.place;
-  if (failed(adopt(fd))) return refuse('other-thread', 'EADDRINUSE', 'listen', place?.path);
-  if (place !== undefined && mode !== undefined) warnOfMode(place, mode);
+  const index = sockets.findIndex((socket) => isBoundTo(socket, target));
+  const fd = index < 0 ? undefined : sockets.splice(index, 1)[0]?.fd;
+  const taken = fd === undefined ? hasOtherThread(target) : failed(adopt(fd));
+  if (taken) return refuse('other-thread', 'EADDRINUSE', 'listen', place?.path);
+  if (fd !== undefined && place !== undefined && mode !== undefined) warnOfMode(place, mode);
   return fd;
 }
 
@@ -123,6 +122,25 @@ function isOwnPidfd(number: string): boolean {
   const own = ownPidfdInode();
   // If the kernel cannot tell now, it could not tell the parent process either.
   return failed(own) || (/^\d{1,20}$/.test(number) && BigInt(number) === own);
+}
+
+/**
+ * Whether another thread has the inherited socket of the address. A worker that was started
+ * afterwards finds no LISTEN_FDS in its environment.
+ */
+function hasOtherThread(target: Target): boolean {
+  for (let fd = firstFd; fd < firstFd + fdsMax; fd++) {
+    const has = adopted(fd);
+    if (failed(has)) return false;
+    if (!has || Descriptor.at(fd) !== undefined) continue;
+    const socket = describeSocket(fd);
+    if (!failed(socket) && isBoundTo({ fd, name: socket.name }, target)) return true;
+  }
+  return false;
+}
+
+function isBoundTo(socket: InheritedSocket, target: Target): boolean {
+  return 'abstract' in target ? socket.name === `\0${target.abstract}` : isAt(socket, target.place);
 }
 
 /**

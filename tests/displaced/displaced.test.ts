@@ -216,7 +216,8 @@ test('rebind: the directory is removed, and made again → the server listens th
   const held = await rebinding(address);
   for (let round = 0; round < 2; round++) {
     const said = once(held, 'displaced');
-    fs.rmSync(directory, { recursive: true });
+    // The program may make its files again meanwhile.
+    fs.rmSync(directory, { recursive: true, maxRetries: 10, retryDelay: 20 });
     await said;
     fs.mkdirSync(directory);
     await until(() => inodeAt(address) !== undefined && !held.displaced);

@@ -14,6 +14,8 @@ interface Report {
   readonly worker: number;
   readonly main: number;
   readonly refused: { readonly code: string; readonly reason: string; readonly message: string };
+  /** Of a thread that starts when the main thread has the socket. */
+  readonly late: string;
   readonly answered: string;
   readonly reused: boolean;
   readonly again: string;
@@ -39,6 +41,7 @@ test(
       assert.deepEqual([report.worker, report.main, report.answered, report.stillAnswered], [3, 4, 'worker', 'main'], name);
       assert.deepEqual([report.refused.code, report.refused.reason], ['EADDRINUSE', 'other-thread'], name);
       assert.match(report.refused.message, /another thread of the process listens on it/);
+      assert.equal(report.late, 'other-thread', name);
       assert.equal(report.reused, true, name);
       // Its socket is closed in this process, and the claim is that of the process which passed it.
       assert.equal(report.again, 'held', name);

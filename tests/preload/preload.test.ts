@@ -291,7 +291,8 @@ for (const REUSEADDR of ['rebind', 'rebind,handover']) {
     for (const name of fs.readdirSync(directory)) fs.unlinkSync(join(directory, name));
     await program.says('listening');
     assert.equal(await whoAnswers(path), program.pid);
-    fs.rmSync(directory, { recursive: true });
+    // The program may make its files again meanwhile.
+    fs.rmSync(directory, { recursive: true, maxRetries: 10, retryDelay: 20 });
     fs.mkdirSync(directory);
     await program.says('listening');
     assert.equal(await whoAnswers(path), program.pid);
