@@ -201,8 +201,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: 'release',
-        from: `    const taken = yield* removeSocketFile(place, claim);\n    yield* sys.close(claim.listenFd);\n    yield* releaseLock(claim);`,
-        to: `    yield* releaseLock(claim);\n    const taken = yield* removeSocketFile(place, claim);\n    yield* sys.close(claim.listenFd);`,
+        from: `    const taken = yield* removeSocketFile(place, claim);\n    yield* sys.close(claim.listenFd);\n    yield* unlock(place, claim);`,
+        to: `    yield* unlock(place, claim);\n    const taken = yield* removeSocketFile(place, claim);\n    yield* sys.close(claim.listenFd);`,
       },
     ],
     caughtBy: 'G3',
