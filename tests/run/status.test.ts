@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
+import { delimiter, dirname } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { SocketAddressError } from 'reuseaddr';
 import { readArguments } from '#dist/cli/arguments.js';
@@ -12,6 +13,9 @@ import { temporaryDirectory } from '../support/directory.js';
 import { asRoot, onLinux, stranger } from '../support/privileges.js';
 import { queuedConnections } from '../support/reach.js';
 import { commandLine, gone, kill, program as fixture, Running } from './running.js';
+
+// execvp(3) reports EACCES if this user may not search a directory of PATH.
+process.env['PATH'] = [dirname(process.execPath), '/usr/bin', '/bin'].join(delimiter);
 
 function runOnce(...args: readonly string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [commandLine, 'run', ...args], { encoding: 'utf8' });
