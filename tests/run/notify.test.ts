@@ -190,7 +190,7 @@ test(
 );
 
 test(
-  'other processes flood the notify socket → SIGHUP replaces the program all the same, and SIGTERM ends it',
+  'other processes flood the notify socket → run spends little time on them, clients are served, and SIGTERM ends it',
   onLinux,
   async (t) => {
     const path = `${temporaryDirectory(t)}/app.sock`;
@@ -210,8 +210,6 @@ test(
     const floods = [1, 2].map(() => spawn(node, [program('flood.mjs'), name], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] }));
     t.after(() => floods.forEach((child) => child.kill('SIGKILL')));
     await Promise.all(floods.map((child) => once(child, 'message')));
-    running.signal('SIGHUP');
-    await running.line(/^reuseaddr: Process \d+ serves; stopping process \d+\.$/);
     await askLine(path);
     // And little of its time goes there: with the foreign messages unread for a while, the kernel takes no more of them.
     const cpuOf = (pids: readonly number[]): number => pids.reduce((sum, pid) => sum + cpuTicks(pid), 0);
