@@ -1,4 +1,5 @@
 import { acquireNow } from '../server/acquire.js';
+import { finish } from '../server/begin.js';
 import { serveHandovers } from '../server/claim.js';
 import type { Hold } from '../server/hold.js';
 import { sayReady } from '../server/inherit.js';
@@ -34,10 +35,12 @@ export function claimNow(request: Request, server: PreloadedServer): void {
 export async function claimLater(request: Request, server: PreloadedServer): Promise<void> {
   const hold = await attempt(request, (target) => obtain(request, target, server));
   server.hold = hold;
-  const serve = (): void => serveHandovers(request, hold, server, () => undefined);
-  if (!hold.released) serve();
-  recover(request, hold, server, serve);
-  if (hold.inherited) sayReady();
+  finish(hold, server, () => {
+    const serve = (): void => serveHandovers(request, hold, server, () => undefined);
+    if (!hold.released) serve();
+    recover(request, hold, server, serve);
+    if (hold.inherited) sayReady();
+  });
 }
 
 /** Listens again when another process has removed the files of the claim, with REUSEADDR=rebind. */

@@ -7,6 +7,7 @@ import { kernel } from '../kernel/posix.js';
 import { explainMistakes } from '../request/mistake.js';
 import { readRequest } from '../request/options.js';
 import type { Acceptor } from '../server/acceptor.js';
+import { finish } from '../server/begin.js';
 import { Claim, publicAddress, serveHandovers } from '../server/claim.js';
 import type { Hold } from '../server/hold.js';
 import { passedByRun } from '../server/inherit.js';
@@ -55,7 +56,7 @@ export async function runWithSocket(asked: RunRequest): Promise<number> {
       asked.report(`${claim.address} was handed over; stopping the program.`);
       fleet.retire();
     };
-    serveHandovers(request, hold, acceptor, retire, asked.policy.readyWithinMs + slackMs);
+    finish(hold, acceptor, () => serveHandovers(request, hold, acceptor, retire, asked.policy.readyWithinMs + slackMs));
     const exit = await fleet.ended;
     await claim.release();
     return exitStatus(exit);

@@ -42,3 +42,16 @@ export async function start(hold: Hold, acceptor: Acceptor): Promise<Hold> {
     throw error;
   }
 }
+
+/**
+ * Makes the last steps of a start. If one throws, gives the claim up: the caller would have nothing
+ * to release it with.
+ */
+export function finish<Outcome>(hold: Hold, acceptor: Acceptor, steps: () => Outcome): Outcome {
+  try {
+    return steps();
+  } catch (error) {
+    hold.surrender(() => giveBack(hold, acceptor));
+    throw error;
+  }
+}

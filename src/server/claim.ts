@@ -7,7 +7,7 @@ import { readRequest, type ListenOptions, type Request } from '../request/option
 import { badOption, explainMistakes } from '../request/mistake.js';
 import { refuseCallback } from '../request/refuse.js';
 import type { Acceptor } from './acceptor.js';
-import { giveBack } from './begin.js';
+import { finish } from './begin.js';
 import type { Hold } from './hold.js';
 import { obtain } from './obtain.js';
 import { attempt } from './target.js';
@@ -209,16 +209,18 @@ async function claimTarget(request: Request, target: Target): Promise<Claim> {
   const descriptor = new DescriptorAcceptor();
   const claimable = publicAddress(request, target);
   const hold = await obtain(request, target, descriptor);
-  const claimed = new Claim(claimable, hold, () => hold.surrender());
-  descriptor.leave = () => {
-    try {
-      claimed.emit('handover');
-    } finally {
-      hold.closeSocket();
-    }
-  };
-  serveHandovers(request, hold, descriptor, () => undefined);
-  return claimed;
+  return finish(hold, descriptor, () => {
+    const claimed = new Claim(claimable, hold, () => hold.surrender());
+    descriptor.leave = () => {
+      try {
+        claimed.emit('handover');
+      } finally {
+        hold.closeSocket();
+      }
+    };
+    serveHandovers(request, hold, descriptor, () => undefined);
+    return claimed;
+  });
 }
 
 /** Accepts nothing itself: the program that uses `claim.fd` does. */
@@ -239,14 +241,9 @@ export function serveHandovers(
   handedOver: () => void,
   readyTimeoutMs?: number,
 ): void {
-  try {
-    if (request.handover)
-      hold.handover?.serve(hold.held, { leave: () => hold.handOver(() => acceptor.drain()), handedOver, readyTimeoutMs });
-    else hold.endHandovers();
-  } catch (error) {
-    hold.surrender(() => giveBack(hold, acceptor));
-    throw error;
-  }
+  if (request.handover)
+    hold.handover?.serve(hold.held, { leave: () => hold.handOver(() => acceptor.drain()), handedOver, readyTimeoutMs });
+  else hold.endHandovers();
 }
 
 /** Returns the address in a form that clients can use after a chdir(2). */

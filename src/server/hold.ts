@@ -42,16 +42,26 @@ export class Hold {
   /** @param address as the caller wrote it, for the subscribers of this process's claims */
   constructor(held: Held, address: string) {
     this.#address = address;
+    this.#held = this.#keep(held);
     this.#socket = Descriptor.at(held.listenFd);
-    try {
-      this.#held = held.place === undefined ? held : { ...held, place: keep(held.place) };
-    } catch (error) {
-      this.#socket?.close();
-      if (held.place !== undefined) kernel.close(held.lockFd);
-      throw error;
-    }
     say(address, () => (this.inherited ? 'is an inherited socket' : 'is claimed'));
     remember(this);
+  }
+
+  /**
+   * Returns a claim that was just made, with the directories that all holds share. If that throws,
+   * its descriptors are closed: it is left as by a crash.
+   */
+  #keep(held: Held): Held {
+    if (held.place === undefined) return held;
+    try {
+      return { ...held, place: keep(held.place) };
+    } catch (error) {
+      const socket = Descriptor.at(held.listenFd);
+      if (socket !== this.#socket) socket?.close();
+      kernel.close(held.lockFd);
+      throw error;
+    }
   }
 
   get released(): boolean {
@@ -131,10 +141,7 @@ export class Hold {
     const held = this.#held;
     if (held.place === undefined) return false;
     this.#handover?.removeFile();
-    // The program that was given the descriptor may have closed it. Then the inode of our file is
-    // no longer pinned, and its number proves nothing. But under the lock, any dead socket at the
-    // path may be removed.
-    run(kernel, this.#isOpen() ? removeSocketFile(held.place, held) : take(held.place, isDead));
+    removeSocket(held, this.#socket);
     return false;
   }
 
@@ -146,16 +153,30 @@ export class Hold {
   }
 
   /**
-   * Replaces this claim, whose lock file another process has removed, by a new one. Gives up the
-   * old lock, which no process asks for any more.
+   * Replaces this claim, whose lock file another process has removed, by a new one. Then gives up
+   * the old one: no process asks for that lock any more. Handovers are no longer served.
+   *
+   * Whatever throws, the new claim belongs to this hold, and its release gives it up.
+   *
+   * @param moveServer makes the server leave the old socket for the new one, if there is a new one
    */
-  replace(held: Held): void {
+  replace(held: PathnameHold, moveServer: () => void): void {
     const before = this.#held;
-    this.#held = held.place === undefined ? held : { ...held, place: keep(held.place) };
+    const [socket, handover] = [this.#socket, this.#handover];
+    this.#held = this.#keep(held);
     this.#socket = Descriptor.at(held.listenFd);
-    if (before.place === undefined) return;
-    kernel.close(before.lockFd);
-    letGo(before.place);
+    this.#handover = undefined;
+    const moves = this.#socket !== socket;
+    inTurn(
+      () => handover?.removeFile(),
+      () => handover?.close(),
+      // The old directory may still exist under another name. The descriptor that leads to it, and
+      // the socket that pins the number of our file there, are closed next.
+      () => moves && before.place !== undefined && removeSocket(before, socket),
+      () => moves && moveServer(),
+      () => before.place !== undefined && kernel.close(before.lockFd),
+      () => before.place !== undefined && letGo(before.place),
+    );
   }
 
   /** The handover socket, which ends with the claim. */
@@ -201,6 +222,14 @@ export class Hold {
   closeSocket(): void {
     this.#socket?.close();
   }
+}
+
+/** Removes the socket file of a claim from its directory. */
+function removeSocket(held: PathnameHold, socket: Descriptor | undefined): void {
+  // The program that was given the descriptor may have closed it. Then the inode of our file is no
+  // longer pinned, and its number proves nothing. But under the lock, any dead socket at the path
+  // may be removed.
+  run(kernel, socket?.isOpen === true ? removeSocketFile(held.place, held) : take(held.place, isDead));
 }
 
 const holds = new Set<Hold>();

@@ -6,6 +6,7 @@ import { readRequest, type ListenOptions, type Request } from '../request/option
 import { refuseOther } from '../request/server.js';
 import { refuseCallback } from '../request/refuse.js';
 import { ServerAcceptor } from './adopt.js';
+import { finish } from './begin.js';
 import { acceptsDescriptor, listenByName, refuseUnsupported } from './byName.js';
 import { Claim, publicAddress, serveHandovers } from './claim.js';
 import { sayReady } from './inherit.js';
@@ -89,11 +90,13 @@ async function adopt(server: Server, request: Request, target: Target, pending: 
   const release = (): void => {
     if (!hold.released && server.listening) server.close();
   };
-  const serve = (): void => serveHandovers(request, hold, acceptor, () => claim.emit('handover'));
-  const recover = (what: Displacement): void => rebind(request, hold, acceptor, what, serve);
-  const claim = new Claim(listening, hold, release, request.rebind ? recover : undefined);
-  acceptor.onDenied = (peer) => claim.deny(peer);
-  serve();
-  if (hold.inherited) sayReady();
-  return claim;
+  return finish(hold, acceptor, () => {
+    const serve = (): void => serveHandovers(request, hold, acceptor, () => claim.emit('handover'));
+    const recover = (what: Displacement): void => rebind(request, hold, acceptor, what, serve);
+    const claim = new Claim(listening, hold, release, request.rebind ? recover : undefined);
+    acceptor.onDenied = (peer) => claim.deny(peer);
+    serve();
+    if (hold.inherited) sayReady();
+    return claim;
+  });
 }

@@ -1,4 +1,4 @@
-import { removes, writeRecord } from '../claim/acquire.js';
+import { removes } from '../claim/acquire.js';
 import { bindUnderLock } from '../claim/bind.js';
 import { createLockFile, lockFile } from '../claim/lock.js';
 import { isInPlace, resolve, type Target } from '../claim/place.js';
@@ -9,6 +9,7 @@ import { kernel } from '../kernel/posix.js';
 import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
 import { acquireTarget } from './acquire.js';
+import { start } from './begin.js';
 import type { Hold } from './hold.js';
 import { closeTarget } from './target.js';
 import { isAt, type Displacement } from './watch.js';
@@ -43,9 +44,8 @@ function bindAgain({ terms }: Request, hold: Hold, acceptor: Acceptor): void {
   if (hold.place === undefined || !run(kernel, isInPlace(hold.place.directory))) return;
   const bound = run(kernel, bindUnderLock(hold.place, terms));
   if (isRefusal(bound)) return;
-  acceptor.takeBack();
   hold.rebind(bound);
-  accept(bound.listenFd, hold, acceptor);
+  moveServer(hold, acceptor);
 }
 
 /**
@@ -60,26 +60,26 @@ function claimAgain(request: Request, target: Target, hold: Hold, acceptor: Acce
     // Clients still reach our socket, and a start finds it live: only the lock is missing.
     const locked = run(kernel, lockFile(target.place, false, { claims: false, create: createLockFile }));
     if (isRefusal(locked)) return;
-    const { lockFd } = locked;
-    run(kernel, writeRecord(lockFd, request.terms.record));
-    hold.endHandovers();
-    hold.replace({ ...held, lockFd, place: target.place, removesLock: removes(request.terms, locked) });
+    hold.replace(
+      { ...held, lockFd: locked.lockFd, place: target.place, removesLock: removes(request.terms, locked) },
+      () => undefined,
+    );
+    hold.writeRecord(request.terms.record);
   } else {
     const claim = run(kernel, acquireTarget(target, request));
-    if (isRefusal(claim)) return;
-    // The old directory may still exist under another name. The descriptor that leads to it, and
-    // the socket that pins the number of our file there, are closed next.
-    hold.endHandovers();
-    hold.removeFiles();
-    acceptor.takeBack();
-    hold.replace(claim);
-    accept(claim.listenFd, hold, acceptor);
+    if (isRefusal(claim) || claim.place === undefined) return;
+    hold.replace(claim, () => moveServer(hold, acceptor));
   }
   if (request.handover) serveAgain(hold, serve);
 }
 
-function accept(listenFd: number, hold: Hold, acceptor: Acceptor): void {
-  void Promise.resolve(acceptor.start(listenFd)).catch(() => hold.surrender());
+/** Makes the server accept on the new socket, whatever becomes of the old one. */
+function moveServer(hold: Hold, acceptor: Acceptor): void {
+  try {
+    acceptor.takeBack();
+  } finally {
+    void start(hold, acceptor).catch(() => undefined);
+  }
 }
 
 /** Serves handovers of the new claim. */

@@ -69,7 +69,12 @@ function drop(directory: Directory): void {
   if (others > 0) return;
   users.delete(directory);
   if (shared.get(directory.path) === directory) shared.delete(directory.path);
-  kernel.close(directory.fd);
+  try {
+    kernel.close(directory.fd);
+  } catch {
+    // The attempt is over, and its claim may be held already. An exception here would lose the
+    // claim: its caller would have nothing to release. The descriptor only names a directory.
+  }
 }
 
 function keepDirectory(directory: Directory): Directory {

@@ -16,11 +16,14 @@ interface Report {
 /** The operations of the fixture, and some of the calls that must have thrown. */
 const operations: Readonly<Record<string, readonly string[]>> = {
   'listen on a free path': ['openat', 'flock', 'socket', 'bind', 'listen', 'pwrite'],
+  'listen, and watch the files': ['openat', 'flock', 'socket', 'bind', 'listen', 'mmap'],
   'listen with handover and a mode, over a stale socket': ['probe', 'renameat2', 'unlinkat', 'fchmod'],
   'claim an abstract name': ['socket', 'bind'],
   release: ['renameat2', 'mmap', 'close'],
   'release what claim gave': ['close'],
   'wait, and be woken': ['waitFlock'],
+  'rebind, because the lock file is gone': ['openat', 'flock', 'mmap', 'close'],
+  'rebind, because both files are gone': ['openat', 'flock', 'bind', 'unlinkat', 'mmap', 'close'],
   'take over, both sides of it': ['connect', 'peerCredentials', 'sendmsg', 'recvmsg', 'waitPoll', 'give', 'close'],
 };
 
@@ -33,13 +36,7 @@ for (const [operation, expected] of Object.entries(operations)) {
       t.after(() => child.kill('SIGKILL'));
       const ended = once(child, 'exit').then(([code, signal]) => assert.fail(`ended with ${code ?? signal}`));
       const [report] = (await Promise.race([once(child, 'message'), ended])) as [Report];
-      // Known, and not fixed: about every second run, a throw of one `close` in this operation leaves the address held.
-      const known = report.wrong.filter(({ call }) => operation === 'wait, and be woken' && call === 'close');
-      if (known.length > 0) t.diagnostic(`NOT FIXED: ${JSON.stringify(known)}`);
-      assert.deepEqual(
-        report.wrong.filter((one) => !known.includes(one)),
-        [],
-      );
+      assert.deepEqual(report.wrong, []);
       for (const call of expected)
         assert.ok(report.seen.includes(call), `${call} did not throw; these did: ${report.seen.join(' ')}`);
       t.diagnostic(`${report.calls} calls`);
