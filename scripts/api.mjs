@@ -14,12 +14,24 @@ import { root } from './step.mjs';
 // its types.
 const { Extractor, ExtractorConfig } = createRequire(import.meta.url)('@microsoft/api-extractor');
 
+/** The page that owns the subject of an export. */
+const guides = {
+  claim: '[Addresses](address.md#claim)',
+  connect: '[Connecting](client.md)',
+  inspect: '[Addresses](address.md#inspect)',
+  AddressState: '[Addresses](address.md#inspect)',
+  peerCredentials: '[Access control](access-control.md#peercredentials)',
+  SocketAddressError: '[Errors](errors.md)',
+  Reason: '[Errors](errors.md)',
+  ListenOptions: '[Waiting and handover](handover.md), [Access control](access-control.md), [Addresses](address.md)',
+};
+
 /** The width of the pages, as the prose check has it. */
 const columnsMax = 100;
 const check = process.argv.includes('--check');
 if (!check) await prepare();
 // It loads the modules that prepare() has built.
-const { errorsPage, reasonNames } = await import('./errors.mjs');
+const { errorsPage } = await import('./errors.mjs');
 mkdirSync(join(root, 'build'), { recursive: true });
 const workshop = mkdtempSync(join(root, 'build/api-'));
 try {
@@ -75,13 +87,11 @@ function reference() {
   const exported = members[0].members.toSorted(
     (a, b) => order.indexOf(a.kind) - order.indexOf(b.kind) || compare(a.name, b.name),
   );
-  const sections = exported.map((member) => section(member, 2));
+  const sections = exported.map((member) => section(member));
   return `# API
 
-Made from the docstrings by \`npm run api\`. [Errors](errors.md) explains each error, and
-[the guide](README.md) each task.
-
-${exported.map(({ name, kind }) => `- [${title({ name, kind })}](#${anchor(title({ name, kind }))})`).join('\n')}
+Made from the docstrings by \`npm run api\`. Editors show them on hover, with examples. An *address*
+is a pathname, or an abstract name such as \`@app\` (Linux).
 
 ${sections.join('\n\n')}
 `;
@@ -96,39 +106,43 @@ function title({ name, kind }) {
   return kind === 'Class' ? `class \`${name}\`` : `\`${name}\``;
 }
 
-function anchor(text) {
-  return text
-    .toLowerCase()
-    .replaceAll(/[^\w\s-]/g, '')
-    .replaceAll(' ', '-');
-}
-
 /** Returns one export, with its members. */
-function section(item, level) {
-  const { text, example, parameters, throws, see } = readDocstring(item.docComment ?? '');
-  const parts = [`${'#'.repeat(level)} ${title(item)}`, `\`\`\`ts\n${signature(item)}\n\`\`\``, text];
-  if (parameters.length > 0) parts.push(parameters.map(([name, what]) => wrapped(`- \`${name}\`: ${what}`)).join('\n'));
-  if (throws.length > 0) parts.push(wrapped(`**Throws** ${throws.join('; ')}`));
-  if (see.length > 0) parts.push(wrapped(`**See** ${see.join('; ')}`));
-  parts.push(...example);
+function section(item) {
+  const { text, throws } = readDocstring(item.docComment ?? '');
+  const guide = guides[item.name];
+  // The guide has the list.
+  const described = item.kind === 'TypeAlias' && guide !== undefined ? text.split('\n\n')[0] : text;
   const members = (item.members ?? []).filter(
     ({ docComment = '', kind }) => !docComment.includes('@internal') && kind !== 'Constructor',
   );
-  return [...parts.filter((part) => part !== ''), ...members.map(row)].join('\n\n');
+  const parts = [
+    `## ${title(item)}`,
+    ['Interface', 'Class'].includes(item.kind) || item.name === 'Reason' ? '' : `\`\`\`ts\n${signature(item)}\n\`\`\``,
+    described,
+    throws.length > 0 ? wrapped(`**Throws** ${throws.join('; ')}.`) : '',
+    guide === undefined ? '' : wrapped(`More: ${guide}.`),
+    members.map(row).join('\n'),
+  ];
+  return parts.filter((part) => part !== '').join('\n\n');
 }
 
 function row(member) {
-  const { text, throws } = readDocstring(member.docComment ?? '');
-  const what = [text, ...throws.map((error) => wrapped(`**Throws** ${error}`))].filter((part) => part !== '').join('\n\n');
-  return `**\`${signature(member).replaceAll(/\s+/g, ' ').replace(/;$/, '')}\`**${what === '' ? '' : `\n\n${what}`}`;
+  const { text } = readDocstring(member.docComment ?? '');
+  const what = text === '' ? '' : `: ${flat(text)}`;
+  return wrapped(`- \`${signature(member)}\`${what}`);
 }
 
-function signature({ name, excerptTokens }) {
-  if (name === 'Reason') return `type Reason =\n${reasonNames.map((reason) => `  | '${reason}'`).join('\n')};`;
+/** Returns the declaration, without what each of its kind has. */
+function signature({ excerptTokens }) {
   return excerptTokens
     .map(({ text }) => text)
     .join('')
-    .replace(/^export (declare )?/, '')
+    .replaceAll(/\s+/g, ' ')
+    .replace(/^export (declare )?(function )?/, '')
+    .replace(/^get (\w+)\(\)/, '$1')
+    .replaceAll('readonly ', '')
+    .replaceAll(/(\?: [^?;]*?) \| undefined;/g, '$1;')
+    .replace(/;$/, '')
     .trim();
 }
 
@@ -136,11 +150,10 @@ function signature({ name, excerptTokens }) {
 function readDocstring(comment) {
   const plain = comment.replaceAll(/^\s*(\/\*\*|\*\/|\* ?)/gm, '').replace(/\*\/\s*$/, '');
   const [text = '', ...tags] = plain.split(/^@/m);
-  const named = (name) => tags.filter((tag) => /^\w+/.exec(tag)?.[0] === name).map((tag) => tag.slice(name.length));
-  const of = (name) => named(name).map((tag) => flat(tag).replaceAll(/\{(\w+)\}/g, '`$1`'));
-  const parameters = of('param').map((tag) => [/^\w+/.exec(tag)?.[0] ?? '', tag.replace(/^\w+( -)? */, '')]);
-  const example = named('example').map((tag) => tag.trim());
-  return { text: paragraphs(text), example, parameters, throws: of('throws'), see: of('see') };
+  const throws = tags
+    .filter((tag) => tag.startsWith('throws'))
+    .map((tag) => flat(tag.slice('throws'.length)).replaceAll(/\{(\w+)\}/g, '`$1`'));
+  return { text: paragraphs(text), throws };
 }
 
 function flat(text) {

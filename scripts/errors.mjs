@@ -17,7 +17,7 @@ const end = '\n<!-- The end of what is made. -->';
 /** The facts of the example sentences. */
 const sample = {
   call: 'open',
-  holder: 'process 412 (node server.js, user www-data)',
+  holder: 'process 412',
   since: ' since 10:31',
   pid: 412,
   handover: 'served',
@@ -29,17 +29,8 @@ const sample = {
   wrong: '',
 };
 
-/** Examples for the reasons that have more than one sentence. */
+/** Further facts of the reasons that need them. */
 const samples = {
-  held: [
-    {},
-    { standing: 'stopped' },
-    { standing: 'ourselves', holder: 'this very process (412)' },
-    { handover: 'unserved' },
-    { handover: 'late' },
-    { handover: 'denied' },
-  ],
-  starting: [{}, { standing: 'stopped' }],
   'aside-occupied': { path: '/run/.reuseaddr-aside.app.sock' },
   'no-directory': { path: '/run/app' },
   'too-long': { path: `/${'srv/'.repeat(30)}${'x'.repeat(90)}` },
@@ -63,9 +54,6 @@ const addresses = {
   ERR_INVALID_ARG_TYPE: { wrong: 'the address must be a string, and this is a number', right: 'pass a path' },
 };
 
-/** The names of the reasons: the source derives the type from their table. */
-export const reasonNames = Object.keys(reasons);
-
 /** Returns the page with a new table. */
 export function errorsPage(page) {
   const [from, to] = [page.indexOf(begin), page.indexOf(end)];
@@ -74,13 +62,20 @@ export function errorsPage(page) {
 }
 
 function table() {
-  const lines = [
-    ...Object.keys(reasons)
-      .filter((reason) => reason !== 'system')
-      .flatMap(rowsOf),
-    ...systemRows(),
-  ];
-  return ['| code | reason | what happened | what to do |', '|---|---|---|---|', ...lines.map(line)].join('\n') + '\n';
+  const lines = Object.keys(reasons)
+    .filter((reason) => reason !== 'system')
+    .flatMap(rowsOf);
+  return `${[
+    '| code | reason | what happened | what to do |',
+    '|---|---|---|---|',
+    ...lines.map(line),
+    '',
+    'The reason `system` stands for an errno of the kernel. `syscall` names the system call.',
+    '',
+    '| code | what happened | what to do |',
+    '|---|---|---|',
+    ...systemRows().map(line),
+  ].join('\n')}\n`;
 }
 
 /** Returns one row for all codes with which a reason says the same. */
@@ -88,10 +83,8 @@ function rowsOf(reason) {
   const rows = new Map();
   for (const code of reasons[reason].codes) {
     const base = { ...sample, ...(reason.startsWith('lock-') && { path: '/run/app.sock.lock' }), code };
-    for (const variant of reason === 'bad-address' ? [addresses[code]] : [samples[reason] ?? {}].flat()) {
-      const row = said(reason, { ...base, ...variant });
-      rows.set(row.join(), { codes: [...(rows.get(row.join())?.codes ?? []), code], reason, row });
-    }
+    const row = said(reason, { ...base, ...(reason === 'bad-address' ? addresses[code] : samples[reason]) });
+    rows.set(row.join(), { codes: [...(rows.get(row.join())?.codes ?? []), code], reason, row });
   }
   return [...rows.values()];
 }
@@ -102,7 +95,14 @@ function systemRows() {
   return [
     ...[...denied, ['bind', 'EPERM']].map(([call, code]) => ({ codes: code, row: said('system', { ...sample, code, call }) })),
     ...met.map((code) => ({ codes: code, row: said('system', { ...sample, code }) })),
-  ].map(({ codes, row }) => ({ codes: [codes], reason: 'system', row }));
+  ].map(({ codes, row: [happened, todo] }) => ({ codes: [codes], row: [happened.replace(failing, upperCase), todo] }));
+}
+
+/** The beginning of the sentence of an errno, and the first letter of its cause. */
+const failing = /^The system call \w+ failed with \w+ on \S+: (\w)/;
+
+function upperCase(_whole, letter) {
+  return letter.toUpperCase();
 }
 
 function said(reason, facts) {
@@ -113,7 +113,12 @@ function said(reason, facts) {
 
 function line({ codes, reason, row }) {
   const code = (text) => text.replaceAll(/\{ [^}]+ \}|(?<![\w/])(\.?\/[@\w.-]*\w)+/g, '`$&`');
-  return `| ${codes.map((each) => `\`${each}\``).join(', ')} | \`${reason}\` | ${row.map(code).join(' | ')} |`;
+  const cells = [
+    codes.map((each) => `\`${each}\``).join(', '),
+    ...(reason === undefined ? [] : [`\`${reason}\``]),
+    ...row.map(code),
+  ];
+  return `| ${cells.join(' | ')} |`;
 }
 
 function load(name) {

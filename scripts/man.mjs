@@ -41,7 +41,7 @@ and a second server cannot take the address from a live one. The process that ho
 .BR flock (2)
 on the file
 .IR ADDRESS .lock
-owns the address. The lock file is never removed.
+owns the address. Leave the lock file in place.
 .PP
 An
 .I ADDRESS

@@ -34,14 +34,10 @@ const timeoutMsDefault = 5_000;
 /**
  * Connects to a Unix socket, and waits for a server that is starting, restarting or busy.
  *
- * When the promise is fulfilled, the socket is connected: write to it at once. After a temporary
- * failure, `connect` tries again until the deadline, after 1 ms at first, and at least every 50 ms
- * in the end. Such failures are a missing server (`ENOENT`), a stale socket (`ECONNREFUSED`) and a
- * full backlog (`EAGAIN`, where TCP would wait). Any other error is reported at once.
- *
- * A pathname may be longer than a socket address can hold (Linux). An abstract name has exactly its
- * own bytes on every version of Node. The server may not have accepted the connection yet. If it
- * dies now, the connection ends; only an answer proves that a request was carried out.
+ * When the promise is fulfilled, the socket is connected: write to it at once. While the server is
+ * missing (`ENOENT`), dead (`ECONNREFUSED`) or busy (`EAGAIN`), `connect` tries again until the
+ * deadline. Any other error is reported at once. The server may not have accepted the connection
+ * yet; only an answer proves that a request was carried out.
  *
  * @example
  * ```js
@@ -52,10 +48,7 @@ const timeoutMsDefault = 5_000;
  * ```
  *
  * @param address a pathname, or an abstract name such as `@app` (Linux)
- * @throws {SocketAddressError} with the last cause. At the deadline: `ENOENT` (`absent`,
- * `no-directory`), `ECONNREFUSED` (`stale`, `starting`; for an abstract name `absent`) or `EAGAIN`
- * (`backlog-full`). At once: `EACCES` (`denied`), `ENOTSOCK` (`not-a-socket`), `EPROTOTYPE`
- * (`not-a-stream`), `EINVAL` (bad address or option), or another errno of connect(2)
+ * @throws {SocketAddressError} with the last cause, as `docs/errors.md` lists
  * @throws the signal's reason
  * @see connect(2), unix(7)
  */

@@ -18,7 +18,7 @@ import { Snapshot } from './snapshot.js';
 /**
  * The state of an address.
  *
- * - `free`: nothing is there; a start will succeed.
+ * - `free`: nothing is there, and no process holds the lock.
  * - `listening`: a holder listens there.
  * - `starting`: a process has the lock, and nothing listens: it is starting or stopping.
  * - `stale`: a socket file that no process is bound to; the next start removes it.

@@ -88,7 +88,7 @@ function loadBundled(): unknown {
     join(directory ?? '', fileName),
     `the program was bundled, and the addon is not with it. Let the bundler ship .node files, or copy ` +
       `node_modules/reuseaddr/dist/bundle/${fileName}${directory === undefined ? '' : ` to ${directory}`}, or set REUSEADDR_ADDON ` +
-      'to its absolute path. See docs/bundlers.md.',
+      'to its absolute path. See docs/frameworks.md.',
   );
 }
 

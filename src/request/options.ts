@@ -14,8 +14,7 @@ import { readSignal, refuseNoOptions, refuseUnknown } from './refuse.js';
 export interface ListenOptions {
   /**
    * Permission bits of the socket file, 0 to 0o777, regardless of the umask. Linux requires write
-   * permission for connect(2). An abstract name has no permissions, and takes no mode. Default:
-   * 0o600, this user only.
+   * permission for connect(2). Default: 0o600, this user only.
    *
    * @see unix(7), "Pathname socket ownership and permissions"
    */
@@ -31,16 +30,14 @@ export interface ListenOptions {
    */
   readonly group?: string | number | undefined;
   /**
-   * The length of the queue of connections that wait to be accepted. If the queue is full, a client
-   * gets EAGAIN at once; `connect` tries again. Default: the system's maximum, net.core.somaxconn
-   * on Linux.
+   * How many connections may wait to be accepted. If the queue is full, a client gets EAGAIN at
+   * once. Default: the system's maximum, net.core.somaxconn on Linux.
    *
    * @see listen(2)
    */
   readonly backlog?: number | undefined;
   /**
-   * The lock file. Default: `<path>.lock`. All processes that use one address must use the same
-   * lock file.
+   * The lock file, one for all processes that use the address. Default: `<path>.lock`.
    */
   readonly lockPath?: string | undefined;
   /**
@@ -51,37 +48,32 @@ export interface ListenOptions {
   readonly lockFile?: 'keep' | 'remove' | undefined;
   /**
    * If the address is in use, wait for it: indefinitely (`true`) or for this many milliseconds.
-   * Default: fail at once. A standby sleeps in flock(2) and wakes when the holder dies. The kernel
-   * does not tell when an abstract name or a stray becomes free, so these are looked at again, at
-   * growing intervals up to half a second.
+   * Default: fail at once.
    */
   readonly wait?: boolean | number | undefined;
   /** Ends a wait or a takeover: the promise is rejected with `signal.reason`. */
   readonly signal?: AbortSignal | undefined;
   /**
    * Ask the holder to hand the address over, for at most ten seconds (`true`) or this many
-   * milliseconds. The holder must serve handovers, and belong to the same user or to root. If no
-   * process holds the address, it is claimed as usual. If the holder does not hand it over, the
-   * start fails with `EADDRINUSE`, or continues with `wait` if that is set too. Default: false.
+   * milliseconds. If the holder does not, the start fails with `EADDRINUSE`, or continues with
+   * `wait` if that is set too. Default: false.
    */
   readonly takeover?: boolean | number | undefined;
   /**
-   * Serve handovers, on `<path>.handover` (or the abstract name with `.handover`), to processes of
-   * the same user and of root. After a handover the claim emits `handover`: the server accepts no
-   * further connections, and finishes the open ones. Default: false.
+   * Serve handovers to processes of the same user and of root. After one, the claim emits
+   * `handover`. Default: false.
    */
   readonly handover?: boolean | undefined;
   /**
    * The reaction when another process removes or replaces the socket file of a live server.
-   * `report`: emit `displaced`. `rebind` (for `listen` only): emit it, and listen again at the
-   * path, under the same claim, as soon as the name is free. Default: `report`.
+   * `report`: emit `displaced`. `rebind` (for `listen` only): emit it, and listen there again.
+   * Default: `report`.
    */
   readonly onDisplaced?: 'report' | 'rebind' | undefined;
   /**
-   * Which peers may connect, by the credentials from the kernel: see `AllowRule`. A denied peer is
-   * disconnected before the program sees it, and reported by a `denied` event. For `listen` only.
-   * Default: every peer that the permissions of the socket file let connect; for an abstract name,
-   * which has no permissions, the same effective user and root.
+   * Which peers may connect, by the credentials from the kernel. For `listen` only. Default: every
+   * peer that the permissions of the socket file let connect; for an abstract name, the same
+   * effective user and root.
    *
    * @see unix(7), SO_PEERCRED
    */

@@ -52,9 +52,7 @@ export interface ClaimEvents {
 
 /**
  * The exclusive right to an address, until it is released or handed over, or the process ends in
- * any way.
- *
- * `listen` and `claim` return it. It works with `await using`.
+ * any way. `listen` and `claim` return it. It works with `await using`.
  */
 export class Claim extends EventEmitter<ClaimEvents> {
   /** The address for clients, as the caller wrote it or made absolute. */

@@ -29,10 +29,7 @@ import { attempt } from './target.js';
  * exit releases it too. After `kill -9`, the kernel releases the claim, and the next start removes
  * the socket file. No signal handler is installed.
  *
- * On Bun and Deno, servers of node:http and the like cannot be given a descriptor. There the
- * runtime itself listens on the path, under the claim; `docs/platforms.md` lists what is weaker.
- *
- * A program that unlinks the path without asking, or removes the lock file, is not stopped.
+ * On Bun and Deno, servers of node:http and the like have weaker promises: `docs/platforms.md`.
  *
  * @example
  * ```js
@@ -47,9 +44,7 @@ import { attempt } from './target.js';
  * @param server any server of node:net, node:http, node:https, node:http2 or node:tls
  * @param address a pathname, or an abstract name such as `@app` (Linux)
  * @throws {SocketAddressError} `EADDRINUSE`: another process has the address. `ENOTSOCK`: another
- * file is at the path. `ENOENT`: no such directory. `EINVAL`, `ENAMETOOLONG`: bad address or
- * option. `ERR_INVALID_ARG_TYPE`: no server, or no string. `ERR_SERVER_ALREADY_LISTEN`: the server
- * listens already. `EACCES` or another errno: that of the system call that failed
+ * file is at the path. Otherwise as `docs/errors.md` lists
  * @see flock(2), unix(7), listen(2)
  */
 export async function listen(server: Server, address: string, options: ListenOptions = {}): Promise<Claim> {

@@ -7,8 +7,7 @@ import type { Credentials } from '../peers/credentials.js';
 import type { Displacement } from './watch.js';
 
 /**
- * The channels of `node:diagnostics_channel` on which this package publishes, with the messages for
- * their subscribers.
+ * The channels of `node:diagnostics_channel` on which this package publishes, with their messages.
  *
  * @example
  * ```js
@@ -23,26 +22,19 @@ import type { Displacement } from './watch.js';
 export interface DiagnosticsChannels {
   /** A start was refused. Published by `listen`, `claim`, the preload and `reuseaddr run`. */
   'reuseaddr.refusal': { readonly address: string; readonly error: SocketAddressError };
-  /** Another process now owns the claim. */
+  /** As the event of a `Claim`. */
   'reuseaddr.handover': { readonly address: string };
-  /**
-   * Another process has removed or replaced the socket file or the lock file of a claim that is
-   * watched.
-   */
+  /** As the event of a `Claim`. */
   'reuseaddr.displacement': { readonly address: string; readonly what: Displacement };
   /** This process has released its claim. Not published at its exit. */
   'reuseaddr.release': { readonly address: string };
-  /**
-   * `allow` has denied a peer. Undefined: it had gone before the kernel could report its
-   * credentials.
-   */
+  /** As the event of a `Claim`. */
   'reuseaddr.denial': { readonly address: string; readonly peer: Credentials | undefined };
 }
 
 /**
- * The tracing channels of `node:diagnostics_channel`, with their contexts. Subscribe with
- * `diagnostics.tracingChannel(name)`, or to `tracing:reuseaddr.claim:start` and the like. `error`
- * is set if the work fails.
+ * The tracing channels of `node:diagnostics_channel`, with their contexts. `error` is set if the
+ * work fails.
  */
 export interface DiagnosticsTracing {
   /** From the request for an address until it is claimed or refused. */

@@ -83,6 +83,8 @@ test('docs/command-line.md → has every command and every option', async () => 
   for (const [name, { load }] of Object.entries(commands)) {
     const { command } = await load();
     assert.ok(page.includes(`reuseaddr ${name}`), name);
+    // docs/run.md owns the options of `run`, and has a test of its own.
+    if (name === 'run') continue;
     for (const option of Object.keys(command.options)) assert.ok(page.includes(`--${option}`), `${name} --${option}`);
   }
 });

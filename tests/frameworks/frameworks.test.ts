@@ -1,4 +1,7 @@
-/** Every example of docs/frameworks.md runs: it serves, survives SIGKILL, and hands over where it says so. */
+/**
+ * Every call and every example of docs/frameworks.md runs: it serves, survives SIGKILL, and hands
+ * over where the page says so.
+ */
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,6 +20,13 @@ const page = fs.readFileSync(join(root, 'docs/frameworks.md'), 'utf8');
 const examples = examplesOf(page).filter(({ language }) => language === 'js');
 const clients: Readonly<Record<string, string>> = { gRPC: 'grpc-js', tRPC: 'trpc', ws: 'ws', 'Socket.IO': 'socket.io' };
 const sources = fileURLToPath(new URL('../../../tests/programs/fixtures/clients', import.meta.url));
+const programs = fileURLToPath(new URL('../../../tests/programs/fixtures/frameworks', import.meta.url));
+
+/** The rows of the page's table: a framework, and its calls. */
+const rows = [...page.matchAll(/^\| (\w+) \| (`await .*`) \|$/gm)].map(([, framework = '', calls = '']) => ({
+  framework,
+  calls: calls.split('` `').map((call) => call.replaceAll('`', '')),
+}));
 
 describe('docs/frameworks.md', () => {
   let home = '';
@@ -31,20 +41,31 @@ describe('docs/frameworks.md', () => {
   });
   after(() => fs.rmSync(fixtures, { recursive: true, force: true }));
 
-  test('has an example for each framework that it names, but Next.js', () => {
-    const headings = [...page.matchAll(/^## (.*)$/gm)].map((match) => match[1]).filter((heading) => heading !== 'Next.js');
+  test('has the very calls that the programs make', () => {
+    assert.deepEqual(rows.map(({ framework }) => `${framework.toLowerCase()}.mjs`).sort(), fs.readdirSync(programs).sort());
+    for (const { framework, calls } of rows) {
+      const text = fs.readFileSync(join(programs, `${framework.toLowerCase()}.mjs`), 'utf8');
+      for (const call of calls) assert.ok(text.includes(call), `${framework}: ${call}`);
+    }
     assert.deepEqual(
       examples.map(({ heading }) => heading),
-      headings,
+      ['gRPC', 'ws', 'Socket.IO'],
     );
   });
 
-  for (const { heading, text } of examples) {
-    test(`${heading}: asked, killed, started again, asked again`, async (t) => {
+  const served = [
+    ...rows.map(({ framework }) => ({
+      name: framework,
+      text: fs.readFileSync(join(programs, `${framework.toLowerCase()}.mjs`), 'utf8'),
+    })),
+    ...examples.map(({ heading, text }) => ({ name: heading, text })),
+  ];
+  for (const { name, text } of served) {
+    test(`${name}: asked, killed, started again, asked again`, async (t) => {
       const path = join(temporaryDirectory(t), 'socket');
-      const program = join(fixtures, `example-${heading}.mjs`);
-      fs.writeFileSync(program, text.replaceAll('/run/app.sock', path));
-      const { ask } = (await import(pathToFileURL(join(fixtures, `${clients[heading] ?? 'http'}.mjs`)).href)) as {
+      const program = join(fixtures, `example-${name}.mjs`);
+      fs.writeFileSync(program, text.replaceAll('/run/app.sock', path).replace('process.env.SOCKET', JSON.stringify(path)));
+      const { ask } = (await import(pathToFileURL(join(fixtures, `${clients[name] ?? 'http'}.mjs`)).href)) as {
         ask(path: string): Promise<string>;
       };
 

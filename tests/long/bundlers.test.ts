@@ -1,4 +1,4 @@
-/** docs/bundlers.md: the program in one file, by each bundler, run where neither the project nor its packages are. */
+/** docs/frameworks.md: the program in one file, by each bundler, run where neither the project nor its packages are. */
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
 import fs from 'node:fs';

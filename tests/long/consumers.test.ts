@@ -1,4 +1,4 @@
-/** docs/bundlers.md: test runners and compilers that load the installed package, each as its users have it. */
+/** docs/frameworks.md: test runners and compilers that load the installed package, each as its users have it. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';

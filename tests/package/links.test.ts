@@ -15,7 +15,7 @@ after(() => fs.rmSync(folder, { recursive: true, force: true }));
 
 test('the package is installed → every link and picture of its pages is in it', () => {
   const pages = filesOf('').filter((file) => file.endsWith('.md'));
-  for (const page of ['README.md', 'docs/README.md', 'docs/start.md', 'docs/run.md']) assert.ok(pages.includes(page), page);
+  for (const page of ['README.md', 'docs/README.md', 'docs/handover.md', 'docs/run.md']) assert.ok(pages.includes(page), page);
   const links = pages.flatMap((page) => linksOf(page).map((target) => ({ page, target })));
   assert.ok(links.length > 20, 'links are found');
   assert.deepEqual(

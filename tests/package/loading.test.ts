@@ -112,7 +112,7 @@ for (const format of ['cjs', 'esm'] as const) {
         /the program was bundled, and the addon is not with it\. Let the bundler ship \.node files, or copy node_modules/,
       );
       assert.ok(
-        said.includes(`${name} to ${directory}, or set REUSEADDR_ADDON to its absolute path. See docs/bundlers.md.`),
+        said.includes(`${name} to ${directory}, or set REUSEADDR_ADDON to its absolute path. See docs/frameworks.md.`),
         said,
       );
       fs.copyFileSync(installed, join(directory, name));

@@ -21,7 +21,8 @@ export async function installPackages(folder: string, options: readonly string[]
   fs.mkdirSync(home, { recursive: true });
   const installed = join(home, 'node_modules');
   const mark = join(installed, '.installed-lock.json');
-  if (fs.existsSync(mark) && fs.readFileSync(mark, 'utf8') === lock) return home;
+  const isThere = (): boolean => fs.existsSync(mark) && fs.readFileSync(mark, 'utf8') === lock;
+  if (isThere()) return home;
 
   const workshop = fs.mkdtempSync(join(home, 'node_modules-'));
   try {
@@ -30,6 +31,8 @@ export async function installPackages(folder: string, options: readonly string[]
     const shell = process.platform === 'win32';
     await promisify(execFile)('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', ...options], { cwd: workshop, shell });
     fs.writeFileSync(join(workshop, 'node_modules/.installed-lock.json'), lock);
+    // Another test may have been faster, and its programs use the packages now.
+    if (isThere()) return home;
     fs.rmSync(installed, { recursive: true, force: true });
     fs.renameSync(join(workshop, 'node_modules'), installed);
   } catch (error) {
