@@ -369,6 +369,12 @@ static napi_value js_getpwuid(napi_env env, napi_callback_info info) {
   return name;
 }
 
+/* geteuid(2). Deno permits process.geteuid only with a flag. */
+static napi_value js_geteuid(napi_env env, napi_callback_info info) {
+  (void)info;
+  return integral(env, geteuid());
+}
+
 /* ---- the module ---- */
 
 #define FUNCTION(js_name, c_name) {.utf8name = js_name, .method = c_name, .attributes = napi_enumerable}
@@ -420,6 +426,7 @@ static const napi_property_descriptor functions[] = {
     FUNCTION("getpwnam", js_getpwnam),
     FUNCTION("getgrnam", js_getgrnam),
     FUNCTION("getpwuid", js_getpwuid),
+    FUNCTION("geteuid", js_geteuid),
 };
 
 NAPI_MODULE_INIT() {

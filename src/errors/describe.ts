@@ -32,8 +32,7 @@ export function sinceWhen(holder: Holder | undefined): string {
 
 /** Returns the user of this process: `user www-data`. */
 export function describeUser(): string {
-  const uid = process.geteuid?.();
-  return uid === undefined ? 'this user' : named(uid);
+  return named(kernel.geteuid());
 }
 
 /** Returns the user who owns a file. */

@@ -1,14 +1,11 @@
-import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { printable } from '../claim/record.js';
-import { failed, type FileStatus } from '../kernel/kernel.js';
+import { AT_FDCWD, failed, type FileStatus, type OpenFlags } from '../kernel/kernel.js';
+import { kernel, readdir } from '../kernel/posix.js';
 import { fileKey, isAddress, unixSockets, type UnixSocket } from '../kernel/sockets.js';
 import type { Holder } from './holder.js';
 import { isStopped } from './self.js';
 import { userName } from './users.js';
-
-/** proc(5): a listening socket accepts connections, `__SO_ACCEPTCON`. */
-const acceptsConnections = 0x10000;
 
 const commandCharactersMax = 300;
 
@@ -33,20 +30,16 @@ export function boundTo(file: Pick<FileStatus, 'dev' | 'ino'>): UnixSocket | und
   return failed(sockets) ? undefined : sockets.find((socket) => socket.file === key && isAddress(socket));
 }
 
-/**
- * Returns the inode of the socket that listens under this name in this network namespace.
- *
- * @see proc(5): `Num RefCount Protocol Flags Type St Inode Path`
- */
+/** Returns the inode of the socket that listens under this name in this network namespace. */
 export function listeningInode(name: string): string | undefined {
-  const table = read('/proc/net/unix');
-  // A NUL inside an abstract name is shown as `@`, and so is the leading one.
-  const shown = name.startsWith('@') ? name.replaceAll('\0', '@') : name;
-  for (const line of table.split('\n')) {
-    const fields = /^\S+ \S+ \S+ (\S+) \S+ \S+ +(\d+) (.*)$/s.exec(line);
-    if (fields?.[3] === shown && (Number.parseInt(fields[1] ?? '', 16) & acceptsConnections) !== 0) return fields[2];
-  }
-  return undefined;
+  const sockets = unixSockets();
+  if (failed(sockets)) return undefined;
+  // The table in /proc shows a NUL inside an abstract name as `@`.
+  const names = [name, name.replaceAll('\0', '@')];
+  const found = sockets.find(
+    (socket) => socket.state === 'listening' && socket.name !== undefined && names.includes(socket.name),
+  );
+  return found?.inode.toString();
 }
 
 function findByInode(inode: string): Holder | undefined {
@@ -107,31 +100,45 @@ export function describeProcess(pid: number): Holder {
 }
 
 function owner(path: string): number | undefined {
-  return statSync(path, { throwIfNoEntry: false })?.uid;
+  const status = kernel.fstatat(AT_FDCWD, path);
+  return failed(status) ? undefined : status.uid;
 }
 
-// A process may end at any moment, and those of other users may be invisible.
+// A process may end at any moment, and those of other users may be invisible. The addon looks, so
+// that Deno's permissions for files do not matter.
+
+/** More than is shown of a command, and than a line of fdinfo has. */
+const bytesMax = 16 * 1024;
 
 function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
+  return (
+    opened(path, 'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', (fd) => {
+      const content = kernel.pread(fd, bytesMax);
+      return failed(content) ? '' : content.text;
+    }) ?? ''
+  );
 }
 
 function list(path: string): string[] {
+  return (
+    opened(path, 'O_PATH|O_DIRECTORY|O_CLOEXEC', (fd) => {
+      const entries = readdir(fd);
+      return failed(entries) ? [] : entries.map(({ name }) => name);
+    }) ?? []
+  );
+}
+
+function opened<Content>(path: string, flags: OpenFlags, use: (fd: number) => Content): Content | undefined {
+  const fd = kernel.openat(AT_FDCWD, path, flags, 0);
+  if (failed(fd)) return undefined;
   try {
-    return readdirSync(path);
-  } catch {
-    return [];
+    return use(fd);
+  } finally {
+    kernel.close(fd);
   }
 }
 
 function readLink(path: string): string {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return '';
-  }
+  const link = kernel.readlink(path);
+  return failed(link) ? '' : link.path;
 }

@@ -33,7 +33,7 @@ export function holderOfRecord(text: string | undefined): Holder | undefined {
   if (record === undefined || isKnownDead(record)) return undefined;
   const { pid, uid, command, sinceMs, host } = record;
   const holder = { pid, uid, user: userName(uid), command, since: new Date(sinceMs) };
-  const away = host === undefined || host === hostName() ? holder : { ...holder, host };
+  const away = host === undefined || host === (hostName() ?? host) ? holder : { ...holder, host };
   const { pidNamespace: namespace } = record;
   if (namespace !== undefined && namespace !== pidNamespace()) return { ...away, pidNamespace: namespace };
   return away === holder && isStopped(pid) ? { ...holder, stopped: true } : away;

@@ -1,9 +1,9 @@
-import { readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename } from 'node:path';
 import { formatProcess, formatRecord, recordOf, type HolderRecord } from '../claim/record.js';
 import { AT_FDCWD, failed } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
+import { permitted } from '../kernel/runtime.js';
 
 type Self = Omit<HolderRecord, 'sinceMs'>;
 
@@ -20,8 +20,8 @@ export function recordOfProgram(pid: number, [program = '', ...args]: readonly s
   return formatRecord({ ...describe(pid), command, startTicks: startTicks(pid), sinceMs: Date.now() });
 }
 
-export function hostName(): string {
-  return hostname();
+export function hostName(): string | undefined {
+  return permitted(hostname, undefined);
 }
 
 function describeSelf(): Self {
@@ -30,7 +30,7 @@ function describeSelf(): Self {
 
 /** Returns the facts that a process shares with the processes that it starts, and its pid. */
 function describe(pid: number): Pick<Self, 'pid' | 'uid' | 'pidNamespace' | 'host'> {
-  return { pid, uid: process.geteuid?.() ?? 0, pidNamespace: pidNamespace(), host: hostName() };
+  return { pid, uid: kernel.geteuid(), pidNamespace: pidNamespace(), host: hostName() };
 }
 
 function commandLine(): string {
@@ -82,9 +82,6 @@ function readStat(process: number | 'self'): string | undefined {
 }
 
 export function pidNamespace(): string | undefined {
-  try {
-    return readlinkSync('/proc/self/ns/pid');
-  } catch {
-    return undefined;
-  }
+  const link = kernel.readlink('/proc/self/ns/pid');
+  return failed(link) ? undefined : link.path;
 }

@@ -146,6 +146,7 @@ export interface Addon {
   getgrnam(name: string): number;
   /** Returns the name. */
   getpwuid(uid: number): string | number;
+  geteuid(): number;
 }
 
 export type CallOff = () => void;

@@ -114,8 +114,7 @@ export const kernel: Kernel = {
     return { text, fds: Array.from(received.subarray(1, 1 + (received[0] ?? 0)), (each) => Descriptor.opened(each).fd) };
   },
   accepting: () => 'ENOSYS',
-  // Windows alone has none, and this kernel is not for Windows.
-  geteuid: () => process.geteuid?.() ?? -1,
+  geteuid: () => addon().geteuid(),
   sleep(milliseconds) {
     Atomics.wait(sleeper, 0, 0, milliseconds);
     return 0;

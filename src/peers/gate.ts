@@ -1,4 +1,5 @@
 import { failed } from '../kernel/kernel.js';
+import { isDeno, listenerOfDeno } from '../kernel/runtime.js';
 import { credentialsOf, type Credentials, type Judge } from './credentials.js';
 
 /** Node's wrapper of a listening socket. `onconnection` gets each accepted connection. */
@@ -7,6 +8,12 @@ interface ListeningHandle {
 }
 
 type OnConnection = (this: ListeningHandle, status: number, client: ConnectionHandle | undefined) => void;
+
+/** On Deno the listener accepts by itself. */
+interface AcceptingHandle extends ListeningHandle {
+  readonly constructor: new (socketType: number) => ConnectionHandle;
+  accept(client: ConnectionHandle): number;
+}
 
 /** Node's wrapper of a connection that the program has not seen yet. */
 interface ConnectionHandle {
@@ -44,10 +51,12 @@ export function guard(
   judge: Judge,
   denied: (peer: Credentials | undefined) => void,
 ): void {
-  const admit = handle.onconnection;
+  const admit = isDeno ? (listenerOfDeno() as OnConnection) : handle.onconnection;
   if (admit === undefined) return;
   const counter = server as ListeningServer;
-  handle.onconnection = function (status, client) {
+  handle.onconnection = function (result, accepted) {
+    const { status, client } =
+      isDeno && result === 0 ? acceptOnDeno(this as AcceptingHandle) : { status: result, client: accepted };
     if (status !== 0 || client === undefined) return admit.call(this, status, client);
     const peer = credentialsOf(client.fd);
     const decide = (allowed: boolean): void => {
@@ -71,6 +80,15 @@ export function guard(
     void verdict.then((allowed) => process.nextTick(decideLate, allowed));
   };
 }
+
+function acceptOnDeno(handle: AcceptingHandle): { status: number; client: ConnectionHandle | undefined } {
+  const client = new handle.constructor(socketOfPipe);
+  const status = handle.accept(client);
+  return { status, client: status === 0 ? client : undefined };
+}
+
+/** The constant `SOCKET` of Node's pipe_wrap. */
+const socketOfPipe = 0;
 
 /** Only `true` admits. Any other answer denies, and so does an error in the rule. */
 function ask(judge: Judge, peer: Credentials): boolean | Promise<boolean> {

@@ -1,6 +1,7 @@
 import { kindOf } from '../errors/kind.js';
 import { show } from '../errors/show.js';
 import { groupId, userId } from '../holder/users.js';
+import { kernel } from '../kernel/posix.js';
 import type { Credentials, Judge } from '../peers/credentials.js';
 import { badOption, Mistake } from './mistake.js';
 
@@ -29,7 +30,7 @@ export function readRule(rule: AllowRule): Judge {
 
 /** Accepts the same user and root: the default for an abstract name, which has no permissions. */
 export function sameUserOrRoot({ uid }: Credentials): boolean {
-  return uid === 0 || uid === process.geteuid?.();
+  return uid === 0 || uid === kernel.geteuid();
 }
 
 function ids(

@@ -3,6 +3,7 @@ import type { Target } from '../claim/place.js';
 import { removeSocketFile } from '../claim/release.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
+import { isBun } from '../kernel/runtime.js';
 import { explainMistakes, Mistake } from '../request/mistake.js';
 import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
@@ -12,31 +13,25 @@ import { obtain } from './obtain.js';
 import type { Pending } from './pending.js';
 
 /**
- * Whether the server accepts on a descriptor that it is given. All servers of Node do. On Bun and
- * Deno, servers of node:net do; those with a `listen` of their own (node:http) open a TCP port
- * instead.
+ * Whether the server accepts on a descriptor that it is given. All servers of Node and Deno do. On
+ * Bun, those with a `listen` of their own (node:http) open a TCP port instead.
  */
 export function acceptsDescriptor(server: Server): boolean {
-  return isNode || (server instanceof net.Server && server.listen === net.Server.prototype.listen);
+  return !isBun || (server instanceof net.Server && server.listen === net.Server.prototype.listen);
 }
-
-const isNode = !('bun' in process.versions) && !('deno' in process.versions);
 
 /**
  * Refuses options that this runtime would not keep. Throws a `Mistake`.
  */
 export function refuseUnsupported(server: Server, { judge, takeoverMs, handover, rebind }: Request): void {
-  if (!isNode && judge !== undefined) throw unguarded();
+  if (isBun && judge !== undefined) throw unguarded();
   if (acceptsDescriptor(server)) return;
   if (takeoverMs !== undefined) throw unsupported('takeover');
   if (handover) throw unsupported('handover');
   if (rebind) throw unsupported(`onDisplaced: 'rebind'`);
 }
 
-/**
- * A rule about peers. Deno never calls the handle's own listener, and Bun calls it, but accepts
- * regardless.
- */
+/** A rule about peers. */
 function unguarded(): Mistake {
   return new Mistake('unsupported', 'ENOTSUP', {
     wrong: 'this runtime does not let us see a peer before the program does, which allow and an abstract name need',

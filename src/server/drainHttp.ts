@@ -1,6 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { Server, Socket } from 'node:net';
 import { clearTimeout, setImmediate, setTimeout } from '../kernel/clock.js';
+import { listOfDeno } from '../kernel/runtime.js';
 
 /**
  * The interval of the looks. A connection is closed after a second of idleness: until then its
@@ -74,7 +75,11 @@ export function drainHttp(server: Server): void {
 
 function connectionsOf(server: Server): Connections | undefined {
   const key = Object.getOwnPropertySymbols(server).find(({ description }) => description === 'http.server.connections');
-  return key === undefined ? undefined : (server as unknown as Record<symbol, Connections>)[key];
+  const list = key === undefined ? undefined : (server as unknown as Record<symbol, Connections>)[key];
+  const deno = listOfDeno<HttpSocket>(list);
+  if (deno === undefined) return list;
+  const parsers = (sockets: readonly HttpSocket[]): Parser[] => sockets.map((socket) => socket.parser ?? { socket });
+  return { all: () => parsers(deno.all()), idle: () => parsers(deno.idle()) };
 }
 
 /**

@@ -8,6 +8,7 @@ import type { HandoverSocket } from '../handover/socket.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
+import { beforeFatalError } from '../kernel/runtime.js';
 import { keep, letGo } from './target.js';
 import { publish, say } from './trace.js';
 
@@ -236,7 +237,10 @@ const holds = new Set<Hold>();
 
 function remember(hold: Hold): void {
   // Ahead of all other listeners: one that throws would skip ours.
-  if (holds.size === 0 && !process.listeners('exit').includes(removeAllAtExit)) process.prependListener('exit', removeAllAtExit);
+  if (holds.size === 0 && !process.listeners('exit').includes(removeAllAtExit)) {
+    process.prependListener('exit', removeAllAtExit);
+    beforeFatalError(removeAllAtExit);
+  }
   holds.add(hold);
 }
 

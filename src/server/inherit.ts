@@ -6,6 +6,7 @@ import { adopt, adopted, describeSocket, fcntl, ownPidfdInode, seePassed } from 
 import { failed } from '../kernel/kernel.js';
 import { sendNotification } from '../kernel/notify.js';
 import { kernel } from '../kernel/posix.js';
+import { permitted } from '../kernel/runtime.js';
 
 /** sd_listen_fds(3): SD_LISTEN_FDS_START. */
 const firstFd = 3;
@@ -64,7 +65,7 @@ export function passedByRun(): boolean {
  * @see sd_listen_fds(3)
  */
 export function inheritedSocket(target: Target, mode: number | undefined): number | Refusal | undefined {
-  sockets ??= readEnvironment(process.env);
+  sockets ??= permitted(() => readEnvironment(process.env), []);
   const place = 'abstract' in target ? undefined : target.place;
   const index = sockets.findIndex((socket) => isBoundTo(socket, target));
   const fd = index < 0 ? undefined : sockets.splice(index, 1)[0]?.fd;

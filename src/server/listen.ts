@@ -29,7 +29,7 @@ import { attempt } from './target.js';
  * exit releases it too. After `kill -9`, the kernel releases the claim, and the next start removes
  * the socket file. No signal handler is installed.
  *
- * On Bun and Deno, servers of node:http and the like have weaker promises: `docs/platforms.md`.
+ * On Bun, servers of node:http and node:https have weaker promises: `docs/platforms.md`.
  *
  * @example
  * ```js

@@ -4,6 +4,7 @@ import os from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { fileURLToPath } from 'node:url';
+import { certificate } from '../support/certificate.js';
 
 /** The repository's root folder. */
 export const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -19,6 +20,7 @@ export function installPacked(): string {
   const options = ['--offline', '--ignore-scripts', '--no-audit', '--no-fund', '--silent'];
   execFileSync('npm', ['install', ...options, tarball], { cwd: folder });
   for (const fixture of fs.readdirSync(fixtures)) fs.copyFileSync(join(fixtures, fixture), join(folder, fixture));
+  fs.writeFileSync(join(folder, 'certificate.json'), JSON.stringify(certificate));
   return folder;
 }
 
@@ -61,25 +63,35 @@ export const tour = [
   'released: free false',
   'killed: SIGKILL stale',
   'again: hello',
+  'exited: 0 free',
+  'thrown: 1 free',
+  'worker: hello hello',
   'waited: hello',
-  'hand-over: hello',
-  'rule: no failure',
+  'hand-over: hello hello',
+  'rule: hello nothing 0 true hello nothing 0',
+  'rebind: hello',
   'abstract: hello',
+  'long: hello',
   'claim: true listening',
   'files: app.sock.lock',
   'end',
 ];
 
-/** The tour where the runtime can't do some of it: those lines say so. */
-export function tourWithout(...missing: readonly string[]): readonly string[] {
+/** The tour on a runtime that does some of it in another way: those lines, by their first word. */
+export function tourWith(other: Readonly<Record<string, string>>): readonly string[] {
   return tour.map((line) => {
     const [what = ''] = line.split(':', 1);
-    return missing.includes(what) ? `${what}: ENOTSUP unsupported` : line;
+    return what in other ? `${what}: ${other[what]}` : line;
   });
 }
 
+/** Every kind of server of the tour. */
+export const kinds = ['net', 'http', 'https', 'tls', 'http2'] as const;
+
+export type Kind = (typeof kinds)[number];
+
 /** Takes the tour in the folder of a user. */
-export async function takeTour(runtime: Runtime, kind: 'net' | 'http', folder: string): Promise<readonly string[]> {
+export async function takeTour(runtime: Runtime, kind: Kind, folder: string): Promise<readonly string[]> {
   const sockets = fs.mkdtempSync(join(folder, 's'));
   return (await run(runtime, ['tour.mjs', sockets, kind], folder)).trimEnd().split('\n');
 }
