@@ -28,3 +28,14 @@ export function pause(milliseconds: number, signal?: AbortSignal): Promise<void>
     signal?.addEventListener('abort', end, { once: true });
   });
 }
+
+const pauseMsMin = 5;
+const pauseMsMax = 500;
+
+/**
+ * The pauses between two looks at something that cannot be waited for: 5 ms, and half as long again
+ * each time, up to 500 ms.
+ */
+export function* pauses(): Generator<number, never, unknown> {
+  for (let ms = pauseMsMin; ; ms = Math.min(ms * 1.5, pauseMsMax)) yield ms;
+}

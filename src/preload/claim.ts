@@ -1,11 +1,9 @@
-import { acquireNow } from '../server/acquire.js';
-import { finish } from '../server/begin.js';
-import { serveHandovers } from '../server/claim.js';
+import { nobody } from '../server/acceptor.js';
+import { beginAttempt } from '../server/attempt.js';
 import type { Hold } from '../server/hold.js';
 import { sayReady } from '../server/inherit.js';
-import { obtain } from '../server/obtain.js';
+import { obtain, obtainNow } from '../server/obtain.js';
 import { rebind } from '../server/rebind.js';
-import { attempt } from '../server/target.js';
 import { watchHold } from '../server/watch.js';
 import type { Request } from '../request/options.js';
 import { ClaimedHandle, type PreloadedServer } from './acceptor.js';
@@ -16,7 +14,7 @@ import type { CreateServerHandle, ListeningHandle } from './node.js';
  * this address is used as it is.
  */
 export function claimNow(request: Request, server: PreloadedServer): void {
-  const hold = acquireNow(request);
+  const hold = obtainNow(request, server);
   try {
     server.start(hold.listenFd);
   } catch (error) {
@@ -24,8 +22,7 @@ export function claimNow(request: Request, server: PreloadedServer): void {
     throw error;
   }
   server.hold = hold;
-  recover(request, hold, server, () => undefined);
-  if (hold.inherited) sayReady();
+  settle(hold);
 }
 
 /**
@@ -33,24 +30,26 @@ export function claimNow(request: Request, server: PreloadedServer): void {
  * handovers.
  */
 export async function claimLater(request: Request, server: PreloadedServer): Promise<void> {
-  const hold = await attempt(request, (target) => obtain(request, target, server));
+  const hold = await obtain(beginAttempt(request), server);
   server.hold = hold;
-  finish(hold, server, () => {
-    const serve = (): void => serveHandovers(request, hold, server, () => undefined);
-    if (!hold.released) serve();
-    recover(request, hold, server, serve);
-    if (hold.inherited) sayReady();
+  hold.finish(() => {
+    if (!hold.released) hold.serve(() => undefined);
+    settle(hold);
   });
 }
 
-/** Listens again when another process has removed the files of the claim, with REUSEADDR=rebind. */
-function recover(request: Request, hold: Hold, server: PreloadedServer, serve: () => void): void {
-  if (request.rebind) watchHold(hold, (what) => rebind(request, hold, server, what, serve));
+/**
+ * With REUSEADDR=rebind, listens again when another process has removed the files of the claim. An
+ * inherited socket is ready now.
+ */
+function settle(hold: Hold): void {
+  if (hold.request.rebind) watchHold(hold, (what) => rebind(hold, what));
+  if (hold.inherited) sayReady();
 }
 
 /** Claims an address at once, for a handle that listens later. */
 export function claimHandle(request: Request, create: CreateServerHandle): ListeningHandle {
-  const hold = acquireNow(request);
+  const hold = obtainNow(request, nobody);
   try {
     const claimed = new ClaimedHandle(hold.listenFd, request.text, create);
     claimed.hold = hold;

@@ -10,14 +10,15 @@ import { explainWrong } from '../errors/explain.js';
 import { describe } from '../errors/describe.js';
 import { show } from '../errors/show.js';
 import { recordOfProgram } from '../holder/self.js';
-import { clearTimeout, pause, setTimeout } from '../kernel/clock.js';
+import { clearTimeout, pause, pauses, setTimeout } from '../kernel/clock.js';
 import { run, runAsync } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { waitingKernel } from '../kernel/wait.js';
 import { explainMistakes } from '../request/mistake.js';
 import { readRequest, type Request } from '../request/options.js';
-import { asListed, isInUse, pauses, refused } from '../server/acquire.js';
-import { letGo, resolveRequest } from '../server/target.js';
+import { asListed, beginAttempt } from '../server/attempt.js';
+import { letGo } from '../server/keep.js';
+import { isInUse, refused } from '../server/refused.js';
 import { exitStatus, type Exit } from './instance.js';
 import { watchOwnLock } from './ownLock.js';
 import { Runner, type RunRequest } from './start.js';
@@ -47,7 +48,7 @@ export async function runBindingItself(asked: RunRequest): Promise<number> {
         const replaced = run(kernel, findReplaced(place));
         if (replaced === undefined) return await untilFree(request, place, signal, asked.report);
         // The program would bind in a directory in which our lock means nothing.
-        wrong = refused(request, { place }, replaced);
+        wrong = refused({ request, target: { place } }, replaced);
         fleet.retire();
       },
       after: ({ pid }) => {
@@ -123,7 +124,7 @@ function placeOf(request: Request): Place {
   const { address, text } = request;
   if (address.kind !== 'pathname')
     throw explainWrong(text, 'bad-option', 'EINVAL', { wrong: '--bind-self is for a path; an abstract name needs no lock' });
-  return (resolveRequest(request) as Extract<Target, { place: Place }>).place;
+  return (beginAttempt(request).target as Extract<Target, { place: Place }>).place;
 }
 
 /**
@@ -138,7 +139,7 @@ async function untilFree(request: Request, place: Place, signal: AbortSignal, re
   for (const pauseMs of pauses()) {
     const refusal = run(kernel, clearStale(place));
     if (!isRefusal(refusal)) return;
-    const { holder, message } = refused(request, { place }, refusal);
+    const { holder, message } = refused({ request, target: { place } }, refusal);
     const known = holder === undefined ? message : `${request.text} is still in use by ${describe(holder)}.`;
     if (known !== reported) report(`${known} The next instance is started when that has ended.`);
     reported = known;
@@ -159,9 +160,9 @@ async function obtainLock(request: Request, place: Place): Promise<Reserved> {
   const reserved = run(kernel, reserve(place, terms.record, false));
   if (!isRefusal(reserved)) return { lockFd: reserved, place };
   const refusal = asListed(place, reserved);
-  if (waitMs === undefined || !mayCome(refusal)) throw refused(request, { place }, refusal);
+  if (waitMs === undefined || !mayCome(refusal)) throw refused({ request, target: { place } }, refusal);
   const waited = await waitForLock(request, waitMs, refusal);
-  if (isRefusal(waited)) throw refused(request, { place }, waited);
+  if (isRefusal(waited)) throw refused({ request, target: { place } }, waited);
   letGo(place);
   return waited;
 }

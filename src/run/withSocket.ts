@@ -7,12 +7,11 @@ import { kernel } from '../kernel/posix.js';
 import { explainMistakes } from '../request/mistake.js';
 import { readRequest } from '../request/options.js';
 import type { Acceptor } from '../server/acceptor.js';
-import { finish } from '../server/begin.js';
-import { Claim, publicAddress, serveHandovers } from '../server/claim.js';
+import { beginAttempt, publicAddress } from '../server/attempt.js';
+import { Claim } from '../server/claim.js';
 import type { Hold } from '../server/hold.js';
 import { passedByRun } from '../server/inherit.js';
 import { obtain } from '../server/obtain.js';
-import { attempt } from '../server/target.js';
 import { describeExit, exitStatus } from './instance.js';
 import { isDescendant } from './parent.js';
 import { NotReady, Runner, type RunRequest } from './start.js';
@@ -42,10 +41,9 @@ export async function runWithSocket(asked: RunRequest): Promise<number> {
   const runner = new Runner(asked);
   const acceptor = new ProgramAcceptor(asked, runner);
   try {
-    const { hold, address } = await attempt(request, async (target) => ({
-      hold: await obtain(request, target, acceptor),
-      address: publicAddress(request, target),
-    }));
+    const attempt = beginAttempt(request);
+    const hold = await obtain(attempt, acceptor);
+    const address = publicAddress(attempt);
     const claim = new Claim(address, hold, () => hold.surrender());
     claim.on('displaced', (what) => void displaced(what, claim).then(asked.report));
     if (hold.inherited) asked.trace(`${address} was passed to run, which takes no lock.`);
@@ -56,7 +54,7 @@ export async function runWithSocket(asked: RunRequest): Promise<number> {
       asked.report(`${claim.address} was handed over; stopping the program.`);
       fleet.retire();
     };
-    finish(hold, acceptor, () => serveHandovers(request, hold, acceptor, retire, asked.policy.readyWithinMs + slackMs));
+    hold.finish(() => hold.serve(retire, asked.policy.readyWithinMs + slackMs));
     const exit = await fleet.ended;
     await claim.release();
     return exitStatus(exit);

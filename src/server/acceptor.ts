@@ -16,3 +16,6 @@ export interface Acceptor {
   /** Stops, and closes the descriptor. Open connections continue until they end. */
   drain(): void;
 }
+
+/** Holds the claim while no server accepts for it. */
+export const nobody: Acceptor = { start() {}, takeBack() {}, drain() {} };

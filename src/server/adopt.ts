@@ -4,8 +4,8 @@ import { Descriptor } from '../kernel/descriptor.js';
 import { kernel } from '../kernel/posix.js';
 import type { Credentials, Judge } from '../peers/credentials.js';
 import { canGuard, guard } from '../peers/gate.js';
-import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
+import { publicAddress, type Attempt } from './attempt.js';
 import { drain, trackSessions } from './drain.js';
 import type { Pending } from './pending.js';
 
@@ -41,9 +41,10 @@ export class ServerAcceptor implements Acceptor {
   /** Runs around the close of the listening handle. */
   #onClose = (closeHandle: () => void): void => closeHandle();
 
-  constructor(server: Server, address: string, { terms, judge }: Request, pending: Pending) {
+  constructor(server: Server, attempt: Attempt, pending: Pending) {
+    const { terms, judge } = attempt.request;
     this.#server = server as Server & InternalServer;
-    this.#address = address;
+    this.#address = publicAddress(attempt);
     this.#backlog = terms.backlog;
     this.#judge = judge;
     this.#pending = pending;

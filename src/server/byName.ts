@@ -1,13 +1,13 @@
 import net, { type Server } from 'node:net';
-import type { Target } from '../claim/place.js';
 import { removeSocketFile } from '../claim/release.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { isBun } from '../kernel/runtime.js';
 import { explainMistakes, Mistake } from '../request/mistake.js';
 import type { Request } from '../request/options.js';
-import type { Acceptor } from './acceptor.js';
-import { Claim, publicAddress } from './claim.js';
+import { nobody } from './acceptor.js';
+import { publicAddress, type Attempt } from './attempt.js';
+import { Claim } from './claim.js';
 import type { Hold, PathnameHold } from './hold.js';
 import { obtain } from './obtain.js';
 import type { Pending } from './pending.js';
@@ -39,9 +39,6 @@ function unguarded(): Mistake {
   });
 }
 
-/** Holds the claim while no server accepts for it. */
-const nobody: Acceptor = { start() {}, takeBack() {}, drain() {} };
-
 /**
  * Makes the runtime itself listen on the path, under the claim: for a server that takes no
  * descriptor.
@@ -54,12 +51,12 @@ const nobody: Acceptor = { start() {}, takeBack() {}, drain() {} };
  * bind between them, and then this fails. At `close` the runtime unlinks by name, though under the
  * lock. At exit the file stays, for the next start to remove.
  */
-export async function listenByName(server: Server, request: Request, target: Target, pending: Pending): Promise<Claim> {
-  const hold = await obtain(request, target, nobody);
+export async function listenByName(server: Server, attempt: Attempt, pending: Pending): Promise<Claim> {
+  const hold = await obtain(attempt, nobody);
   pending.end();
   try {
     pending.throwIfCalledOff();
-    await makeRoomAndListen(server, hold, request);
+    await makeRoomAndListen(server, hold);
   } catch (error) {
     hold.surrender();
     throw error;
@@ -71,13 +68,14 @@ export async function listenByName(server: Server, request: Request, target: Tar
   };
   // A listener of 'listening' closed it before this line.
   if (!server.listening) hold.surrender();
-  return new Claim(publicAddress(request, target), hold, () => {
+  return new Claim(publicAddress(attempt), hold, () => {
     if (!hold.released && server.listening) server.close();
   });
 }
 
 /** The umask sets the mode, so that the file never has a wider one, not for a moment (G6). */
-async function makeRoomAndListen(server: Server, hold: Hold, { text, terms }: Request): Promise<void> {
+async function makeRoomAndListen(server: Server, hold: Hold): Promise<void> {
+  const { text, terms } = hold.request;
   const held = explainMistakes(text, 'listen on', () => heldByName(hold));
   const { place } = held;
   run(kernel, removeSocketFile(place, held));

@@ -1,16 +1,13 @@
 import { EventEmitter } from 'node:events';
-import type { Target } from '../claim/place.js';
 import { beginAtCaller } from '../errors/caller.js';
 import type { Credentials } from '../peers/credentials.js';
-
-import { readRequest, type ListenOptions, type Request } from '../request/options.js';
+import { readRequest, type ListenOptions } from '../request/options.js';
 import { badOption, explainMistakes } from '../request/mistake.js';
 import { refuseCallback } from '../request/refuse.js';
 import type { Acceptor } from './acceptor.js';
-import { finish } from './begin.js';
+import { beginAttempt, publicAddress } from './attempt.js';
 import type { Hold } from './hold.js';
 import { obtain } from './obtain.js';
-import { attempt } from './target.js';
 import { publish, say } from './trace.js';
 import { displacement, watchHold, type Displacement } from './watch.js';
 
@@ -52,7 +49,9 @@ export interface ClaimEvents {
 
 /**
  * The exclusive right to an address, until it is released or handed over, or the process ends in
- * any way. `listen` and `claim` return it. It works with `await using`.
+ * any way.
+ *
+ * `listen` and `claim` return it. It works with `await using`.
  */
 export class Claim extends EventEmitter<ClaimEvents> {
   /** The address for clients, as the caller wrote it or made absolute. */
@@ -186,13 +185,13 @@ export class Claim extends EventEmitter<ClaimEvents> {
  */
 export async function claim(address: string, options: ListenOptions = {}): Promise<Claim> {
   try {
-    return await claimAddress(address, options, arguments[2]);
+    return await claimWithoutServer(address, options, arguments[2]);
   } catch (error) {
     throw beginAtCaller(error, claim);
   }
 }
 
-async function claimAddress(address: string, options: ListenOptions, callback: unknown): Promise<Claim> {
+async function claimWithoutServer(address: string, options: ListenOptions, callback: unknown): Promise<Claim> {
   const request = explainMistakes(address, 'listen on', () => {
     refuseCallback(callback);
     const read = readRequest(address, options);
@@ -200,15 +199,11 @@ async function claimAddress(address: string, options: ListenOptions, callback: u
     if (options.allow !== undefined) throw badOption('allow', 'needs a server', 'use listen()');
     return read;
   });
-  return await attempt(request, (target) => claimTarget(request, target));
-}
-
-async function claimTarget(request: Request, target: Target): Promise<Claim> {
+  const attempt = beginAttempt(request);
   const descriptor = new DescriptorAcceptor();
-  const claimable = publicAddress(request, target);
-  const hold = await obtain(request, target, descriptor);
-  return finish(hold, descriptor, () => {
-    const claimed = new Claim(claimable, hold, () => hold.surrender());
+  const hold = await obtain(attempt, descriptor);
+  return hold.finish(() => {
+    const claimed = new Claim(publicAddress(attempt), hold, () => hold.surrender());
     descriptor.leave = () => {
       try {
         claimed.emit('handover');
@@ -216,7 +211,7 @@ async function claimTarget(request: Request, target: Target): Promise<Claim> {
         hold.closeSocket();
       }
     };
-    serveHandovers(request, hold, descriptor, () => undefined);
+    hold.serve(() => undefined);
     return claimed;
   });
 }
@@ -229,23 +224,4 @@ class DescriptorAcceptor implements Acceptor {
   drain(): void {
     this.leave();
   }
-}
-
-/** Serves handovers if they were requested. Otherwise ends the service that came with a claim. */
-export function serveHandovers(
-  request: Request,
-  hold: Hold,
-  acceptor: Acceptor,
-  handedOver: () => void,
-  readyTimeoutMs?: number,
-): void {
-  if (request.handover)
-    hold.handover?.serve(hold.held, { leave: () => hold.handOver(() => acceptor.drain()), handedOver, readyTimeoutMs });
-  else hold.endHandovers();
-}
-
-/** Returns the address in a form that clients can use after a chdir(2). */
-export function publicAddress({ text }: Request, target: Target): string {
-  if ('abstract' in target) return `@${target.abstract}`;
-  return text.startsWith('/') ? text : target.place.path;
 }

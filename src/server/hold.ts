@@ -3,13 +3,18 @@ import type { Bound } from '../claim/bind.js';
 import type { Place } from '../claim/place.js';
 import { removeSocketFile, unlock, unlockAtExit } from '../claim/release.js';
 import { isDead, take } from '../claim/take.js';
-import { removeAbandoned } from './abandoned.js';
-import type { HandoverSocket } from '../handover/socket.js';
+import { isRefusal, type Refusal } from '../claim/refusal.js';
+import type { Offered } from '../handover/offer.js';
+import type { Hooks } from '../handover/serve.js';
+import { HandoverSocket } from '../handover/socket.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
-import { beforeFatalError } from '../kernel/runtime.js';
-import { keep, letGo } from './target.js';
+import type { Request } from '../request/options.js';
+import { removeAbandoned } from './abandoned.js';
+import type { Acceptor } from './acceptor.js';
+import { forget, inTurn, remember } from './exit.js';
+import { keep, letGo } from './keep.js';
 import { publish, say } from './trace.js';
 
 /** A claim on a pathname, and its place. */
@@ -34,19 +39,54 @@ export type Held = PathnameHold | SocketHold;
  * exit gives it up; after a crash the kernel does.
  */
 export class Hold {
+  readonly request: Request;
+  readonly acceptor: Acceptor;
   #held: Held;
-  readonly #address: string;
   #socket: Descriptor | undefined;
   #handover: HandoverSocket | undefined;
+  #hooks: Hooks | undefined;
   #released = false;
 
-  /** @param address as the caller wrote it, for the subscribers of this process's claims */
-  constructor(held: Held, address: string) {
-    this.#address = address;
+  constructor(held: Held, request: Request, acceptor: Acceptor) {
+    this.request = request;
+    this.acceptor = acceptor;
     this.#held = this.#keep(held);
     this.#socket = Descriptor.at(held.listenFd);
-    say(address, () => (this.inherited ? 'is an inherited socket' : 'is claimed'));
+    say(request.text, () => (this.inherited ? 'is an inherited socket' : 'is claimed'));
     remember(this);
+  }
+
+  /**
+   * Returns the hold of a claim that was just made, with the handover socket if one was requested.
+   * This comes before the acceptor: no process may find the address held without that socket.
+   */
+  static of(held: Held, request: Request, acceptor: Acceptor): Hold | Refusal {
+    const hold = new Hold(held, request, acceptor);
+    try {
+      const refused = hold.bindHandover();
+      if (refused === undefined) return hold;
+      hold.surrender();
+      return refused;
+    } catch (error) {
+      hold.surrender();
+      throw error;
+    }
+  }
+
+  /** Returns the hold of a claim that was handed over. Its acceptor has started. */
+  static received(offered: Offered, held: Held, request: Request, acceptor: Acceptor): Hold {
+    let hold: Hold | undefined;
+    try {
+      hold = new Hold(held, request, acceptor);
+      hold.#handover = HandoverSocket.received(offered, hold.held);
+      if (hold.#held.place !== undefined) run(kernel, writeRecord(hold.#held.lockFd, request.terms.record));
+      return hold;
+    } catch (error) {
+      if (hold === undefined) acceptor.takeBack();
+      else hold.takeBack();
+      kernel.close(offered.handoverFd);
+      throw error;
+    }
   }
 
   /**
@@ -61,6 +101,30 @@ export class Hold {
       const socket = Descriptor.at(held.listenFd);
       if (socket !== this.#socket) socket?.close();
       kernel.close(held.lockFd);
+      throw error;
+    }
+  }
+
+  /** Makes the acceptor accept on a claim that this process holds alone. */
+  async start(): Promise<this> {
+    try {
+      await this.acceptor.start(this.listenFd);
+      return this;
+    } catch (error) {
+      this.takeBack();
+      throw error;
+    }
+  }
+
+  /**
+   * Makes the last steps of a start. If one throws, gives the claim up: the caller would have
+   * nothing to release it with.
+   */
+  finish<Outcome>(steps: () => Outcome): Outcome {
+    try {
+      return steps();
+    } catch (error) {
+      this.takeBack();
       throw error;
     }
   }
@@ -94,7 +158,7 @@ export class Hold {
   surrender(closeSocket: () => void = () => this.closeSocket()): void {
     if (this.#released) return closeSocket();
     this.#released = true;
-    holds.delete(this);
+    forget(this);
     let shared = false;
     inTurn(
       () => (shared = this.removeFiles()),
@@ -107,8 +171,16 @@ export class Hold {
       () => shared && this.place !== undefined && removeAbandoned(this.place),
       () => this.#letGo(),
     );
-    say(this.#address, () => 'is released');
-    publish('reuseaddr.release', () => ({ address: this.#address }));
+    say(this.request.text, () => 'is released');
+    publish('reuseaddr.release', () => ({ address: this.request.text }));
+  }
+
+  /** Gives the claim up after its acceptor may have started. */
+  takeBack(): void {
+    this.surrender(() => {
+      this.acceptor.takeBack();
+      this.closeSocket();
+    });
   }
 
   /**
@@ -151,6 +223,7 @@ export class Hold {
     this.#held = { ...this.#held, ...bound };
     this.#socket = Descriptor.at(bound.listenFd);
     this.#handover?.update(this.#held);
+    this.#moveServer();
   }
 
   /**
@@ -158,10 +231,8 @@ export class Hold {
    * the old one: no process asks for that lock any more. Handovers are no longer served.
    *
    * Whatever throws, the new claim belongs to this hold, and its release gives it up.
-   *
-   * @param moveServer makes the server leave the old socket for the new one, if there is a new one
    */
-  replace(held: PathnameHold, moveServer: () => void): void {
+  replace(held: PathnameHold): void {
     const before = this.#held;
     const [socket, handover] = [this.#socket, this.#handover];
     this.#held = this.#keep(held);
@@ -174,10 +245,19 @@ export class Hold {
       // The old directory may still exist under another name. The descriptor that leads to it, and
       // the socket that pins the number of our file there, are closed next.
       () => moves && before.place !== undefined && removeSocket(before, socket),
-      () => moves && moveServer(),
+      () => moves && this.#moveServer(),
       () => before.place !== undefined && kernel.close(before.lockFd),
       () => before.place !== undefined && letGo(before.place),
     );
+  }
+
+  /** Makes the server accept on the new socket, whatever becomes of the old one. */
+  #moveServer(): void {
+    try {
+      this.acceptor.takeBack();
+    } finally {
+      void this.start().catch(() => undefined);
+    }
   }
 
   /** The handover socket, which ends with the claim. */
@@ -185,12 +265,32 @@ export class Hold {
     return this.#handover;
   }
 
-  set handover(socket: HandoverSocket) {
+  /** Binds the handover socket, if one was requested. */
+  bindHandover(): Refusal | undefined {
+    const { address, handover } = this.request;
+    if (!handover) return undefined;
+    const socket = HandoverSocket.bind(this.#held, address.kind === 'abstract' ? address.name : undefined);
+    if (isRefusal(socket)) return socket;
     this.#handover = socket;
+    return undefined;
+  }
+
+  /**
+   * Serves handovers if they were requested. Otherwise ends the service that came with the claim.
+   */
+  serve(handedOver: () => void, readyTimeoutMs?: number): void {
+    this.#hooks = { leave: () => this.handOver(() => this.acceptor.drain()), handedOver, readyTimeoutMs };
+    if (this.request.handover) this.#handover?.serve(this.#held, this.#hooks);
+    else this.#endHandovers();
+  }
+
+  /** Does the same for a claim that has replaced the first one. */
+  serveAgain(): void {
+    if (this.bindHandover() === undefined && this.#hooks !== undefined) this.#handover?.serve(this.#held, this.#hooks);
   }
 
   /** Closes a handover socket that came with the claim, if handovers are not served. */
-  endHandovers(): void {
+  #endHandovers(): void {
     this.#handover?.removeFile();
     this.#handover?.close();
     this.#handover = undefined;
@@ -199,16 +299,11 @@ export class Hold {
   /** Ends the hold after a handover: unlinks nothing, unlocks nothing. */
   handOver(closeSocket: () => void): void {
     this.#released = true;
-    holds.delete(this);
+    forget(this);
     closeSocket();
     this.#letGo();
-    say(this.#address, () => 'was handed over to another process');
-    publish('reuseaddr.handover', () => ({ address: this.#address }));
-  }
-
-  /** Records this process in the lock file, after a handover. */
-  writeRecord(record: string): void {
-    if (this.#held.place !== undefined) run(kernel, writeRecord(this.#held.lockFd, record));
+    say(this.request.text, () => 'was handed over to another process');
+    publish('reuseaddr.handover', () => ({ address: this.request.text }));
   }
 
   #letGo(): void {
@@ -231,32 +326,4 @@ function removeSocket(held: PathnameHold, socket: Descriptor | undefined): void 
   // longer pinned, and its number proves nothing. But under the lock, any dead socket at the path
   // may be removed.
   run(kernel, socket?.isOpen === true ? removeSocketFile(held.place, held) : take(held.place, isDead));
-}
-
-const holds = new Set<Hold>();
-
-function remember(hold: Hold): void {
-  // Ahead of all other listeners: one that throws would skip ours.
-  if (holds.size === 0 && !process.listeners('exit').includes(removeAllAtExit)) {
-    process.prependListener('exit', removeAllAtExit);
-    beforeFatalError(removeAllAtExit);
-  }
-  holds.add(hold);
-}
-
-function removeAllAtExit(): void {
-  inTurn(...[...holds].map((hold) => () => hold.removeAtExit()));
-}
-
-/** Does each step, even if an earlier one throws. Throws the first error at the end. */
-function inTurn(...steps: readonly (() => unknown)[]): void {
-  const errors: unknown[] = [];
-  for (const step of steps) {
-    try {
-      step();
-    } catch (error) {
-      errors.push(error);
-    }
-  }
-  if (errors.length > 0) throw errors[0];
 }

@@ -1,20 +1,18 @@
 import type { Server } from 'node:net';
-import type { Target } from '../claim/place.js';
 import { beginAtCaller } from '../errors/caller.js';
 import { explainMistakes } from '../request/mistake.js';
-import { readRequest, type ListenOptions, type Request } from '../request/options.js';
+import { readRequest, type ListenOptions } from '../request/options.js';
 import { refuseOther } from '../request/server.js';
 import { refuseCallback } from '../request/refuse.js';
 import { ServerAcceptor } from './adopt.js';
-import { finish } from './begin.js';
 import { acceptsDescriptor, listenByName, refuseUnsupported } from './byName.js';
-import { Claim, publicAddress, serveHandovers } from './claim.js';
+import { beginAttempt, publicAddress, type Attempt } from './attempt.js';
+import { Claim } from './claim.js';
 import { sayReady } from './inherit.js';
 import { obtain } from './obtain.js';
 import { Pending } from './pending.js';
 import { rebind } from './rebind.js';
 import type { Displacement } from './watch.js';
-import { attempt } from './target.js';
 
 /**
  * Makes a server listen on a Unix socket, under an exclusive claim that a crash never leaves
@@ -44,7 +42,9 @@ import { attempt } from './target.js';
  * @param server any server of node:net, node:http, node:https, node:http2 or node:tls
  * @param address a pathname, or an abstract name such as `@app` (Linux)
  * @throws {SocketAddressError} `EADDRINUSE`: another process has the address. `ENOTSOCK`: another
- * file is at the path. Otherwise as `docs/errors.md` lists
+ * file is at the path. `ENOENT`: no such directory. `EINVAL`, `ENAMETOOLONG`: bad address or
+ * option. `ERR_INVALID_ARG_TYPE`: no server, or no string. `ERR_SERVER_ALREADY_LISTEN`: the server
+ * listens already. `EACCES` or another errno: that of the system call that failed
  * @see flock(2), unix(7), listen(2)
  */
 export async function listen(server: Server, address: string, options: ListenOptions = {}): Promise<Claim> {
@@ -63,34 +63,29 @@ async function listenOnClaim(server: Server, address: string, options: ListenOpt
     refuseUnsupported(server, read);
     return read;
   });
-  const adopted = acceptsDescriptor(server);
   const pending = new Pending(server, address, request.waitMs !== undefined || request.takeoverMs !== undefined);
   try {
-    const cancellable = { ...request, signal: pending.signal(request.signal) };
-    return await attempt(request, (target) =>
-      adopted ? adopt(server, cancellable, target, pending) : listenByName(server, cancellable, target, pending),
-    );
+    const attempt = beginAttempt({ ...request, signal: pending.signal(request.signal) });
+    return await (acceptsDescriptor(server) ? adopt(server, attempt, pending) : listenByName(server, attempt, pending));
   } finally {
     pending.end();
   }
 }
 
-async function adopt(server: Server, request: Request, target: Target, pending: Pending): Promise<Claim> {
-  const listening = publicAddress(request, target);
-  const acceptor = new ServerAcceptor(server, listening, request, pending);
-  const hold = await obtain(request, target, acceptor);
+async function adopt(server: Server, attempt: Attempt, pending: Pending): Promise<Claim> {
+  const acceptor = new ServerAcceptor(server, attempt, pending);
+  const hold = await obtain(attempt, acceptor);
   acceptor.onClose = (closeHandle) => hold.surrender(closeHandle);
   // A listener of 'listening' closed it before this line.
   if (acceptor.closed) hold.surrender();
   const release = (): void => {
     if (!hold.released && server.listening) server.close();
   };
-  return finish(hold, acceptor, () => {
-    const serve = (): void => serveHandovers(request, hold, acceptor, () => claim.emit('handover'));
-    const recover = (what: Displacement): void => rebind(request, hold, acceptor, what, serve);
-    const claim = new Claim(listening, hold, release, request.rebind ? recover : undefined);
+  return hold.finish(() => {
+    const recover = hold.request.rebind ? (what: Displacement): void => rebind(hold, what) : undefined;
+    const claim = new Claim(publicAddress(attempt), hold, release, recover);
     acceptor.onDenied = (peer) => claim.deny(peer);
-    serve();
+    hold.serve(() => claim.emit('handover'));
     if (hold.inherited) sayReady();
     return claim;
   });

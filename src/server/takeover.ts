@@ -3,18 +3,15 @@ import type { Target } from '../claim/place.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
 import type { Offered } from '../handover/offer.js';
 import { request as requestHandover, type NotReceived } from '../handover/request.js';
-import { HandoverSocket } from '../handover/socket.js';
-import { nowMs, pause } from '../kernel/clock.js';
+import { nowMs, pause, pauses } from '../kernel/clock.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { runAsync, type AsyncKernel } from '../kernel/kernel.js';
-import { kernel } from '../kernel/posix.js';
 import { waitingKernel } from '../kernel/wait.js';
-import type { Request } from '../request/options.js';
-import type { Acceptor } from './acceptor.js';
 import { removeAbandoned } from './abandoned.js';
-import { acquireTarget, isInUse, pauses } from './acquire.js';
-import { giveBack, holdFor, start } from './begin.js';
+import type { Acceptor } from './acceptor.js';
+import { claimAndStart, type Attempt } from './attempt.js';
 import { Hold, type Held } from './hold.js';
+import { isInUse } from './refused.js';
 
 /**
  * How long a holder that listens may still be about to bind its handover socket, in milliseconds.
@@ -29,29 +26,26 @@ const unservedMs = 50;
  * The acceptor has started when this returns a hold.
  */
 export async function takeOver(
-  request: Request,
-  target: Target,
+  attempt: Attempt,
   acceptor: Acceptor,
   takeoverMs: number,
   first: Refusal,
 ): Promise<Hold | Refusal> {
+  const { signal } = attempt.request;
   const sinceMs = nowMs();
   const untilMs = sinceMs + takeoverMs;
   let refusal = first;
   for (const pauseMs of pauses()) {
     const leftMs = Math.max(untilMs - nowMs(), 0);
-    const offered = await ask(request, target, acceptor, leftMs);
+    const offered = await ask(attempt, acceptor, leftMs);
     if (isRefusal(offered)) return offered;
-    if (typeof offered === 'object') return holdOffered(request, target, acceptor, offered);
+    if (typeof offered === 'object') return holdOffered(attempt, acceptor, offered);
     const starting = refusal.refused === 'starting' || nowMs() - sinceMs < unservedMs;
     const mayStillCome = offered === 'again' || (offered === 'unserved' && starting);
     if (!mayStillCome || nowMs() >= untilMs) return { ...refusal, handover: offered };
-    await pause(pauseMs, request.signal);
-    if (request.signal?.aborted === true) return refusal;
-
-    const held = await runAsync(waitingKernel(), acquireTarget(target, request));
-    const hold = isRefusal(held) ? held : holdFor(request, held);
-    if (!isRefusal(hold)) return await start(hold, acceptor);
+    await pause(pauseMs, signal);
+    if (signal?.aborted === true) return refusal;
+    const hold = await claimAndStart(attempt, acceptor);
     if (!isInUse(hold)) return hold;
     refusal = hold;
   }
@@ -60,8 +54,7 @@ export async function takeOver(
 
 /** Asks once. Throws the acceptor's error. */
 async function ask(
-  { terms, signal }: Request,
-  target: Target,
+  { request: { terms, signal }, target }: Attempt,
   acceptor: Acceptor,
   timeoutMs: number,
 ): Promise<Offered | NotReceived | Refusal> {
@@ -135,23 +128,11 @@ class SharedAcceptor {
   }
 }
 
-function holdOffered(request: Request, target: Target, acceptor: Acceptor, offered: Offered): Hold {
+function holdOffered({ request, target }: Attempt, acceptor: Acceptor, offered: Offered): Hold {
   const { listenFd, lockFd, identity } = offered;
   const held: Held =
     'abstract' in target || lockFd === undefined
       ? { listenFd }
       : { listenFd, lockFd, identity, place: target.place, removesLock: removes(request.terms, { made: false }) };
-  let hold: Hold | undefined;
-  try {
-    hold = new Hold(held, request.text);
-    hold.handover = HandoverSocket.received(offered, hold.held);
-    hold.writeRecord(request.terms.record);
-    return hold;
-  } catch (error) {
-    const made = hold;
-    if (made === undefined) acceptor.takeBack();
-    else made.surrender(() => giveBack(made, acceptor));
-    kernel.close(offered.handoverFd);
-    throw error;
-  }
+  return Hold.received(offered, held, request, acceptor);
 }

@@ -1,36 +1,6 @@
-import { directoriesOf, resolve, type Directory, type Place, type Target } from '../claim/place.js';
-import { isRefusal } from '../claim/refusal.js';
-import { explain } from '../errors/explain.js';
-import { failed, run } from '../kernel/kernel.js';
+import { directoriesOf, type Directory, type Place } from '../claim/place.js';
+import { failed } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
-import type { Request } from '../request/options.js';
-
-/**
- * Resolves the address of a request, for one attempt. The attempt closes the target at its end; a
- * hold keeps the parts that it needs.
- *
- * @throws {SocketAddressError} there is no such directory, or a name is too long
- */
-export function resolveRequest({ text, address, handover }: Request): Target {
-  const target = run(kernel, resolve(address, handover));
-  if (isRefusal(target)) throw explain(text, target);
-  return target;
-}
-
-/** Makes one attempt: resolves the address, and closes what that opened. */
-export async function attempt<Outcome>(request: Request, make: (target: Target) => Promise<Outcome>): Promise<Outcome> {
-  const target = resolveRequest(request);
-  try {
-    return await make(target);
-  } finally {
-    closeTarget(target);
-  }
-}
-
-/** Closes the target at the end of its attempt. */
-export function closeTarget(target: Target): void {
-  if (!('abstract' in target)) letGo(target.place);
-}
 
 /**
  * The directories in which this thread holds addresses, by their paths: one descriptor each, for
