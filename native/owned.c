@@ -155,13 +155,16 @@ napi_value js_owns(napi_env env, napi_callback_info info) {
 
 /* ---- the end of an environment ---- */
 
-/* The order of the closes. A name must be free before its lock is, so the listening sockets come
-   first, then the files that hold the locks. Connections come last, because their end tells the
-   other side of a handover that our share of the claim is closed. */
+/* The order of the closes. A name must be free before its lock is, so the listening sockets, and
+   those that receive without listen(2), come first, then the files that hold the locks. Connections
+   come last, because their end tells the other side of a handover that our share of the claim is
+   closed. */
 static int turn_of(int fd) {
-  int listening = 0;
+  int listening = 0, type = 0;
   socklen_t size = sizeof listening;
   if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0) return 1;
+  size = sizeof type;
+  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_DGRAM) return 0;
   return listening ? 0 : 2;
 }
 

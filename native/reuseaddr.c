@@ -119,11 +119,16 @@ static bool socket_name(napi_env env, napi_value value, struct sockaddr_un *addr
   return true;
 }
 
-/* socket(2), a stream. Close-on-exec from its first moment: a child that kept it would keep the
-   address alive. */
+/* socket(2), of the type with this number. Close-on-exec from its first moment: a child that kept
+   it would keep the address alive. */
 static napi_value js_socket(napi_env env, napi_callback_info info) {
-  (void)info;
-  return integral(env, owned(env, new_socket(SOCK_STREAM)));
+  napi_value given[ARGUMENTS_MAX];
+  int type;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &type)) return NULL;
+  /* Only the low bits: the others are flags, or a type that does not exist. */
+  if (type < 1 || type > 0xf) return integral(env, -EINVAL);
+  return integral(env, owned(env, new_socket(type)));
 }
 
 /* bind(2). It waits interruptibly for the socket's own lock, and has had no effect if it fails with
@@ -166,9 +171,10 @@ static napi_value js_connect(napi_env env, napi_callback_info info) {
 }
 
 /* connect(2) with a datagram socket. The kernel looks the name up and then refuses the type
-   (EPROTOTYPE), before a stream listener can see anything of it. If no process is bound to the
-   file, it fails with ECONNREFUSED. This does not work for abstract names: each type of socket has
-   names of its own, so a live one would give ECONNREFUSED too. */
+   (EPROTOTYPE), before a listener can see anything of it. A live datagram socket is connected to,
+   and sees nothing either. If no process is bound to the file, it fails with ECONNREFUSED. This
+   does not work for abstract names: each type of socket has names of its own, so a live one would
+   give ECONNREFUSED too. */
 static napi_value js_probe(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   struct sockaddr_un address;

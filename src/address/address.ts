@@ -1,3 +1,5 @@
+import type { SocketType } from './socketType.js';
+
 /** An address: the meaning of the caller's string. */
 export type Address = Pathname | AbstractName | Pipe;
 
@@ -12,11 +14,16 @@ export interface Pathname {
   readonly lockPath?: string;
 }
 
-/** A name that exists in the network namespace, not in a directory (Linux, unix(7)): `@app`. */
+/**
+ * A name that exists in the network namespace, not in a directory (Linux, unix(7)): `@app`. Each
+ * type of socket has names of its own.
+ */
 export interface AbstractName {
   readonly kind: 'abstract';
   /** The name without the leading `@` or NUL. */
   readonly name: string;
+  /** Undefined: a stream. */
+  readonly type?: SocketType | undefined;
 }
 
 /** A Windows pipe, `\\.\pipe\app`. Windows leaves no stale pipes, so Node handles them alone. */

@@ -1,3 +1,5 @@
+import { socketTypeDefault, type SocketType } from './socketType.js';
+
 /** The names that an address has in its directory. No other file spells them. */
 export interface Names {
   readonly socket: string;
@@ -43,7 +45,10 @@ export function ownerOf(name: string): string {
   return name.replace(/^\.reuseaddr-aside\.(.)/, '$1').replace(/(.)\.handover$/, '$1');
 }
 
-/** Returns the abstract name on which the holder of `name` serves handovers. */
-export function abstractHandover(name: string): string {
-  return `${name}.handover`;
+/**
+ * Returns the abstract name on which the holder of `name` serves handovers. That socket is a stream
+ * for each type, and each type is an address of its own, so the name says which.
+ */
+export function abstractHandover(name: string, type: SocketType = socketTypeDefault): string {
+  return type === socketTypeDefault ? `${name}.handover` : `${name}.${type}.handover`;
 }

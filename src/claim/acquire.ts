@@ -1,3 +1,4 @@
+import { hasConnections } from '../address/socketType.js';
 import { failed, sys, type Operation } from '../kernel/kernel.js';
 import { bindUnderLock, type Identity, type Terms } from './bind.js';
 import type { Place } from './place.js';
@@ -61,10 +62,10 @@ export function* eraseRecord(lockFd: number): Operation<void> {
  * Claims an abstract name: the kernel's own table excludes a second holder, and forgets a dead one.
  */
 export function* acquireAbstract(name: string, terms: Terms): Operation<{ readonly listenFd: number } | Refusal> {
-  const listenFd = yield* sys.socket();
+  const listenFd = yield* sys.socket(terms.type);
   if (failed(listenFd)) return refuse('system', listenFd, 'socket');
   const bound = yield* sys.bind(listenFd, `\0${name}`);
-  const listening = failed(bound) ? bound : yield* sys.listen(listenFd, terms.backlog);
+  const listening = failed(bound) || !hasConnections(terms.type) ? bound : yield* sys.listen(listenFd, terms.backlog);
   if (!failed(listening)) return { listenFd };
   yield* sys.close(listenFd);
   if (bound === 'EADDRINUSE') return refuse('held', 'EADDRINUSE', 'bind');

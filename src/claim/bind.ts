@@ -1,4 +1,5 @@
 import { namesOf } from '../address/names.js';
+import { hasConnections, type SocketType } from '../address/socketType.js';
 import { AT_FDCWD, failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
 import { attemptsMax, restsMs } from './lock.js';
 import { isInPlace, throughOf, type Place } from './place.js';
@@ -7,6 +8,8 @@ import { isBound, isDead, isInode, putBack, take, type Taken } from './take.js';
 
 /** The caller's terms for the socket. */
 export interface Terms {
+  /** Undefined: a stream. */
+  readonly type?: SocketType | undefined;
   /**
    * Permission bits of the socket file, regardless of the umask. Undefined: 0777 less the umask, as
    * bind(2) sets them.
@@ -47,7 +50,7 @@ export function* bindUnderLock(place: Place, terms: Terms): Operation<Bound | Re
   const refused = yield* recoverAside(place);
   if (refused !== undefined) return refused;
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
-    const listenFd = yield* sys.socket();
+    const listenFd = yield* sys.socket(terms.type);
     if (failed(listenFd)) return refuse('system', listenFd, 'socket', place.path);
     const bound = yield* bindAndListen(place, terms, listenFd);
     if (bound !== 'displaced' && !isRefusal(bound)) return { listenFd, identity: bound };
@@ -78,7 +81,7 @@ export function* recoverAside(place: Place): Operation<Refusal | undefined> {
  * replaced our file; nothing of ours is then at the path.
  */
 function* bindAndListen(place: Place, terms: Terms, fd: number): Operation<Identity | 'displaced' | Refusal> {
-  const modeBefore = terms.mode ?? (place.long ? 0o777 : undefined);
+  const modeBefore = modeUntilGrant(place, terms);
   // Before bind(2), so that the file never has a wider mode than requested, not even for a moment
   // (G6). On other systems than Linux this fails, and `grant` sets the mode: no connection is
   // accepted before listen(2).
@@ -92,7 +95,7 @@ function* bindAndListen(place: Place, terms: Terms, fd: number): Operation<Ident
 
   const granted = yield* grant(place, terms, file);
   if (granted === 'displaced') return granted;
-  const listening = granted ?? (yield* listen(place, fd, terms.backlog));
+  const listening = granted ?? (yield* listen(place, fd, terms));
   if (listening === undefined) return { dev: file.dev, ino: file.ino };
   // Before the close: the open socket pins its inode.
   yield* take(place, isInode(file));
@@ -221,9 +224,24 @@ export function* grant(place: Place, terms: Terms, file: FileStatus): Operation<
   return done;
 }
 
-function* listen({ path }: Place, fd: number, backlog: number): Operation<Refusal | undefined> {
+/**
+ * The step "listen". Clients reach a socket without connections since its bind(2), so there is
+ * nothing to do.
+ */
+function* listen({ path }: Place, fd: number, { type, backlog }: Terms): Operation<Refusal | undefined> {
+  if (!hasConnections(type)) return undefined;
   const listening = yield* sys.listen(fd, backlog);
   return failed(listening) ? refuse('system', listening, 'listen', path) : undefined;
+}
+
+/**
+ * Returns the mode that bind(2) gives to the file. If clients reach the socket from then on, and
+ * its owner or group is still to change, it is for this user alone until `grant`: the group that it
+ * has until then was not requested.
+ */
+function modeUntilGrant({ long }: Place, { mode = long ? 0o777 : undefined, type, uid, gid }: Terms): number | undefined {
+  const reachable = !hasConnections(type) && (uid ?? gid) !== undefined;
+  return reachable ? (mode ?? 0o777) & 0o700 : mode;
 }
 
 function withSticky(place: Place, mode: number): number {

@@ -1,10 +1,14 @@
 import { abstractBytesMax, fits, longNameBytesMax, pathBytesMax, type AbstractName, type Pathname } from '../address/address.js';
 import { abstractHandover, namesOf } from '../address/names.js';
+import type { SocketType } from '../address/socketType.js';
 import { AT_FDCWD, failed, sys, type Errno, type Operation } from '../kernel/kernel.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
 
 /** The place of an address: resolved once for each attempt, and passed on from there. */
-export type Target = { readonly place: Place } | { readonly abstract: string };
+export type Target =
+  | { readonly place: Place }
+  /** Each type of socket has abstract names of its own. */
+  | { readonly abstract: string; readonly type?: SocketType | undefined };
 
 /**
  * A pinned directory. Its descriptor means this very directory, even if that is renamed or
@@ -79,9 +83,10 @@ export function* resolve(address: Pathname | AbstractName, handover = false): Op
   return refused;
 }
 
-function resolveAbstract({ name }: AbstractName, handover: boolean): Target | Refusal {
-  const tooLong = handover && !fits(abstractHandover(name), abstractBytesMax);
-  return tooLong ? refuse('too-long', 'ENAMETOOLONG', 'bind', `@${abstractHandover(name)}`) : { abstract: name };
+function resolveAbstract({ name, type }: AbstractName, handover: boolean): Target | Refusal {
+  const handoverName = abstractHandover(name, type);
+  const tooLong = handover && !fits(handoverName, abstractBytesMax);
+  return tooLong ? refuse('too-long', 'ENAMETOOLONG', 'bind', `@${handoverName}`) : { abstract: name, type };
 }
 
 /**

@@ -9,15 +9,15 @@ export type Liveness = 'live' | 'dead' | 'gone' | Errno;
  * Asks the kernel whether a socket file has a socket behind it, by connect(2) with a SOCK_DGRAM
  * socket.
  *
- * A stream listener never sees this, and a full backlog, a stopped process or another namespace
- * make no difference. connect(2) follows symlinks, and to it a regular file looks dead: check the
- * type first.
+ * The process at the other end never sees this, whatever the type of its socket: it answers for
+ * another type too. A full backlog, a stopped process or another namespace make no difference.
+ * connect(2) follows symlinks, and to it a regular file looks dead: check the type first.
  */
 export function* probe(file: Named): Operation<Liveness> {
   const answer = yield* throughSocketFile(file, (name) => sys.probe(name));
   switch (answer) {
     case 0: // A datagram socket.
-    case 'EPROTOTYPE': // A stream socket, listening or only bound.
+    case 'EPROTOTYPE': // A stream or seqpacket socket, listening or only bound.
     case 'EPERM': // A datagram socket that is connected elsewhere.
       return 'live';
     case 'ECONNREFUSED':

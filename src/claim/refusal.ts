@@ -19,6 +19,8 @@ export type Refused =
   | 'displaced'
   // Another thread of this process has the inherited socket.
   | 'other-thread'
+  // The socket that was passed to this process for the address is of another type.
+  | 'other-type'
   // Another file is at the path, and stays there.
   | 'not-a-socket'
   | 'aside-occupied'
@@ -73,6 +75,8 @@ export type Unhanded =
   | 'late'
   /** Another user serves that socket, or does not let this one connect. */
   | 'denied'
+  /** The holder's socket is of another type. */
+  | 'other-type'
   /** The offer is not the claim of this address. */
   | 'bad-offer';
 

@@ -3,6 +3,7 @@ import { SocketAddressError } from '../errors/error.js';
 import { messageOf } from '../errors/message.js';
 import type { Reason } from '../errors/reasons.js';
 import { boundTo } from '../holder/find.js';
+import { isServing } from '../kernel/sockets.js';
 import type { Command } from './command.js';
 import { frontEndOf } from './frontEnd.js';
 import { status } from './status.js';
@@ -28,5 +29,6 @@ export function explainFailure(error: unknown, { options }: Command, terminal: T
 /** Whether another user's server listens, whose lock file this user may not open. */
 function isListening({ reason, address }: SocketAddressError): boolean {
   const file = reason === 'lock-denied' ? lstatSync(address, { bigint: true, throwIfNoEntry: false }) : undefined;
-  return file !== undefined && boundTo(file)?.state === 'listening';
+  const bound = file && boundTo(file);
+  return bound !== undefined && isServing(bound);
 }

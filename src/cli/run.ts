@@ -97,6 +97,7 @@ function readOptions(options: Options): Pick<RunRequest, 'listen' | 'policy' | '
       wait: milliseconds(options, 'wait', true),
       takeover: milliseconds(options, 'takeover', true),
       handover: options['handover'] === true,
+      type: undefined,
       // Not available: `run` waits until a signal ends the process, watches and reports by itself,
       // and accepts nothing. Its address is used again, so the lock file stays.
       signal: undefined,

@@ -54,6 +54,12 @@ export const reasons = {
       'its socket was passed to this process, and another thread of the process listens on it. A thread that closes it would close it for all',
     todo: () => ['listen in one thread', 'have each thread listen on an address of its own'],
   },
+  'other-type': {
+    codes: ['EADDRINUSE'],
+    verdict: true,
+    happened: () => 'the socket that was passed to this process for it is of another type (stream, datagram or seqpacket)',
+    todo: () => ['claim it with the type of that socket', 'have the process that passes it bind one of this type'],
+  },
   unstable: {
     codes: ['EADDRINUSE'],
     verdict: true,
@@ -282,6 +288,7 @@ const notHandedOverFor = {
   late: 'It did not hand over in time',
   again: 'It did not hand over in time',
   denied: 'Only the same user and root get a handover, and it belongs to another user',
+  'other-type': 'Its socket is of another type (stream, datagram or seqpacket)',
   'bad-offer': 'It handed over something else than the claim of this address',
 } satisfies Record<Unhanded, string>;
 

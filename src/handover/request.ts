@@ -1,4 +1,5 @@
 import { abstractHandover } from '../address/names.js';
+import { socketTypeDefault } from '../address/socketType.js';
 import { grant, type Identity, type Terms } from '../claim/bind.js';
 import type { Named, Place, Target } from '../claim/place.js';
 import { throughSocketFile } from '../claim/probe.js';
@@ -43,7 +44,7 @@ function* connectTo(target: Target): Conversation<number | NotReceived> {
 }
 
 function* connectToHandover(target: Target): Conversation<number | Errno> {
-  if ('abstract' in target) return yield* talk.connect(`\0${abstractHandover(target.abstract)}`);
+  if ('abstract' in target) return yield* talk.connect(`\0${abstractHandover(target.abstract, target.type)}`);
   const { handover } = target.place;
   // If the name is too long for an address, no process serves handovers.
   return handover === undefined ? 'ENOENT' : yield* throughSocketFile(handover, (name) => talk.connect(name));
@@ -88,11 +89,14 @@ function* isTrusted(connection: number, target: Target): Conversation<boolean> {
   return !failed(lock) && lock.uid === peer.uid;
 }
 
-/** Whether the offer is the claim, with the requested mode and owner. */
-function* examine(offered: Offered, target: Target, terms: Terms): Conversation<'bad-offer' | Refusal | undefined> {
-  if ('abstract' in target) return undefined;
-  const file = yield* sharedFile(offered, target.place);
-  if (file === undefined) return 'bad-offer';
+/** Whether the offer is the claim, with the requested type, mode and owner. */
+function* examine(offered: Offered, target: Target, terms: Terms): Conversation<Unhanded | Refusal | undefined> {
+  const file = 'abstract' in target ? undefined : yield* sharedFile(offered, target.place);
+  if ('place' in target && file === undefined) return 'bad-offer';
+  const socket = yield* sys.socketType(offered.listenFd);
+  if (failed(socket)) return 'bad-offer';
+  if (socket.type !== (terms.type ?? socketTypeDefault)) return 'other-type';
+  if ('abstract' in target || file === undefined) return undefined;
   const granted = yield* grant(target.place, terms, file);
   return granted === 'displaced' ? refuse('unstable', 'EADDRINUSE', 'open', target.place.path) : granted;
 }

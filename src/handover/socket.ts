@@ -1,3 +1,4 @@
+import type { AbstractName } from '../address/address.js';
 import { abstractHandover } from '../address/names.js';
 import { acquireAbstract } from '../claim/acquire.js';
 import { bindUnderLock, type Identity } from '../claim/bind.js';
@@ -39,7 +40,7 @@ export class HandoverSocket {
    * Binds one for the holder of this claim. A dead one at its path is removed like any other
    * socket, under the lock.
    */
-  static bind(owned: Owned, abstract: string | undefined): HandoverSocket | Refusal {
+  static bind(owned: Owned, abstract: AbstractName | undefined): HandoverSocket | Refusal {
     const bound = run(kernel, bindSocket(owned, abstract));
     return isRefusal(bound) ? bound : new HandoverSocket(bound.listenFd, bound.place, bound.identity);
   }
@@ -91,11 +92,11 @@ interface BoundSocket {
   readonly place?: Place;
 }
 
-function* bindSocket(owned: Owned, abstract: string | undefined): Operation<BoundSocket | Refusal> {
+function* bindSocket(owned: Owned, abstract: AbstractName | undefined): Operation<BoundSocket | Refusal> {
   if (owned.place === undefined) {
     // The process that passed the inherited socket has the claim.
     if (abstract === undefined) return refuse('system', 'ENOTSUP', 'bind');
-    const bound = yield* acquireAbstract(abstractHandover(abstract), terms);
+    const bound = yield* acquireAbstract(abstractHandover(abstract.name, abstract.type), terms);
     return isRefusal(bound) ? bound : { ...bound, identity: noFile };
   }
   const place = owned.place.handover;

@@ -1,8 +1,9 @@
 import { basename } from 'node:path';
 import { printable } from '../claim/record.js';
+import type { SocketType } from '../address/socketType.js';
 import { AT_FDCWD, failed, type FileStatus, type OpenFlags } from '../kernel/kernel.js';
 import { kernel, readdir } from '../kernel/posix.js';
-import { fileKey, isAddress, unixSockets, type UnixSocket } from '../kernel/sockets.js';
+import { fileKey, isAddress, isServing, unixSockets, type UnixSocket } from '../kernel/sockets.js';
 import type { Holder } from './holder.js';
 import { isStopped } from './self.js';
 import { userName } from './users.js';
@@ -17,9 +18,10 @@ const commandCharactersMax = 300;
  *
  * @param name the path as it was bound, or `@` and an abstract name
  * @param file what is at the path: it finds a socket that was bound by a relative path, too
+ * @param type of an abstract name; undefined: any
  */
-export function findListener(name: string, file?: Pick<FileStatus, 'dev' | 'ino'>): Holder | undefined {
-  const inode = (file && boundTo(file)?.inode.toString()) ?? listeningInode(name);
+export function findListener(name: string, file?: Pick<FileStatus, 'dev' | 'ino'>, type?: SocketType): Holder | undefined {
+  const inode = (file && boundTo(file)?.inode.toString()) ?? listeningInode(name, type);
   return inode === undefined ? undefined : findByInode(inode);
 }
 
@@ -30,14 +32,22 @@ export function boundTo(file: Pick<FileStatus, 'dev' | 'ino'>): UnixSocket | und
   return failed(sockets) ? undefined : sockets.find((socket) => socket.file === key && isAddress(socket));
 }
 
-/** Returns the inode of the socket that listens under this name in this network namespace. */
-export function listeningInode(name: string): string | undefined {
+/**
+ * Returns the inode of the socket that clients reach under this name in this network namespace.
+ *
+ * @param type of the socket; undefined: any
+ */
+export function listeningInode(name: string, type?: SocketType): string | undefined {
   const sockets = unixSockets();
   if (failed(sockets)) return undefined;
   // The table in /proc shows a NUL inside an abstract name as `@`.
   const names = [name, name.replaceAll('\0', '@')];
   const found = sockets.find(
-    (socket) => socket.state === 'listening' && socket.name !== undefined && names.includes(socket.name),
+    (socket) =>
+      isServing(socket) &&
+      socket.name !== undefined &&
+      names.includes(socket.name) &&
+      (type === undefined || socket.type === type),
   );
   return found?.inode.toString();
 }

@@ -9,7 +9,7 @@ import { findLocker } from '../holder/find.js';
 import { holderOfRecord, isForeign, type Holder } from '../holder/holder.js';
 import { failed, run, sys, type FileStatus, type Operation } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
-import type { UnixSocket } from '../kernel/sockets.js';
+import { isServing, type UnixSocket } from '../kernel/sockets.js';
 import { readAddress } from '../request/address.js';
 import { explainMistakes } from '../request/mistake.js';
 import { refuseCallback, refuseNoOptions, refuseUnknown } from '../request/refuse.js';
@@ -135,7 +135,7 @@ export function inspectAbstract(name: string, snapshot: Snapshot): Inspection {
   // The kernel's table may show a NUL inside the name as `@`.
   const socket = snapshot.named(`@${name}`) ?? snapshot.named(`@${name.replaceAll('\0', '@')}`);
   if (socket === undefined) return { address: `@${name}`, state: 'free' };
-  const state = socket.state === 'listening' || socket.type === 'datagram' ? 'listening' : 'starting';
+  const state = isServing(socket) ? 'listening' : 'starting';
   return defined({ address: `@${name}`, state, holder: snapshot.holderOf(socket), ...told(socket) });
 }
 
@@ -148,9 +148,7 @@ export function* inspectPlace(place: Place, snapshot: Snapshot): Operation<Inspe
   if (lock.unusable !== undefined) return { ...base, ...fields(socket), state: 'blocked', reason: lock.unusable };
   if (failed(socket)) {
     const displaced =
-      lock.held &&
-      snapshot.named(place.path)?.state === 'listening' &&
-      (yield* sys.fstatat(place.directory.fd, place.name)) === 'ENOENT';
+      lock.held && snapshot.isServed(place.path) && (yield* sys.fstatat(place.directory.fd, place.name)) === 'ENOENT';
     return defined({
       ...base,
       state: lock.held ? 'starting' : 'free',
@@ -170,7 +168,7 @@ export function* inspectPlace(place: Place, snapshot: Snapshot): Operation<Inspe
 
 function judge(liveness: Liveness, held: boolean, bound: UnixSocket | undefined): AddressState {
   // Bound, but listen(2) is still to come.
-  const waitsForListen = bound !== undefined && bound.type !== 'datagram' && bound.state !== 'listening';
+  const waitsForListen = bound !== undefined && !isServing(bound);
   if (liveness === 'live') return held ? (waitsForListen ? 'starting' : 'listening') : 'stray';
   if (liveness === 'dead') return held ? 'starting' : 'stale';
   if (liveness === 'gone') return held ? 'starting' : 'free';

@@ -4,7 +4,7 @@ import { workingDirectory } from '../holder/find.js';
 import type { Holder } from '../holder/holder.js';
 import { AT_FDCWD, failed, run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
-import { fileKey, type UnixSocket } from '../kernel/sockets.js';
+import { fileKey, isServing, type UnixSocket } from '../kernel/sockets.js';
 import { guardedPlace } from './guard.js';
 import { fields, inspectAbstract, inspectPlace, told, type AddressState, type Inspection } from './inspect.js';
 import { isOnDevice, Snapshot } from './snapshot.js';
@@ -107,7 +107,7 @@ function lookAtFile(directory: Directory, name: string, snapshot: Snapshot): Lis
 function lookAtListener(place: Place, snapshot: Snapshot): ListedSocket | undefined {
   const file = kernel.fstatat(place.directory.fd, place.name);
   const bound = failed(file) || file.type !== 'socket' ? undefined : snapshot.boundTo(place.path, file);
-  if (failed(file) || bound?.state !== 'listening' || bound.file !== fileKey(file)) return undefined;
+  if (failed(file) || bound === undefined || !isServing(bound) || bound.file !== fileKey(file)) return undefined;
   const lock = kernel.fstatat(place.lock.directory.fd, place.lock.name);
   const state =
     lock === 'ENOENT' ? 'stray' : !failed(lock) && lock.type === 'file' && snapshot.isLocked(lock) ? 'listening' : undefined;

@@ -2,7 +2,7 @@ import { describeProcess, findProcesses } from '../holder/find.js';
 import type { Holder } from '../holder/holder.js';
 import { AT_FDCWD, failed, type FileStatus } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
-import { fileKey, isAddress, unixSockets, type UnixSocket } from '../kernel/sockets.js';
+import { fileKey, isAddress, isServing, unixSockets, type UnixSocket } from '../kernel/sockets.js';
 import { lockKey, readLocks } from './locks.js';
 
 /** How often the table of locks is read for one snapshot. */
@@ -62,13 +62,19 @@ export class Snapshot {
     return this.#byFile.get(fileKey(file)) ?? (named !== undefined && !isOnDevice(named, file) ? named : undefined);
   }
 
-  /** Returns the socket of this name, preferably a listening one. */
+  /** Returns the socket of this name, preferably one that clients reach. */
   named(name: string): UnixSocket | undefined {
     // The later of two entries with one name stays.
     this.#byName ??= new Map(
-      [...this.sockets].sort(listeningLast).flatMap((socket) => (socket.name === undefined ? [] : [[socket.name, socket]])),
+      [...this.sockets].sort(servingLast).flatMap((socket) => (socket.name === undefined ? [] : [[socket.name, socket]])),
     );
     return this.#byName.get(name);
+  }
+
+  /** Whether a process serves clients of this name. */
+  isServed(name: string): boolean {
+    const socket = this.named(name);
+    return socket !== undefined && isServing(socket);
   }
 
   /** Returns a process that has this socket open, as far as this user may see. */
@@ -104,6 +110,6 @@ export function isOnDevice({ file }: UnixSocket, { dev }: Pick<FileStatus, 'dev'
   return file !== undefined && file.startsWith(`${dev}:`);
 }
 
-function listeningLast(one: UnixSocket, other: UnixSocket): number {
-  return Number(one.state === 'listening') - Number(other.state === 'listening');
+function servingLast(one: UnixSocket, other: UnixSocket): number {
+  return Number(isServing(one)) - Number(isServing(other));
 }

@@ -88,8 +88,8 @@ export interface Addon {
   pidfdInode(filled: Uint32Array): number;
   /** fcntl(2), with its constants by their names. */
   fcntl(fd: number, command: FcntlCommand, argument: number): number;
-  /** socket(2): AF_UNIX, SOCK_STREAM, close-on-exec and non-blocking. */
-  socket(): number;
+  /** socket(2): AF_UNIX, of the type with this number, close-on-exec and non-blocking. */
+  socket(type: number): number;
   /** bind(2): a pathname, or a leading NUL and an abstract name. */
   bind(fd: number, name: string): number;
   listen(fd: number, backlog: number): number;

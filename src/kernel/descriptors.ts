@@ -1,9 +1,11 @@
 import { constants } from 'node:fs';
 
+import type { SocketType } from '../address/socketType.js';
 import { addon } from './addon.js';
-import type { Errno } from './kernel.js';
+import { failed, type Errno } from './kernel.js';
 import { Descriptor } from './descriptor.js';
 import { errnoName } from './errno.js';
+import { kernel } from './posix.js';
 
 const { O_NONBLOCK } = constants;
 
@@ -17,7 +19,7 @@ const { O_NONBLOCK } = constants;
  * getsockname(2), SO_TYPE and SO_ACCEPTCONN.
  */
 export interface SocketDescription {
-  readonly type: 'SOCK_STREAM' | 'SOCK_DGRAM' | 'SOCK_SEQPACKET';
+  readonly type: SocketType;
   /** Whether listen(2) was called on it. */
   readonly listening: boolean;
   /** A pathname, or a NUL and an abstract name. Empty: the socket is not bound. */
@@ -28,20 +30,11 @@ export interface SocketDescription {
 export function describeSocket(fd: number): SocketDescription | Errno {
   const name = addon().getsockname(fd);
   if (typeof name === 'number') return errnoName(name);
-  const number = addon().getsockopt(fd, 'SO_TYPE');
-  if (number < 0) return errnoName(number);
-  const type = socketTypes[number];
-  if (type === undefined) return 'EPROTOTYPE';
+  const socket = kernel.socketType(fd);
+  if (failed(socket)) return socket;
   const accepting = addon().getsockopt(fd, 'SO_ACCEPTCONN');
-  return accepting < 0 ? errnoName(accepting) : { type, listening: accepting !== 0, name };
+  return accepting < 0 ? errnoName(accepting) : { ...socket, listening: accepting !== 0, name };
 }
-
-/** The same numbers on every system that Node runs on, except Linux on MIPS. */
-const socketTypes: Readonly<Record<number, SocketDescription['type']>> = {
-  1: 'SOCK_STREAM',
-  2: 'SOCK_DGRAM',
-  5: 'SOCK_SEQPACKET',
-};
 
 /** fcntl(2): makes a duplicate, which is close-on-exec. `close` of the kernel closes it. */
 export function fcntl(fd: number, command: 'F_DUPFD_CLOEXEC'): number | Errno;

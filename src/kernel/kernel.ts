@@ -1,3 +1,5 @@
+import type { SocketType } from '../address/socketType.js';
+
 /**
  * The kernel, as a claim sees it: one method for each system call, by its own name. The few methods
  * that are not system calls describe what they do.
@@ -53,8 +55,10 @@ export interface ClaimKernel {
    * renameat2(2), within a directory. `EINVAL` or `ENOSYS`: RENAME_NOREPLACE is unavailable here.
    */
   renameat2(directory: number, from: string, to: string, flags: 'RENAME_NOREPLACE' | ''): 0 | Errno;
-  /** socket(2): AF_UNIX, SOCK_STREAM, close-on-exec and non-blocking. */
-  socket(): number | Errno;
+  /** socket(2): AF_UNIX, close-on-exec and non-blocking. A stream if no type is given. */
+  socket(type?: SocketType): number | Errno;
+  /** getsockopt(2), SO_TYPE. `EPROTOTYPE`: another type than those. */
+  socketType(fd: number): { readonly type: SocketType } | Errno;
   /**
    * fchmod(2). On Linux, on a socket that is not bound yet, it sets the mode (less the umask) of
    * the file that bind(2) makes.
@@ -75,8 +79,9 @@ export interface ClaimKernel {
   /** listen(2). */
   listen(fd: number, backlog: number): 0 | Errno;
   /**
-   * connect(2) with a new SOCK_DGRAM socket, closed at once. A stream listener sees nothing of it.
-   * A live stream socket answers `EPROTOTYPE`, and a dead one (like a regular file) `ECONNREFUSED`.
+   * connect(2) with a new SOCK_DGRAM socket, closed at once. The socket at the other end, of
+   * whatever type, sees nothing of it. A live one answers `EPROTOTYPE`, or 0 if it is SOCK_DGRAM
+   * itself, and a dead one (like a regular file) `ECONNREFUSED`.
    */
   probe(name: string): 0 | Errno;
   /**
@@ -96,10 +101,10 @@ export interface ClaimKernel {
  */
 export interface ConversationKernel {
   /**
-   * connect(2) with a new stream socket, close-on-exec and non-blocking. `EAGAIN` at once if the
-   * backlog is full.
+   * connect(2) with a new socket, close-on-exec and non-blocking: a stream if no type is given.
+   * `EAGAIN` at once if the backlog is full. `EPROTOTYPE`: a socket of another type is there.
    */
-  connect(name: string): number | Errno;
+  connect(name: string, type?: SocketType): number | Errno;
   /** SO_PEERCRED: the process at the other end of a connection, as of its connect(2). */
   peerCredentials(fd: number): PeerCredentials | Errno;
   /**
@@ -221,6 +226,7 @@ export const sys: ClaimCalls = {
   linkat: systemCall('linkat'),
   renameat2: systemCall('renameat2'),
   socket: systemCall('socket'),
+  socketType: systemCall('socketType'),
   fchmod: systemCall('fchmod'),
   fchmodat: systemCall('fchmodat'),
   fchownat: systemCall('fchownat'),

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 
+import { numberOfSocketType, socketTypeOf } from '../address/socketType.js';
 import { addon, type Credentials, type FileIdentity, type FileStatusWords } from './addon.js';
 import { Descriptor } from './descriptor.js';
 import { errnoName } from './errno.js';
@@ -79,7 +80,12 @@ export const kernel: Kernel = {
   unlinkat: (directory, name) => done(addon().unlinkat(directory, name)),
   linkat: (directory, from, to, flags) => done(addon().linkat(directory, from, to, flags === undefined ? 0 : 1)),
   renameat2: (directory, from, to, flags) => done(addon().renameat2(directory, from, to, flags === '' ? 0 : RENAME_NOREPLACE)),
-  socket: () => opened(addon().socket()),
+  socket: (type) => opened(addon().socket(numberOfSocketType(type))),
+  socketType(fd) {
+    const number = addon().getsockopt(fd, 'SO_TYPE');
+    const type = socketTypeOf(number);
+    return type === undefined ? (number < 0 ? errnoName(number) : 'EPROTOTYPE') : { type };
+  },
   fchmod: (fd, mode) => done(addon().fchmod(fd, mode)),
   fchmodat: (directory, name, mode) => done(addon().fchmodat(directory, name, mode)),
   fchownat: (directory, name, uid, gid) => done(addon().fchownat(directory, name, uid, gid)),
@@ -89,8 +95,8 @@ export const kernel: Kernel = {
   sock_diag(fd) {
     return addon().unixFile(fd, file) < 0 ? diagnose(fd) : boundFile();
   },
-  connect(name) {
-    const fd = opened(addon().socket());
+  connect(name, type) {
+    const fd = kernel.socket(type);
     if (failed(fd)) return fd;
     let connected: 0 | Errno = 'ECANCELED';
     try {

@@ -1,12 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { endianness } from 'node:os';
+import { hasConnections, socketTypeDefault, socketTypeOf, type SocketType } from '../address/socketType.js';
 import { addon, type FileIdentity } from './addon.js';
 import type { Errno, FileStatus } from './kernel.js';
 import { errnoName } from './errno.js';
 
 /** One Unix socket, as the kernel describes it. */
 export interface UnixSocket {
-  readonly type: 'stream' | 'datagram' | 'seqpacket';
+  readonly type: SocketType;
   readonly state: 'listening' | 'connected' | 'other';
   /** The number of the socket itself, as in `/proc/<pid>/fd`: `socket:[1234]`. */
   readonly inode: number;
@@ -47,7 +48,12 @@ export function unixSockets(): readonly UnixSocket[] | Errno {
  * Whether it has a name that others can use. An accepted connection has the name of its listener.
  */
 export function isAddress({ name, type, state }: UnixSocket): boolean {
-  return name !== undefined && (type === 'datagram' || state !== 'connected');
+  return name !== undefined && (!hasConnections(type) || state !== 'connected');
+}
+
+/** Whether clients of its address reach it: it listens, or its type needs no listen(2). */
+export function isServing({ type, state }: UnixSocket): boolean {
+  return state === 'listening' || !hasConnections(type);
 }
 
 function dump(): readonly UnixSocket[] | number {
@@ -92,7 +98,6 @@ const attributeHeaderBytes = 4;
 
 /** TCP_LISTEN and TCP_ESTABLISHED: Unix sockets use the states of TCP. */
 const states: Readonly<Record<number, UnixSocket['state']>> = { 1: 'connected', 10: 'listening' };
-const types: Readonly<Record<number, UnixSocket['type']>> = { 1: 'stream', 2: 'datagram', 5: 'seqpacket' };
 
 const little = endianness() === 'LE';
 
@@ -116,7 +121,7 @@ function parseDump(messages: ArrayBuffer): UnixSocket[] {
 function parseSocket(view: DataView, bytes: Buffer, start: number, end: number): UnixSocket {
   const header = start + messageHeaderBytes;
   const socket = {
-    type: types[view.getUint8(header + 1)] ?? 'stream',
+    type: socketTypeOf(view.getUint8(header + 1)) ?? socketTypeDefault,
     state: states[view.getUint8(header + 2)] ?? 'other',
     inode: view.getUint32(header + 4, little),
     name: undefined as string | undefined,
@@ -169,7 +174,7 @@ function deviceNumber(device: number): number {
 export function parseTable(table: string): UnixSocket[] {
   const line = /^[0-9a-f]+: [0-9A-F]+ [0-9A-F]+ ([0-9A-F]+) ([0-9A-F]+) ([0-9A-F]+) +(\d+)(?: (.*))?$/gim;
   return [...table.matchAll(line)].map(([, flags = '', type = '', state = '', inode, name]) => ({
-    type: types[Number.parseInt(type, 16)] ?? 'stream',
+    type: socketTypeOf(Number.parseInt(type, 16)) ?? socketTypeDefault,
     state: (Number.parseInt(flags, 16) & acceptsConnections) !== 0 ? 'listening' : state === '03' ? 'connected' : 'other',
     inode: Number(inode),
     name,

@@ -10,6 +10,7 @@ const offered = {
   takeover: 'takeover',
   handover: 'handover',
   onDisplaced: 'rebind',
+  type: undefined,
   mode: undefined,
   owner: undefined,
   group: undefined,

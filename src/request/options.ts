@@ -1,4 +1,5 @@
 import type { AbstractName, Pathname } from '../address/address.js';
+import type { SocketType } from '../address/socketType.js';
 import type { Terms } from '../claim/bind.js';
 import { kindOf } from '../errors/kind.js';
 import { show } from '../errors/show.js';
@@ -9,9 +10,19 @@ import { readAddress } from './address.js';
 import { badOption, Mistake } from './mistake.js';
 import { readRule, sameUserOrRoot, type AllowRule } from './rule.js';
 import { readSignal, refuseNoOptions, refuseUnknown } from './refuse.js';
+import { readSocketType } from './socketType.js';
 
 /** The options of `listen` and `claim`. */
 export interface ListenOptions {
+  /**
+   * The type of the socket, as in socket(2). For `claim` only: `listen` takes a server, which
+   * accepts streams, and `bind` a socket of node:dgram. A path is one address for all types, so two
+   * processes cannot claim it with different ones. Abstract names of different types are different
+   * addresses. macOS has no seqpacket. Default: `stream`.
+   *
+   * @see unix(7)
+   */
+  readonly type?: SocketType | undefined;
   /**
    * Permission bits of the socket file, 0 to 0o777, regardless of the umask. Linux requires write
    * permission for connect(2). Default: 0o600, this user only.
@@ -81,6 +92,7 @@ export interface ListenOptions {
 }
 
 const optionNames = Object.keys({
+  type: true,
   mode: true,
   owner: true,
   group: true,
@@ -124,10 +136,13 @@ const idMax = 0xffff_fffe; // (uid_t) -1 means "leave it", chown(2).
 /** Reads the caller's options. Throws if one is wrong, before anything changes on disk. */
 export function readRequest(text: string, options: ListenOptions): Request {
   refuseNoOptions(options);
-  const address = readAddress(text, options.lockPath);
+  const read = readAddress(text, options.lockPath);
   refuseUnknown(options, optionNames);
+  const type = readSocketType(options);
+  const address = read.kind === 'abstract' ? { ...read, type } : read;
   if (address.kind !== 'pathname') refuseFileOptions(options);
   const terms: Terms = {
+    type,
     mode: integer('mode', options.mode, 0o777, (mode) => `0o${mode.toString(8)}`) ?? modeDefault,
     uid: identify('owner', options.owner, userId, 'unknown-user'),
     gid: identify('group', options.group, groupId, 'unknown-group'),

@@ -58,7 +58,7 @@ export async function claimAndStart(attempt: Attempt, acceptor: Acceptor, waits?
  * lock is taken.
  */
 export function inherit({ request, target }: Attempt, acceptor: Acceptor): Hold | Refusal | undefined {
-  const listenFd = inheritedSocket(target, request.mode);
+  const listenFd = inheritedSocket(target, { type: request.terms.type, mode: request.mode });
   return typeof listenFd === 'number' ? new Hold({ listenFd, inherited: true }, request, acceptor) : listenFd;
 }
 

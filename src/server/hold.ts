@@ -269,7 +269,7 @@ export class Hold {
   bindHandover(): Refusal | undefined {
     const { address, handover } = this.request;
     if (!handover) return undefined;
-    const socket = HandoverSocket.bind(this.#held, address.kind === 'abstract' ? address.name : undefined);
+    const socket = HandoverSocket.bind(this.#held, address.kind === 'abstract' ? address : undefined);
     if (isRefusal(socket)) return socket;
     this.#handover = socket;
     return undefined;

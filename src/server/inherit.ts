@@ -1,3 +1,5 @@
+import { hasConnections, socketTypeDefault, type SocketType } from '../address/socketType.js';
+import type { Terms } from '../claim/bind.js';
 import type { Place, Target } from '../claim/place.js';
 import { refuse, type Refusal } from '../claim/refusal.js';
 import { show } from '../errors/show.js';
@@ -15,11 +17,12 @@ const firstFd = 3;
 const fdsMax = 1024;
 
 /**
- * A listening Unix socket that the parent process passed on. The parent holds the claim; this
- * process only uses the socket.
+ * A Unix socket that the parent process passed on, which clients can reach. The parent holds the
+ * claim; this process only uses the socket.
  */
 interface InheritedSocket {
   readonly fd: number;
+  readonly type: SocketType;
   /** A path, as it was bound, or a NUL and an abstract name. */
   readonly name: string;
 }
@@ -64,16 +67,21 @@ export function passedByRun(): boolean {
  *
  * @see sd_listen_fds(3)
  */
-export function inheritedSocket(target: Target, mode: number | undefined): number | Refusal | undefined {
+export function inheritedSocket(target: Target, { type, mode }: Requested): number | Refusal | undefined {
   sockets ??= permitted(() => readEnvironment(process.env), []);
   const place = 'abstract' in target ? undefined : target.place;
   const index = sockets.findIndex((socket) => isBoundTo(socket, target));
+  if (index >= 0 && sockets[index]?.type !== (type ?? socketTypeDefault))
+    return refuse('other-type', 'EADDRINUSE', 'listen', place?.path);
   const fd = index < 0 ? undefined : sockets.splice(index, 1)[0]?.fd;
   const taken = fd === undefined ? hasOtherThread(target) : failed(adopt(fd));
   if (taken) return refuse('other-thread', 'EADDRINUSE', 'listen', place?.path);
   if (fd !== undefined && place !== undefined && mode !== undefined) warnOfMode(place, mode);
   return fd;
 }
+
+/** The caller's terms; the mode only if the caller set one. */
+type Requested = Pick<Terms, 'type' | 'mode'>;
 
 /**
  * Warns about a mode that has no effect. The process that bound the socket decided on its
@@ -108,9 +116,9 @@ export function readEnvironment(environment: NodeJS.ProcessEnv): InheritedSocket
     if (failed(seen)) continue;
     if (seen.first) fcntl(fd, 'F_SETFD', 'FD_CLOEXEC');
     const socket = describeSocket(fd);
-    if (failed(socket) || socket.type !== 'SOCK_STREAM' || !socket.listening || socket.name === '') continue;
+    if (failed(socket) || socket.name === '' || (hasConnections(socket.type) && !socket.listening)) continue;
     if (seen.first) fcntl(fd, 'F_SETFL', 'O_NONBLOCK');
-    found.push({ fd, name: socket.name });
+    found.push({ fd, type: socket.type, name: socket.name });
   }
   return found;
 }
@@ -135,13 +143,15 @@ function hasOtherThread(target: Target): boolean {
     if (failed(has)) return false;
     if (!has || Descriptor.at(fd) !== undefined) continue;
     const socket = describeSocket(fd);
-    if (!failed(socket) && isBoundTo({ fd, name: socket.name }, target)) return true;
+    if (!failed(socket) && isBoundTo({ fd, ...socket }, target)) return true;
   }
   return false;
 }
 
 function isBoundTo(socket: InheritedSocket, target: Target): boolean {
-  return 'abstract' in target ? socket.name === `\0${target.abstract}` : isAt(socket, target.place);
+  if ('place' in target) return isAt(socket, target.place);
+  // Each type of socket has abstract names of its own.
+  return socket.name === `\0${target.abstract}` && socket.type === (target.type ?? socketTypeDefault);
 }
 
 /**

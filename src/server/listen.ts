@@ -3,6 +3,8 @@ import { beginAtCaller } from '../errors/caller.js';
 import { explainMistakes } from '../request/mistake.js';
 import { readRequest, type ListenOptions } from '../request/options.js';
 import { refuseOther } from '../request/server.js';
+import { refuseOtherType } from '../request/socketType.js';
+import { socketTypeDefault } from '../address/socketType.js';
 import { refuseCallback } from '../request/refuse.js';
 import { ServerAcceptor } from './adopt.js';
 import { acceptsDescriptor, listenByName, refuseUnsupported } from './byName.js';
@@ -60,6 +62,7 @@ async function listenOnClaim(server: Server, address: string, options: ListenOpt
     refuseCallback(callback);
     refuseOther(server);
     const read = readRequest(address, options);
+    refuseOtherType(options.type, socketTypeDefault, 'use claim(), or bind() for a socket of node:dgram');
     refuseUnsupported(server, read);
     return read;
   });

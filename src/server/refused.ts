@@ -50,7 +50,7 @@ export function happened({ explanation }: SocketAddressError): string {
 }
 
 function servesHandovers(target: Target): boolean {
-  if ('abstract' in target) return listeningInode(`@${abstractHandover(target.abstract)}`) !== undefined;
+  if ('abstract' in target) return listeningInode(`@${abstractHandover(target.abstract, target.type)}`) !== undefined;
   const { handover } = target.place;
   return handover !== undefined && !failed(kernel.fstatat(handover.directory.fd, handover.name));
 }
@@ -72,7 +72,7 @@ function isDisplaced(target: Target, { refused: why }: Refusal): boolean {
 function findUnrecorded(target: Target, { refused: why, path, record }: Refusal): Holder | undefined {
   if (why === 'stray' && path !== undefined) return findListener(path, fileAt(target));
   if (!['held', 'starting', 'cancelled'].includes(why)) return undefined;
-  if ('abstract' in target) return findListener(`@${target.abstract}`);
+  if ('abstract' in target) return findListener(`@${target.abstract}`, undefined, target.type);
   if (holderOfRecord(record) !== undefined) return undefined;
   // Either it listens already and has not yet written its record, or the wait was for a stray.
   return findListener(target.place.path, fileAt(target)) ?? findLocker(target.place.lockPath);

@@ -139,6 +139,7 @@ const everyRefused: Readonly<Record<Refused, true>> = {
   stray: true,
   displaced: true,
   'other-thread': true,
+  'other-type': true,
   'not-a-socket': true,
   'aside-occupied': true,
   'lock-not-a-file': true,

@@ -51,7 +51,17 @@ function* everyMessage(frontEnd: FrontEnd): Generator<{ reason: Reason; code: st
       for (const task of tasks) {
         for (const call of reason === 'system' ? systemCalls : ['open']) {
           for (const standing of [undefined, 'stopped', 'ourselves'] as const) {
-            for (const handover of [undefined, 'served', 'unserved', 'again', 'late', 'denied', 'bad-offer', 'EIO'] as const) {
+            for (const handover of [
+              undefined,
+              'served',
+              'unserved',
+              'again',
+              'late',
+              'denied',
+              'other-type',
+              'bad-offer',
+              'EIO',
+            ] as const) {
               const known = { ...facts, code, call, standing, handover, listens: task === 'listen on' };
               yield { reason, code, ...messageOf({ task, address: '/run/app.sock', reason, facts: known }, frontEnd) };
             }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { test } from 'node:test';
+import { socketTypeDefault, socketTypes, type SocketType } from '#dist/address/socketType.js';
 import { run, type FileStatus } from '#dist/kernel/kernel.js';
 import { kernel } from '#dist/kernel/posix.js';
 import { simulatedKernel } from '../simulation/simulatedKernel.js';
@@ -11,16 +12,24 @@ import { conformance, type Conformance } from './conformance.js';
 
 const linux = process.platform === 'linux';
 
-for (const scenario of conformance) {
-  test(`both kernels agree: ${scenario.name}`, { skip: !linux && 'the simulated kernel is a Linux' }, (t) => {
-    const d = temporaryDirectory(t);
-    const umask = process.umask(0o022);
-    t.after(() => process.umask(umask));
-    assert.deepEqual(onRealKernel(scenario, d), onSimulatedKernel(scenario));
-  });
+const ofEveryType = conformance.flatMap((scenario) =>
+  (scenario.everyType ? socketTypes : [socketTypeDefault]).map((type) => ({ scenario, type })),
+);
+
+for (const { scenario, type } of ofEveryType) {
+  test(
+    `both kernels agree: ${scenario.everyType ? `${type}: ` : ''}${scenario.name}`,
+    { skip: !linux && 'the simulated kernel is a Linux' },
+    (t) => {
+      const d = temporaryDirectory(t);
+      const umask = process.umask(0o022);
+      t.after(() => process.umask(umask));
+      assert.deepEqual(onRealKernel(scenario, type, d), onSimulatedKernel(scenario, type));
+    },
+  );
 }
 
-function onRealKernel({ run: operation, files = [] }: Conformance, d: string): unknown {
+function onRealKernel({ run: operation, files = [] }: Conformance, socketType: SocketType, d: string): unknown {
   for (const [name, type, text] of files) {
     const path = `${d}/${name}`;
     if (type === 'directory') fs.mkdirSync(path);
@@ -28,15 +37,15 @@ function onRealKernel({ run: operation, files = [] }: Conformance, d: string): u
     else if (type === 'fifo') execFileSync('mkfifo', ['-m', '644', path]);
     else fs.writeFileSync(path, text);
   }
-  return comparable(run(kernel, operation(d)), d);
+  return comparable(run(kernel, operation(d, socketType)), d);
 }
 
-function onSimulatedKernel({ run: operation, files = [] }: Conformance): unknown {
+function onSimulatedKernel({ run: operation, files = [] }: Conformance, socketType: SocketType): unknown {
   const d = '/d';
   let world = emptyWorld(d, 1);
   for (const [name, type, text] of files)
     world = putFile(world, `${d}/${name}`, type, type === 'symlink' ? `${d}/${text}` : text);
-  return comparable(run(simulatedKernel(world).kernel, operation(d)), d);
+  return comparable(run(simulatedKernel(world).kernel, operation(d, socketType)), d);
 }
 
 /**

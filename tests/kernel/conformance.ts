@@ -1,3 +1,4 @@
+import { socketTypes, type SocketType } from '#dist/address/socketType.js';
 import { AT_FDCWD, sys, talk, type FileStatus, type FileType, type Conversation, type OpenFlags } from '#dist/kernel/kernel.js';
 
 /** A little scenario whose answers must be the same from every kernel that the protocol runs on. */
@@ -5,8 +6,10 @@ export interface Conformance {
   readonly name: string;
   /** Files that are there before: name, type, and content or target. */
   readonly files?: readonly (readonly [name: string, type: FileType, text: string])[];
+  /** Whether it uses sockets of the given type, and so is compared for each of them. */
+  readonly everyType?: true;
   /** `d` is an empty directory. Gives all that there is to compare. */
-  readonly run: (d: string) => Conversation<unknown>;
+  readonly run: (d: string, type: SocketType) => Conversation<unknown>;
 }
 
 const rdwr = 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC';
@@ -17,31 +20,34 @@ const flags: readonly OpenFlags[] = [rdwr, create, rdonly, path];
 
 export const conformance: readonly Conformance[] = [
   {
+    everyType: true,
     name: 'a name is bound twice → EADDRINUSE, and the first socket keeps it',
-    *run(d) {
-      const [a, b] = [yield* opened(sys.socket()), yield* opened(sys.socket())];
+    *run(d, type) {
+      const [a, b] = [yield* opened(sys.socket(type)), yield* opened(sys.socket(type))];
       const answers = [yield* sys.bind(a, `${d}/s`), yield* sys.bind(b, `${d}/s`), yield* sys.probe(`${d}/s`)];
       return [...answers, yield* sys.bind(a, `${d}/other`), yield* sys.fstatat(AT_FDCWD, `${d}/other`), yield* closed(a, b)];
     },
   },
   {
+    everyType: true,
     name: 'bind on anything that has the name, or without a directory → refused',
     files: [
       ['file', 'file', 'x'],
       ['directory', 'directory', ''],
       ['dangling', 'symlink', 'nowhere'],
     ],
-    *run(d) {
-      const fd = yield* opened(sys.socket());
+    *run(d, type) {
+      const fd = yield* opened(sys.socket(type));
       const answers = [];
       for (const name of ['file', 'directory', 'dangling', 'missing/s']) answers.push(yield* sys.bind(fd, `${d}/${name}`));
       return [...answers, yield* sys.bind(fd, `${d}/s`), yield* closed(fd)];
     },
   },
   {
+    everyType: true,
     name: 'the mode of a socket file → what fchmod said before bind, less the umask; after bind it says nothing',
-    *run(d) {
-      const [a, b] = [yield* opened(sys.socket()), yield* opened(sys.socket())];
+    *run(d, type) {
+      const [a, b] = [yield* opened(sys.socket(type)), yield* opened(sys.socket(type))];
       const answers = [yield* sys.fchmod(a, 0o622), yield* sys.bind(a, `${d}/a`), yield* sys.bind(b, `${d}/b`)];
       const before = [yield* sys.fstatat(AT_FDCWD, `${d}/a`), yield* sys.fstatat(AT_FDCWD, `${d}/b`)];
       yield* sys.fchmod(a, 0o600);
@@ -54,6 +60,7 @@ export const conformance: readonly Conformance[] = [
     },
   },
   {
+    everyType: true,
     name: 'probe → live while bound, listening or not; dead after; a file looks dead; a symlink is followed',
     files: [
       ['file', 'file', 'x'],
@@ -61,8 +68,8 @@ export const conformance: readonly Conformance[] = [
       ['dangling', 'symlink', 'nowhere'],
       ['link', 'symlink', 's'],
     ],
-    *run(d) {
-      const fd = yield* opened(sys.socket());
+    *run(d, type) {
+      const fd = yield* opened(sys.socket(type));
       yield* sys.bind(fd, `${d}/s`);
       const answers: unknown[] = [yield* sys.probe(`${d}/s`), yield* sys.probe(`${d}/link`)];
       answers.push(yield* sys.listen(fd, 1), yield* sys.probe(`${d}/s`), yield* sys.close(fd));
@@ -72,29 +79,33 @@ export const conformance: readonly Conformance[] = [
     },
   },
   {
-    name: 'connect → only to a listening socket',
+    everyType: true,
+    name: 'connect → only to a listening stream socket',
     files: [['file', 'file', 'x']],
-    *run(d) {
-      const fd = yield* opened(sys.socket());
+    *run(d, type) {
+      const fd = yield* opened(sys.socket(type));
       const answers: unknown[] = [yield* talk.connect(`${d}/s`), yield* talk.connect(`${d}/file`)];
       yield* sys.bind(fd, `${d}/s`);
       answers.push(yield* talk.connect(`${d}/s`), yield* sys.listen(fd, 1));
-      const connection = yield* opened(talk.connect(`${d}/s`));
-      return [answers, connection >= 0, yield* closed(connection, fd), yield* talk.connect(`${d}/s`)];
+      const connection = yield* talk.connect(`${d}/s`);
+      if (typeof connection === 'number') yield* sys.close(connection);
+      return [answers, typeof connection === 'number' || connection, yield* closed(fd), yield* talk.connect(`${d}/s`)];
     },
   },
   {
+    everyType: true,
     name: 'listen on a socket that is not bound → EINVAL',
-    *run() {
-      const fd = yield* opened(sys.socket());
+    *run(_d, type) {
+      const fd = yield* opened(sys.socket(type));
       return [yield* sys.listen(fd, 1), yield* closed(fd)];
     },
   },
   {
+    everyType: true,
     name: 'rename → NOREPLACE replaces nothing, a plain one does; the socket goes with its file',
     files: [['file', 'file', 'x']],
-    *run(d) {
-      const fd = yield* opened(sys.socket());
+    *run(d, type) {
+      const fd = yield* opened(sys.socket(type));
       yield* sys.bind(fd, `${d}/s`);
       const answers = [
         yield* sys.renameat2(AT_FDCWD, `${d}/s`, `${d}/file`, 'RENAME_NOREPLACE'),
@@ -166,6 +177,7 @@ export const conformance: readonly Conformance[] = [
     },
   },
   {
+    everyType: true,
     name: 'open → each kind of file, with each combination of flags',
     files: [
       ['file', 'file', 'x'],
@@ -173,8 +185,8 @@ export const conformance: readonly Conformance[] = [
       ['dangling', 'symlink', 'nowhere'],
       ['fifo', 'fifo', ''],
     ],
-    *run(d) {
-      const socket = yield* opened(sys.socket());
+    *run(d, type) {
+      const socket = yield* opened(sys.socket(type));
       yield* sys.bind(socket, `${d}/s`);
       const answers = [];
       for (const name of ['file', 'directory', 'dangling', 'fifo', 's', 'missing', 'missing/file']) {
@@ -257,10 +269,11 @@ export const conformance: readonly Conformance[] = [
     },
   },
   {
+    everyType: true,
     name: 'sock_diag → the inode of the bound file, wherever that is',
     files: [['file', 'file', 'x']],
-    *run(d) {
-      const fd = yield* opened(sys.socket());
+    *run(d, type) {
+      const fd = yield* opened(sys.socket(type));
       const unbound = yield* sys.sock_diag(fd);
       yield* sys.bind(fd, `${d}/s`);
       const [first, status] = [yield* sys.sock_diag(fd), yield* sys.fstatat(AT_FDCWD, `${d}/s`)];
@@ -271,14 +284,15 @@ export const conformance: readonly Conformance[] = [
     },
   },
   {
+    everyType: true,
     name: 'an open socket pins its inode → no later file has its number',
-    *run(d) {
+    *run(d, type) {
       const numbers = [];
-      const first = yield* opened(sys.socket());
+      const first = yield* opened(sys.socket(type));
       yield* sys.bind(first, `${d}/s`);
       numbers.push(yield* sys.fstatat(AT_FDCWD, `${d}/s`), yield* sys.unlinkat(AT_FDCWD, `${d}/s`));
       for (let i = 0; i < 3; i++) {
-        const next = yield* opened(sys.socket());
+        const next = yield* opened(sys.socket(type));
         yield* sys.bind(next, `${d}/s`);
         numbers.push(yield* sys.fstatat(AT_FDCWD, `${d}/s`), yield* sys.unlinkat(AT_FDCWD, `${d}/s`));
         numbers.push(((yield* sys.sock_diag(next)) as FileStatus).ino === ((yield* sys.sock_diag(first)) as FileStatus).ino);
@@ -294,10 +308,11 @@ export const conformance: readonly Conformance[] = [
     },
   },
   {
+    everyType: true,
     name: 'an abstract name → one socket at a time; nothing of it is left',
-    *run(d) {
+    *run(d, type) {
       const name = `\0${d}/abstract`;
-      const [a, b] = [yield* opened(sys.socket()), yield* opened(sys.socket())];
+      const [a, b] = [yield* opened(sys.socket(type)), yield* opened(sys.socket(type))];
       const answers = [
         yield* sys.probe(name),
         yield* sys.bind(a, name),
@@ -309,9 +324,10 @@ export const conformance: readonly Conformance[] = [
     },
   },
   {
+    everyType: true,
     name: 'a path through /proc/self/fd → the very file of the descriptor, whatever has the name now',
-    *run(d) {
-      const fd = yield* opened(sys.socket());
+    *run(d, type) {
+      const fd = yield* opened(sys.socket(type));
       yield* sys.bind(fd, `${d}/s`);
       const file = yield* opened(sys.openat(AT_FDCWD, `${d}/s`, path, 0));
       yield* sys.renameat2(AT_FDCWD, `${d}/s`, `${d}/t`, 'RENAME_NOREPLACE');
@@ -321,6 +337,43 @@ export const conformance: readonly Conformance[] = [
         yield* sys.fstatat(AT_FDCWD, `${d}/t`),
       ];
       return [answers, yield* closed(file, fd)];
+    },
+  },
+  {
+    everyType: true,
+    name: 'two types on one path → the first keeps it, and is live to every start',
+    *run(d, type) {
+      const first = yield* opened(sys.socket(type));
+      const answers: unknown[] = [yield* sys.bind(first, `${d}/s`)];
+      for (const other of socketTypes) {
+        const fd = yield* opened(sys.socket(other));
+        answers.push(yield* sys.socketType(fd), yield* sys.bind(fd, `${d}/s`), yield* sys.probe(`${d}/s`), yield* sys.close(fd));
+      }
+      return [answers, yield* closed(first), yield* sys.probe(`${d}/s`)];
+    },
+  },
+  {
+    everyType: true,
+    name: 'one abstract name, each type → an address for each',
+    *run(d, type) {
+      const name = `\0${d}/types`;
+      const first = yield* opened(sys.socket(type));
+      const answers = [yield* sys.bind(first, name)];
+      const fds = [];
+      for (const other of socketTypes) {
+        const fd = yield* opened(sys.socket(other));
+        fds.push(fd);
+        answers.push(yield* sys.bind(fd, name));
+      }
+      return [answers, yield* closed(first, ...fds)];
+    },
+  },
+  {
+    name: 'the type of a descriptor that is no socket, or is not open → refused',
+    files: [['file', 'file', 'x']],
+    *run(d) {
+      const fd = yield* opened(sys.openat(AT_FDCWD, `${d}/file`, rdwr, 0));
+      return [yield* sys.socketType(fd), yield* closed(fd), yield* sys.socketType(fd)];
     },
   },
   {

@@ -62,7 +62,7 @@ test(
   onLinux,
   async (t) => {
     const dir = temporaryDirectory(t);
-    const type = 'SOCK_STREAM';
+    const type = 'stream';
     const abstract = `\0reuseaddr-describe-${process.pid}\0`;
     assert.deepEqual(describeSocket(socket(t)), { type, listening: false, name: '' });
     assert.deepEqual(describeSocket(socket(t, `${dir}/é`)), { type, listening: false, name: `${dir}/é` });

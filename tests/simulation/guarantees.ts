@@ -1,7 +1,7 @@
 import type { Place } from '#dist/claim/place.js';
 import type { SystemCall } from '#dist/kernel/kernel.js';
 import type { Past, Standing } from './process.js';
-import { openAt, firstFd, has, hasLocked, socketAt, socketBoundTo, type World } from './world.js';
+import { openAt, firstFd, has, hasLocked, isServing, socketAt, socketBoundTo, type World } from './world.js';
 
 /** A state, as the guarantees see it. */
 export interface Moment {
@@ -88,7 +88,7 @@ export const alwaysRestarts: Guarantee = {
       return 'a file of somebody else stays aside for no reason';
     if (isClaim(outcome)) {
       const socket = socketAt(after, place.path);
-      const reached = socket !== undefined && socket.listening && has(after, process, socket);
+      const reached = socket !== undefined && isServing(socket) && has(after, process, socket);
       return reached ? undefined : 'a fresh start succeeds, but is not reachable';
     }
     const why = JSON.stringify(outcome);
@@ -189,7 +189,7 @@ export const allGuarantees: readonly Guarantee[] = [
 /** Whether a client that connects to the path reaches this process. */
 export function isReachable({ world, place, standings }: Moment, process: number): boolean {
   const socket = socketAt(world, place.path);
-  return standings[process]!.role === 'reuseaddr' && socket !== undefined && socket.listening && has(world, process, socket);
+  return standings[process]!.role === 'reuseaddr' && socket !== undefined && isServing(socket) && has(world, process, socket);
 }
 
 /** Whether a holder that looks at the path and at the lock file sees that they are not its own any more. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Conversation, SystemCall } from '#dist/kernel/kernel.js';
 import { exploreHandover } from './handoverExplore.js';
-import { call, Leave, place, type Change, type Changes } from './handoverLives.js';
+import { call, Leave, place, type Change, type Changes, type Types } from './handoverLives.js';
 import { handoverScenario } from './handoverScenario.js';
 
 const handoverPath = `${place.path}.handover`;
@@ -13,6 +13,10 @@ const scenarios = {
   'a holder and two newcomers, one of which may die': () => handoverScenario(2, 1, {}, 'B'),
   'a holder and a newcomer, and somebody who removes the socket file': () =>
     handoverScenario(1, 1, {}, 'AB', () => call('unlinkat', AT_FDCWD, place.path)),
+  'a holder of a datagram socket and a newcomer that tries twice, every crash': () =>
+    handoverScenario(1, 2, {}, 'ABC', undefined, { holder: 'datagram', newcomers: 'datagram' }),
+  'a holder of a stream and a newcomer that wants a datagram socket, every crash': () =>
+    handoverScenario(1, 2, {}, 'ABC', undefined, { newcomers: 'datagram' }),
   'a holder and a newcomer, and somebody who binds the name of the hand-over socket and offers nothing': () =>
     handoverScenario(1, 1, {}, 'AB', liar),
 } as const;
@@ -45,7 +49,9 @@ function says(pending: SystemCall, text: string): boolean {
 /** As if the call had worked. */
 const skipped = 20;
 
-const mutants: Readonly<Record<string, { readonly breaks: RegExp; readonly newcomers?: number; readonly changes: Changes }>> = {
+const mutants: Readonly<
+  Record<string, { readonly breaks: RegExp; readonly newcomers?: number; readonly types?: Types; readonly changes: Changes }>
+> = {
   'the deadline closes the connection without ABORT': {
     breaks: /both are the holder|unlinks/,
     changes: {
@@ -172,6 +178,16 @@ const mutants: Readonly<Record<string, { readonly breaks: RegExp; readonly newco
       request: () => skipping((pending) => pending.name === 'flock', 0),
     },
   },
+  'the newcomer does not look at the type of the socket': {
+    breaks: /another type/,
+    types: { newcomers: 'datagram' },
+    changes: {
+      request: () =>
+        function* (pending, make) {
+          return pending.name === 'socketType' ? { type: 'datagram' } : yield* make();
+        },
+    },
+  },
   'the newcomer closes the connection first, when the offer is taken back': {
     breaks: /more than two processes|unlinks/,
     newcomers: 2,
@@ -199,9 +215,11 @@ function skipping(isIt: (pending: SystemCall) => boolean, answer: number = 0): C
   };
 }
 
-for (const [name, { breaks, newcomers = 1, changes }] of Object.entries(mutants)) {
+for (const [name, { breaks, newcomers = 1, types, changes }] of Object.entries(mutants)) {
   test(`dropped rule: ${name} → it is found`, (t) => {
-    const { states, steps, violation } = exploreHandover(handoverScenario(newcomers, 1, changes, newcomers === 1 ? 'AB' : ''));
+    const { states, steps, violation } = exploreHandover(
+      handoverScenario(newcomers, 1, changes, newcomers === 1 ? 'AB' : '', undefined, types),
+    );
     assert.match(violation?.what ?? 'nothing is wrong', breaks);
     t.diagnostic(`${violation!.what}: ${steps} steps, ${states} states. ${violation!.schedule}`);
   });

@@ -1,4 +1,5 @@
 import { AT_FDCWD } from '#dist/kernel/kernel.js';
+import { socketTypeDefault, type SocketType } from '#dist/address/socketType.js';
 import { acquire } from '#dist/claim/acquire.js';
 import { bindUnderLock } from '#dist/claim/bind.js';
 import { isRefusal } from '#dist/claim/refusal.js';
@@ -13,6 +14,12 @@ export const place = placeByPath('/run', 'app');
 const handover = place.handover!;
 const target = { place };
 export const terms = { mode: 0o600, backlog: 8, record: '' };
+
+/** The types of the holder's socket, and of those that the newcomers ask for. */
+export interface Types {
+  readonly holder?: SocketType;
+  readonly newcomers?: SocketType;
+}
 
 /** Changes what an operation calls: is given each call, and how to make it. */
 export type Change = (call: SystemCall, make: (call?: SystemCall) => Conversation<unknown>) => Conversation<unknown>;
@@ -116,9 +123,10 @@ function* releasing(offered: Offered): Conversation<unknown> {
 }
 
 /** A process that asks for the claim, and holds it then. What server/obtain.ts and server/takeover.ts do. */
-export function* asking(changes: Changes, triesMax: number): Conversation<unknown> {
+export function* asking(changes: Changes, triesMax: number, type?: SocketType): Conversation<unknown> {
+  const asked = { ...terms, type };
   for (let tries = 0; tries < triesMax; tries++) {
-    const claim = yield* acquire(place, terms);
+    const claim = yield* acquire(place, asked);
     if (!isRefusal(claim)) {
       const socket = yield* bindUnderLock(handover, terms);
       if (isRefusal(socket)) {
@@ -129,9 +137,11 @@ export function* asking(changes: Changes, triesMax: number): Conversation<unknow
       yield* mark('holding');
       return yield* holding({ ...claim, handoverFd: socket.listenFd }, changes);
     }
-    const asked = request(target, terms, 1000);
-    const offered = yield* changes.request ? changed(asked, changes.request()) : asked;
+    const requested = request(target, asked, 1000);
+    const offered = yield* changes.request ? changed(requested, changes.request()) : requested;
     if (typeof offered === 'object' && !isRefusal(offered)) {
+      const given = (yield* call('trueType', offered.listenFd)) as SocketType;
+      if (given !== (type ?? socketTypeDefault)) return yield* mark('misled');
       yield* mark('holding');
       return yield* holding(offered, changes);
     }
@@ -140,8 +150,8 @@ export function* asking(changes: Changes, triesMax: number): Conversation<unknow
 }
 
 /** The first holder's beginning, which is not explored. */
-export function* beginning(): Conversation<Offered> {
-  const claim = yield* acquire(place, terms);
+export function* beginning(type?: SocketType): Conversation<Offered> {
+  const claim = yield* acquire(place, { ...terms, type });
   if (isRefusal(claim)) throw new Error('the first start is refused');
   const socket = yield* bindUnderLock(handover, terms);
   if (isRefusal(socket)) throw new Error('the hand-over socket is refused');

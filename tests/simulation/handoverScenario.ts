@@ -1,8 +1,9 @@
+import { hasConnections } from '#dist/address/socketType.js';
 import { acquire } from '#dist/claim/acquire.js';
 import { isRefusal } from '#dist/claim/refusal.js';
 import type { Conversation, SystemCall } from '#dist/kernel/kernel.js';
 import type { HandoverScenario } from './handoverExplore.js';
-import { asking, beginning, holding, place, terms, type Changes } from './handoverLives.js';
+import { asking, beginning, holding, place, terms, type Changes, type Types } from './handoverLives.js';
 import {
   copyHandoverWorld,
   emptyHandoverWorld,
@@ -21,14 +22,15 @@ export function handoverScenario(
   changes: Changes = {},
   crashes = 'ABC',
   outsider?: () => Conversation<unknown>,
+  types: Types = {},
 ): HandoverScenario {
   const uids = [1000, ...Array.from({ length: newcomers }, () => 1000), ...(outsider ? [2000] : [])];
   const empty = emptyHandoverWorld(uids);
-  const { world, outcome: offered } = runAlone(empty, 0, beginning());
+  const { world, outcome: offered } = runAlone(empty, 0, beginning(types.holder));
   if (outsider) world.processes[uids.length - 1]!.standing = 'done';
   const lives = [
     () => holding(offered, changes),
-    ...Array.from({ length: newcomers }, () => () => asking(changes, triesMax)),
+    ...Array.from({ length: newcomers }, () => () => asking(changes, triesMax, types.newcomers)),
     ...(outsider ? [outsider] : []),
   ];
   const tried = new Map<string, string | undefined>();
@@ -67,6 +69,8 @@ function breach(after: HandoverWorld, before: HandoverWorld, mover: number, call
 
   if (at !== undefined && lock < 0 && all.some((process) => listens(after, process, at)))
     return 'G1: the lock is free while a process has the listening socket';
+  const misled = all.find((process) => after.processes[process]!.standing === 'misled');
+  if (misled !== undefined) return `G2: process ${misled} was handed a socket of another type`;
   const holders = all.filter((process) => after.processes[process]!.standing === 'holding');
   if (holders.length > 1) return `G1: processes ${holders.join(' and ')} both are the holder`;
   const sharers = all.filter((process) => lock >= 0 && shares(after, process, lock));
@@ -94,7 +98,7 @@ function breach(after: HandoverWorld, before: HandoverWorld, mover: number, call
 }
 
 function isListener(one: Description | undefined, ino: number | undefined): boolean {
-  return one?.kind === 'socket' && one.listening && one.ino === ino;
+  return one?.kind === 'socket' && (one.listening || !hasConnections(one.type)) && one.ino === ino;
 }
 
 /** Has it open, or on the way to one of its connections. */

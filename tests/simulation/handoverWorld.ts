@@ -1,3 +1,4 @@
+import { hasConnections, socketTypeDefault, type SocketType } from '#dist/address/socketType.js';
 import { AT_FDCWD } from '#dist/kernel/kernel.js';
 import type { Errno, FileStatus } from '#dist/kernel/kernel.js';
 
@@ -18,15 +19,18 @@ export interface ProcessState {
   fds: number[];
   /** The listening sockets that its event loop accepts on. */
   accepts: number[];
-  /** `handing`: it has been told that the newcomer is ready, and gives up its share. `leaving`: it gives up the claim. */
-  standing: 'starting' | 'holding' | 'handing' | 'leaving' | 'done';
+  /**
+   * `handing`: it has been told that the newcomer is ready, and gives up its share. `leaving`: it gives up the claim. `misled`: it
+   * was handed a socket of another type than it asked for.
+   */
+  standing: 'starting' | 'holding' | 'handing' | 'leaving' | 'done' | 'misled';
   uid: number;
 }
 
 /** What a descriptor refers to. */
 export type Description =
   | { kind: 'file'; ino: number; locked: boolean }
-  | { kind: 'socket'; ino: number; listening: boolean; uid: number; queue: number[] }
+  | { kind: 'socket'; type: SocketType; ino: number; listening: boolean; uid: number; queue: number[] }
   | { kind: 'connection'; peer: number; peerUid: number; inbox: { text: string; passed: number[] }[]; reset: boolean };
 
 export const waits: unique symbol = Symbol('waits');
@@ -118,8 +122,19 @@ export function handoverCall(world: HandoverWorld, who: number, name: string, ar
       world.names[to] = ino;
       return 0;
     }
-    case 'socket':
-      return descriptor(world.open.push({ kind: 'socket', ino: 0, listening: false, uid: process.uid, queue: [] }) - 1);
+    case 'socket': {
+      const [type = socketTypeDefault] = args as readonly SocketType[];
+      return descriptor(world.open.push({ kind: 'socket', type, ino: 0, listening: false, uid: process.uid, queue: [] }) - 1);
+    }
+    // The harness asks, so a mutant cannot change the answer.
+    case 'trueType': {
+      const socket = at(args[0]);
+      return socket?.kind === 'socket' ? socket.type : 'ENOTSOCK';
+    }
+    case 'socketType': {
+      const socket = at(args[0]);
+      return socket?.kind === 'socket' ? { type: socket.type } : 'ENOTSOCK';
+    }
     case 'bind': {
       const socket = at(args[0]);
       const bound = String(args[1]);
@@ -131,6 +146,7 @@ export function handoverCall(world: HandoverWorld, who: number, name: string, ar
     case 'listen': {
       const socket = at(args[0]);
       if (socket?.kind !== 'socket') return 'EBADF';
+      if (!hasConnections(socket.type)) return 'ENOTSUP';
       socket.listening = true;
       return 0;
     }
@@ -217,6 +233,8 @@ export function isQuiet(name: string): boolean {
     'fstat',
     'socket',
     'sock_diag',
+    'socketType',
+    'trueType',
     'peerCredentials',
     'mark',
   ].includes(name);

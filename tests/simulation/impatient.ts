@@ -1,3 +1,4 @@
+import type { SocketType } from '#dist/address/socketType.js';
 import type { Scheme } from './lives.js';
 import { mutate } from './mutate.js';
 
@@ -8,6 +9,6 @@ import { mutate } from './mutate.js';
  * looked, and the process is where it was, with one rest less. So whatever it does after five it can do after one, at the same
  * moment. Every state comes once instead of up to six times for each process. A test compares what the two can come to.
  */
-export function impatient(): Promise<Scheme> {
-  return mutate([{ file: 'lock', from: '[0.1, 0.2, 0.4, 0.8, 1.6]', to: '[0.1]' }]);
+export function impatient(type?: SocketType): Promise<Scheme> {
+  return mutate([{ file: 'lock', from: '[0.1, 0.2, 0.4, 0.8, 1.6]', to: '[0.1]' }], type);
 }

@@ -5,9 +5,9 @@ import { mutants } from './mutants.js';
 import { mutate } from './mutate.js';
 import { scenario, staleSocket } from './scenarios.js';
 
-for (const { name, edits, caughtBy, processes, with: letters, flockErrno } of mutants) {
+for (const { name, edits, caughtBy, processes, with: letters, flockErrno, type } of mutants) {
   test(`mutant: ${name} → ${caughtBy} breaks`, async (t) => {
-    const scheme = await mutate(edits);
+    const scheme = await mutate(edits, type);
     const cast = { processes: processes ?? 1, starts: 2, releases: true, crashes: true, scheme, with: letters };
     const guarantees = [...allGuarantees, ...(letters === 'S' ? [strayUndisturbed] : [])].filter(
       (guarantee) => guarantee.name === caughtBy,

@@ -1,3 +1,4 @@
+import type { SocketType } from '#dist/address/socketType.js';
 import type { Edit } from './mutate.js';
 import type { Guarantee } from './guarantees.js';
 
@@ -11,6 +12,8 @@ export interface Mutant {
   /** The letters of the outsiders (`outsiders.ts`). */
   readonly with: string;
   readonly flockErrno?: 'ENOLCK';
+  /** The type of the socket that is claimed: a stream unless said. */
+  readonly type?: SocketType;
 }
 
 export const mutants: readonly Mutant[] = [
@@ -213,6 +216,40 @@ export const mutants: readonly Mutant[] = [
     edits: [{ file: 'bind', from: 'yield* sys.fchmod(fd, withSticky(place, modeBefore));', to: ';' }],
     caughtBy: 'G6',
     with: '',
+  },
+  {
+    name: 'a datagram socket, which takes the connection of the probe, counts as dead',
+    edits: [{ file: 'probe', from: '        case 0:', to: `        case 0: return 'dead';` }],
+    caughtBy: 'G4',
+    with: 'D',
+  },
+  {
+    name: 'a socket of another type than the one of the probe counts as dead',
+    edits: [{ file: 'probe', from: `        case 'EPROTOTYPE':`, to: `        case 'EPROTOTYPE': return 'dead';` }],
+    caughtBy: 'G4',
+    with: 'S',
+    type: 'datagram',
+  },
+  {
+    name: 'every socket is a stream',
+    edits: [{ file: 'bind', from: 'sys.socket(terms.type)', to: 'sys.socket()' }],
+    caughtBy: 'G2',
+    with: '',
+    type: 'datagram',
+  },
+  {
+    name: 'a datagram socket is made to listen',
+    edits: [{ file: 'bind', from: `    if (!hasConnections(type))\n        return undefined;\n`, to: '' }],
+    caughtBy: 'G3',
+    with: '',
+    type: 'datagram',
+  },
+  {
+    name: 'only a stream socket is made to listen',
+    edits: [{ file: 'bind', from: `if (!hasConnections(type))`, to: `if (type !== 'stream')` }],
+    caughtBy: 'G2',
+    with: '',
+    type: 'seqpacket',
   },
   {
     name: 'a refused start keeps its lock',

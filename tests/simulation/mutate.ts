@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import type { SocketType } from '#dist/address/socketType.js';
 import type * as acquiring from '#dist/claim/acquire.js';
 import type * as placing from '#dist/claim/place.js';
 import type * as releasing from '#dist/claim/release.js';
@@ -20,10 +21,10 @@ export interface Edit {
 const root = new URL('../../../', import.meta.url);
 
 /** Loads the production code with some lines changed, as a scheme. */
-export async function mutate(edits: readonly Edit[]): Promise<Scheme> {
+export async function mutate(edits: readonly Edit[], type?: SocketType): Promise<Scheme> {
   const { acquire, release, removeStale } = await mutateCode(edits);
   return {
-    start: (place) => acquire(place, terms),
+    start: (place) => acquire(place, { ...terms, type }),
     release,
     clean: (place) => removeStale({ place, guards: [place], record: cleanersRecord }),
   };

@@ -1,3 +1,4 @@
+import { hasConnections, type SocketType } from '#dist/address/socketType.js';
 import type { Place } from '#dist/claim/place.js';
 import { AT_FDCWD, failed, sys, type Conversation } from '#dist/kernel/kernel.js';
 import type { Member } from './machine.js';
@@ -9,6 +10,8 @@ export const otherPath = '/run/other';
 /** The outsiders of these letters, in their order. */
 export function outsiders(place: Place, letters: string): Member[] {
   const lives: Readonly<Record<string, Phase>> = {
+    D: stranger(place, false, 'datagram'),
+    E: stranger(place, true, 'datagram'),
     K: cleaner(place),
     L: unlinker(place.lockPath),
     M: unlinker(place.lockPath),
@@ -46,15 +49,15 @@ function renamer(from: string, to: string): Phase {
   return outsider(`rename ${from}`, () => sys.renameat2(AT_FDCWD, from, to, ''));
 }
 
-/** S, T: a program that binds the path without the lock, and may die; T unlinks it first, as many do. */
-function stranger({ path }: Place, unlinksFirst: boolean): Phase {
+/** S, T, D, E: a program that binds the path without the lock, and may die; T and E unlink it first, as many do. */
+function stranger({ path }: Place, unlinksFirst: boolean, type?: SocketType): Phase {
   return outsider(
-    `stranger ${unlinksFirst}`,
+    `stranger ${unlinksFirst} ${type}`,
     function* () {
       if (unlinksFirst) yield* sys.unlinkat(AT_FDCWD, path);
-      const fd = yield* sys.socket();
+      const fd = yield* sys.socket(type);
       if (failed(fd)) return;
-      if ((yield* sys.bind(fd, path)) === 0) yield* sys.listen(fd, 1);
+      if ((yield* sys.bind(fd, path)) === 0) yield* hasConnections(type) ? sys.listen(fd, 1) : sys.geteuid();
       else yield* sys.close(fd);
     },
     true,

@@ -1,3 +1,4 @@
+import type { SocketType } from '#dist/address/socketType.js';
 import { acquire } from '#dist/claim/acquire.js';
 import type { Terms } from '#dist/claim/bind.js';
 import type { Place } from '#dist/claim/place.js';
@@ -25,6 +26,11 @@ export const production: Scheme = { key: 'reuseaddr', start: () => acquire(place
 /** What `clean` writes into the lock file while it has it; for starts, it only decides how long they rest. */
 export const cleanersRecord = cleaningRecord('{"reuseaddr":1,}\n');
 
+/** The same for another type of socket. */
+export function typed(type: SocketType): Scheme {
+  return { name: type, start: () => acquire(place, { ...terms, type }), release };
+}
+
 /** The same, and `clean`. */
 export const withClean: Scheme = {
   ...production,
@@ -50,6 +56,8 @@ export interface Cast extends LifeOptions {
   /** The letters of the outsiders that take part. */
   readonly with?: string;
   readonly scheme?: Scheme;
+  /** The schemes of the processes, if they differ. */
+  readonly schemes?: readonly Scheme[];
   /** What is there before. By default a socket file that a server left when it crashed. */
   readonly before?: (world: World) => World;
 }
@@ -57,8 +65,10 @@ export interface Cast extends LifeOptions {
 /** So many processes that use a scheme, and outsiders. */
 export function scenario(name: string, cast: Cast, more: Partial<Scenario> = {}): Scenario {
   const scheme = cast.scheme ?? production;
-  const first = life(scheme, place, cast);
-  const own = Array.from({ length: cast.processes }, (_, i) => ({ letter: 'ABCD'[i]!, life: first }));
+  const own = Array.from({ length: cast.processes }, (_, i) => ({
+    letter: 'ABCD'[i]!,
+    life: life(cast.schemes?.[i] ?? scheme, place, cast),
+  }));
   const cleaners = Array.from({ length: cast.cleaners ?? 0 }, (_, i) => ({
     letter: 'VW'[i]!,
     life: cleaner(scheme, place, cast.cleanings),
@@ -71,10 +81,10 @@ export function scenario(name: string, cast: Cast, more: Partial<Scenario> = {})
     place,
     world,
     processes,
-    alike: cast.processes,
+    alike: cast.schemes ? 1 : cast.processes,
     guarantees: allGuarantees,
     freshStart: () => scheme.start(place),
-    ...settingOf(cast, scheme, empty, world),
+    ...(!cast.schemes && settingOf(cast, scheme, empty, world)),
     ...more,
   };
 }
@@ -82,7 +92,13 @@ export function scenario(name: string, cast: Cast, more: Partial<Scenario> = {})
 /** What the explorer needs to show the same, where it can: it has no mutants, no slow deaths, and two worlds to begin with. */
 function settingOf(cast: Cast, { key }: Scheme, empty: World, world: World): Pick<Scenario, 'setting'> | undefined {
   const stale = keyOf(world) === keyOf(staleSocket(empty));
-  if (key === undefined || cast.cleaners !== undefined || cast.crashes === 'slowly' || (!stale && keyOf(world) !== keyOf(empty)))
+  if (
+    key === undefined ||
+    /[DE]/.test(cast.with ?? '') ||
+    cast.cleaners !== undefined ||
+    cast.crashes === 'slowly' ||
+    (!stale && keyOf(world) !== keyOf(empty))
+  )
     return undefined;
   return { setting: { scheme: key, processes: cast.processes, outsiders: cast.with ?? '', stale } };
 }

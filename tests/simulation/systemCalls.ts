@@ -1,3 +1,4 @@
+import { hasConnections, socketTypeDefault, type SocketType } from '#dist/address/socketType.js';
 import { AT_FDCWD, type ClaimKernel, type ConversationKernel, type Errno, type FileStatus } from '#dist/kernel/kernel.js';
 import {
   copyWorld,
@@ -189,7 +190,12 @@ const table: Table = {
     names[to] = ino;
     return 0;
   },
-  socket: (caller) => newDescriptor(caller, { kind: 'socket', ino: 0, name: '', mode: 0o777, listening: false, visited: false }),
+  socket: (caller, type = socketTypeDefault) =>
+    newDescriptor(caller, { kind: 'socket', type, ino: 0, name: '', mode: 0o777, listening: false, visited: false }),
+  socketType({ world, process }, fd) {
+    const opened = openAt(world, process, fd);
+    return opened?.kind === 'socket' ? { type: opened.type } : opened ? 'ENOTSOCK' : 'EBADF';
+  },
   fchmod({ world, process }, fd, mode) {
     const opened = openAt(world, process, fd);
     if (!opened) return 'EBADF';
@@ -231,18 +237,22 @@ const table: Table = {
   listen({ world, process }, fd) {
     const socket = openAt(world, process, fd);
     if (socket?.kind !== 'socket') return 'EBADF';
+    if (!hasConnections(socket.type)) return 'ENOTSUP';
     if (socket.ino === 0 && socket.name === '') return 'EINVAL';
     socket.listening = true;
     return 0;
   },
   probe(caller, name) {
-    if (name.startsWith('\0')) return 'ENOTSUP'; // Datagram and stream sockets have abstract names apart.
-    const socket = socketNamed(caller, name);
-    return typeof socket === 'string' ? socket : 'EPROTOTYPE';
-  },
-  connect(caller, name) {
+    if (name.startsWith('\0')) return 'ENOTSUP'; // Each type has abstract names of its own.
     const socket = socketNamed(caller, name);
     if (typeof socket === 'string') return socket;
+    return socket.type === 'datagram' ? 0 : 'EPROTOTYPE';
+  },
+  /** Of a stream: no other is simulated. */
+  connect(caller, name) {
+    const socket = socketNamed(caller, name, socketTypeDefault);
+    if (typeof socket === 'string') return socket;
+    if (socket.type !== socketTypeDefault) return 'EPROTOTYPE';
     if (!socket.listening) return 'ECONNREFUSED';
     socket.visited = true;
     return table.socket(caller);
@@ -264,16 +274,20 @@ const table: Table = {
 };
 
 function bindAbstract(world: World, socket: OpenSocket, name: string): 0 | Errno {
-  if (world.open.some((other) => other.kind === 'socket' && other.name === name)) return 'EADDRINUSE';
+  if (world.open.some((other) => other.kind === 'socket' && other.name === name && other.type === socket.type))
+    return 'EADDRINUSE';
   if (socket.ino !== 0 || socket.name !== '') return 'EINVAL';
   socket.name = name;
   return 0;
 }
 
-function socketNamed(caller: Caller, name: string): OpenSocket | Errno {
+function socketNamed(caller: Caller, name: string, type?: SocketType): OpenSocket | Errno {
   const { open } = caller.world;
   if (name.startsWith('\0'))
-    return (open.find((other) => other.kind === 'socket' && other.name === name) as OpenSocket) ?? 'ECONNREFUSED';
+    return (
+      (open.find((other) => other.kind === 'socket' && other.name === name && other.type === type) as OpenSocket) ??
+      'ECONNREFUSED'
+    );
   const ino = followed(caller, name);
   return ino === undefined ? 'ENOENT' : (socketBoundTo(caller.world, ino) ?? 'ECONNREFUSED');
 }

@@ -1,3 +1,4 @@
+import { hasConnections, type SocketType } from '#dist/address/socketType.js';
 import type { FileType } from '#dist/kernel/kernel.js';
 
 /**
@@ -37,6 +38,7 @@ export interface OpenFile {
 
 export interface OpenSocket {
   kind: 'socket';
+  type: SocketType;
   /** The inode that it is bound to; 0 when it is bound to none. */
   ino: number;
   /** The inode that bind(2) has made, halfway through. */
@@ -122,6 +124,11 @@ export function settle(world: World): World {
   const inodes = world.inodes.map((inode, ino) => (pinned.has(ino) ? inode : null));
   world.inodes = inodes.slice(0, inodes.findLastIndex((inode) => inode !== null) + 1);
   return world;
+}
+
+/** Whether clients reach a socket at its address. A datagram socket needs no listen(2): bind(2) is enough. */
+export function isServing({ type, ino, listening }: OpenSocket): boolean {
+  return hasConnections(type) ? listening : ino !== 0;
 }
 
 /** The socket that is bound to the inode which has this name now. */

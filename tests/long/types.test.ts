@@ -1,0 +1,17 @@
+import { test } from 'node:test';
+import { socketTypes } from '#dist/address/socketType.js';
+import { expectToHold } from '../simulation/expect.js';
+import { letters, ofTypes, withOutsider } from '../simulation/types.js';
+
+for (const type of socketTypes)
+  for (const letter of letters)
+    test(`two ${type} processes with two lives each, and ${letter} → the guarantees hold`, async (t) => {
+      expectToHold(t, await withOutsider(type, letter, 2));
+    });
+
+for (const one of socketTypes)
+  for (const other of socketTypes)
+    test(`${one} and ${other} at one path, with two lives each → the guarantees hold`, (t) => {
+      expectToHold(t, ofTypes([one, other], 2));
+      expectToHold(t, ofTypes([one, other], 2, { crashes: 'slowly' }));
+    });
