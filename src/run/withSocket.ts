@@ -7,7 +7,7 @@ import { kernel } from '../kernel/posix.js';
 import { explainMistakes } from '../request/mistake.js';
 import { readRequest } from '../request/options.js';
 import type { Acceptor } from '../server/acceptor.js';
-import { beginAttempt, publicAddress } from '../server/attempt.js';
+import { beginAttempt } from '../server/attempt.js';
 import { Claim } from '../server/claim.js';
 import type { Hold } from '../server/hold.js';
 import { passedByRun } from '../server/inherit.js';
@@ -41,12 +41,10 @@ export async function runWithSocket(asked: RunRequest): Promise<number> {
   const runner = new Runner(asked);
   const acceptor = new ProgramAcceptor(asked, runner);
   try {
-    const attempt = beginAttempt(request);
-    const hold = await obtain(attempt, acceptor);
-    const address = publicAddress(attempt);
-    const claim = new Claim(address, hold, () => hold.surrender());
+    const hold = await obtain(beginAttempt(request), acceptor);
+    const claim = new Claim(hold, () => hold.surrender());
     claim.on('displaced', (what) => void displaced(what, claim).then(asked.report));
-    if (hold.inherited) asked.trace(`${address} was passed to run, which takes no lock.`);
+    if (hold.inherited) asked.trace(`${hold.address} was passed to run, which takes no lock.`);
     const { fleet } = acceptor;
     if (fleet === undefined) throw new Error('A claim was made, and nothing accepts on it.');
     acceptor.hold = hold;

@@ -5,7 +5,7 @@ import { kernel } from '../kernel/posix.js';
 import type { Credentials, Judge } from '../peers/credentials.js';
 import { canGuard, guard } from '../peers/gate.js';
 import type { Acceptor } from './acceptor.js';
-import { publicAddress, type Attempt } from './attempt.js';
+import type { Attempt } from './attempt.js';
 import { drain, trackSessions } from './drain.js';
 import type { Pending } from './pending.js';
 
@@ -44,7 +44,7 @@ export class ServerAcceptor implements Acceptor {
   constructor(server: Server, attempt: Attempt, pending: Pending) {
     const { terms, judge } = attempt.request;
     this.#server = server as Server & InternalServer;
-    this.#address = publicAddress(attempt);
+    this.#address = attempt.address;
     this.#backlog = terms.backlog;
     this.#judge = judge;
     this.#pending = pending;

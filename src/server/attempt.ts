@@ -4,13 +4,10 @@ import { isRefusal, type Refusal } from '../claim/refusal.js';
 import { isDead, take } from '../claim/take.js';
 import { explain } from '../errors/explain.js';
 import { boundTo } from '../holder/find.js';
-import { failed, run, runPromptly, type Operation } from '../kernel/kernel.js';
+import { failed, run, type Operation } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
-import { waitingKernel } from '../kernel/wait.js';
 import type { Request } from '../request/options.js';
-import type { Acceptor } from './acceptor.js';
-import { Hold, type Held } from './hold.js';
-import { inheritedSocket } from './inherit.js';
+import type { Held } from './held.js';
 import { letGo } from './keep.js';
 
 /**
@@ -20,46 +17,34 @@ import { letGo } from './keep.js';
 export interface Attempt {
   readonly request: Request;
   readonly target: Target;
+  /** The address in a form that clients can use after a chdir(2). */
+  readonly address: string;
 }
 
 /**
  * Begins an attempt, which `endAttempt` ends: a hold keeps the parts that it needs.
  *
+ * @param signal ends a wait or a takeover, in place of the caller's own signal
  * @throws {SocketAddressError} there is no such directory, or a name is too long
  */
-export function beginAttempt(request: Request): Attempt {
-  const target = run(kernel, resolve(request.address, request.handover));
-  if (isRefusal(target)) throw explain(request.text, target);
-  return { request, target };
+export function beginAttempt(request: Request, signal = request.signal): Attempt {
+  const attempt = resolveRequest(request);
+  if (isRefusal(attempt)) throw explain(request.text, attempt);
+  return { ...attempt, request: { ...request, signal } };
+}
+
+/** Does the same, and returns the refusal. */
+export function resolveRequest(request: Request): Attempt | Refusal {
+  const { text, address, handover } = request;
+  const target = run(kernel, resolve(address, handover));
+  if (isRefusal(target)) return target;
+  if ('abstract' in target) return { request, target, address: `@${target.abstract}` };
+  return { request, target, address: text.startsWith('/') ? text : target.place.path };
 }
 
 /** Closes the descriptors that `beginAttempt` opened. */
 export function endAttempt({ target }: Attempt): void {
   if (!('abstract' in target)) letGo(target.place);
-}
-
-/**
- * Makes the claim, and has the acceptor accept on it. The usual attempt ends in this very turn.
- *
- * @param waits If given, waits while another process has the lock, until this is aborted.
- */
-export async function claimAndStart(attempt: Attempt, acceptor: Acceptor, waits?: AbortSignal): Promise<Hold | Refusal> {
-  const { request, target } = attempt;
-  const lockPath = 'abstract' in target || waits === undefined ? undefined : target.place.lockPath;
-  const claiming = runPromptly(waitingKernel(waits, lockPath), claimAddress(attempt, waits !== undefined));
-  const held = claiming instanceof Promise ? await claiming : claiming;
-  const hold = isRefusal(held) ? held : Hold.of(held, request, acceptor);
-  if (!isRefusal(hold)) await hold.start();
-  return hold;
-}
-
-/**
- * Returns the claim of the process that passed a socket bound to the address: sd_listen_fds(3). No
- * lock is taken.
- */
-export function inherit({ request, target }: Attempt, acceptor: Acceptor): Hold | Refusal | undefined {
-  const listenFd = inheritedSocket(target, { type: request.terms.type, mode: request.mode });
-  return typeof listenFd === 'number' ? new Hold({ listenFd, inherited: true }, request, acceptor) : listenFd;
 }
 
 /** Claims the address. With `wait`, waits while another process has the lock. */
@@ -82,10 +67,4 @@ export function asListed({ directory, name }: Place, refusal: Refusal): Refusal 
   if (refusal.syscall !== 'probe' || refusal.errno !== 'EACCES') return refusal;
   const file = kernel.fstatat(directory.fd, name);
   return failed(file) || boundTo(file) === undefined ? refusal : { ...refusal, refused: 'stray', errno: 'EADDRINUSE' };
-}
-
-/** Returns the address in a form that clients can use after a chdir(2). */
-export function publicAddress({ request: { text }, target }: Attempt): string {
-  if ('abstract' in target) return `@${target.abstract}`;
-  return text.startsWith('/') ? text : target.place.path;
 }

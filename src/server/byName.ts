@@ -6,9 +6,10 @@ import { isBun } from '../kernel/runtime.js';
 import { explainMistakes, Mistake } from '../request/mistake.js';
 import type { Request } from '../request/options.js';
 import { nobody } from './acceptor.js';
-import { publicAddress, type Attempt } from './attempt.js';
+import type { Attempt } from './attempt.js';
 import { Claim } from './claim.js';
-import type { Hold, PathnameHold } from './hold.js';
+import type { PathnameHold } from './held.js';
+import type { Hold } from './hold.js';
 import { obtain } from './obtain.js';
 import type { Pending } from './pending.js';
 
@@ -68,7 +69,7 @@ export async function listenByName(server: Server, attempt: Attempt, pending: Pe
   };
   // A listener of 'listening' closed it before this line.
   if (!server.listening) hold.surrender();
-  return new Claim(publicAddress(attempt), hold, () => {
+  return new Claim(hold, () => {
     if (!hold.released && server.listening) server.close();
   });
 }

@@ -5,7 +5,7 @@ import { readRequest, type ListenOptions } from '../request/options.js';
 import { badOption, explainMistakes } from '../request/mistake.js';
 import { refuseCallback } from '../request/refuse.js';
 import type { Acceptor } from './acceptor.js';
-import { beginAttempt, publicAddress } from './attempt.js';
+import { beginAttempt } from './attempt.js';
 import type { Hold } from './hold.js';
 import { obtain } from './obtain.js';
 import { publish, say } from './trace.js';
@@ -63,9 +63,9 @@ export class Claim extends EventEmitter<ClaimEvents> {
   #deniedCount = 0;
 
   /** @internal */
-  constructor(address: string, hold: Hold, release: () => void, rebind?: (what: Displacement) => void) {
+  constructor(hold: Hold, release: () => void, rebind?: (what: Displacement) => void) {
     super();
-    this.address = address;
+    this.address = hold.address;
     this.#hold = hold;
     this.#release = release;
     this.#rebind = rebind;
@@ -199,11 +199,10 @@ async function claimWithoutServer(address: string, options: ListenOptions, callb
     if (options.allow !== undefined) throw badOption('allow', 'needs a server', 'use listen()');
     return read;
   });
-  const attempt = beginAttempt(request);
   const descriptor = new DescriptorAcceptor();
-  const hold = await obtain(attempt, descriptor);
+  const hold = await obtain(beginAttempt(request), descriptor);
   return hold.finish(() => {
-    const claimed = new Claim(publicAddress(attempt), hold, () => hold.surrender());
+    const claimed = new Claim(hold, () => hold.surrender());
     descriptor.leave = () => {
       try {
         claimed.emit('handover');

@@ -1,8 +1,7 @@
-import { writeRecord, type PathnameClaim } from '../claim/acquire.js';
+import { writeRecord } from '../claim/acquire.js';
 import type { Bound } from '../claim/bind.js';
 import type { Place } from '../claim/place.js';
-import { removeSocketFile, unlock, unlockAtExit } from '../claim/release.js';
-import { isDead, take } from '../claim/take.js';
+import { unlock, unlockAtExit } from '../claim/release.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
 import type { Offered } from '../handover/offer.js';
 import type { Hooks } from '../handover/serve.js';
@@ -13,26 +12,11 @@ import { kernel } from '../kernel/posix.js';
 import type { Request } from '../request/options.js';
 import { removeAbandoned } from './abandoned.js';
 import type { Acceptor } from './acceptor.js';
+import type { Attempt } from './attempt.js';
 import { forget, inTurn, remember } from './exit.js';
-import { keep, letGo } from './keep.js';
+import { keepHeld, removeSocket, type Held, type PathnameHold } from './held.js';
+import { letGo } from './keep.js';
 import { publish, say } from './trace.js';
-
-/** A claim on a pathname, and its place. */
-export interface PathnameHold extends PathnameClaim {
-  readonly place: Place;
-}
-
-/**
- * A claim that needs no lock of ours: an abstract name, or a socket whose claim the parent process
- * holds.
- */
-interface SocketHold {
-  readonly listenFd: number;
-  readonly inherited?: boolean;
-  readonly place?: undefined;
-}
-
-export type Held = PathnameHold | SocketHold;
 
 /**
  * A claim of this process, from the moment that it is made until it is given up. A normal process
@@ -40,6 +24,8 @@ export type Held = PathnameHold | SocketHold;
  */
 export class Hold {
   readonly request: Request;
+  /** The address in a form that clients can use after a chdir(2). */
+  readonly address: string;
   readonly acceptor: Acceptor;
   #held: Held;
   #socket: Descriptor | undefined;
@@ -47,10 +33,11 @@ export class Hold {
   #hooks: Hooks | undefined;
   #released = false;
 
-  constructor(held: Held, request: Request, acceptor: Acceptor) {
+  constructor(held: Held, { request, address }: Attempt, acceptor: Acceptor) {
     this.request = request;
+    this.address = address;
     this.acceptor = acceptor;
-    this.#held = this.#keep(held);
+    this.#held = keepHeld(held, this.#socket);
     this.#socket = Descriptor.at(held.listenFd);
     say(request.text, () => (this.inherited ? 'is an inherited socket' : 'is claimed'));
     remember(this);
@@ -60,8 +47,8 @@ export class Hold {
    * Returns the hold of a claim that was just made, with the handover socket if one was requested.
    * This comes before the acceptor: no process may find the address held without that socket.
    */
-  static of(held: Held, request: Request, acceptor: Acceptor): Hold | Refusal {
-    const hold = new Hold(held, request, acceptor);
+  static of(held: Held, attempt: Attempt, acceptor: Acceptor): Hold | Refusal {
+    const hold = new Hold(held, attempt, acceptor);
     try {
       const refused = hold.bindHandover();
       if (refused === undefined) return hold;
@@ -74,33 +61,17 @@ export class Hold {
   }
 
   /** Returns the hold of a claim that was handed over. Its acceptor has started. */
-  static received(offered: Offered, held: Held, request: Request, acceptor: Acceptor): Hold {
+  static received(offered: Offered, held: Held, attempt: Attempt, acceptor: Acceptor): Hold {
     let hold: Hold | undefined;
     try {
-      hold = new Hold(held, request, acceptor);
+      hold = new Hold(held, attempt, acceptor);
       hold.#handover = HandoverSocket.received(offered, hold.held);
-      if (hold.#held.place !== undefined) run(kernel, writeRecord(hold.#held.lockFd, request.terms.record));
+      if (hold.#held.place !== undefined) run(kernel, writeRecord(hold.#held.lockFd, attempt.request.terms.record));
       return hold;
     } catch (error) {
       if (hold === undefined) acceptor.takeBack();
       else hold.takeBack();
       kernel.close(offered.handoverFd);
-      throw error;
-    }
-  }
-
-  /**
-   * Returns a claim that was just made, with the directories that all holds share. If that throws,
-   * its descriptors are closed: it is left as by a crash.
-   */
-  #keep(held: Held): Held {
-    if (held.place === undefined) return held;
-    try {
-      return { ...held, place: keep(held.place) };
-    } catch (error) {
-      const socket = Descriptor.at(held.listenFd);
-      if (socket !== this.#socket) socket?.close();
-      kernel.close(held.lockFd);
       throw error;
     }
   }
@@ -235,7 +206,7 @@ export class Hold {
   replace(held: PathnameHold): void {
     const before = this.#held;
     const [socket, handover] = [this.#socket, this.#handover];
-    this.#held = this.#keep(held);
+    this.#held = keepHeld(held, this.#socket);
     this.#socket = Descriptor.at(held.listenFd);
     this.#handover = undefined;
     const moves = this.#socket !== socket;
@@ -318,12 +289,4 @@ export class Hold {
   closeSocket(): void {
     this.#socket?.close();
   }
-}
-
-/** Removes the socket file of a claim from its directory. */
-function removeSocket(held: PathnameHold, socket: Descriptor | undefined): void {
-  // The program that was given the descriptor may have closed it. Then the inode of our file is no
-  // longer pinned, and its number proves nothing. But under the lock, any dead socket at the path
-  // may be removed.
-  run(kernel, socket?.isOpen === true ? removeSocketFile(held.place, held) : take(held.place, isDead));
 }

@@ -1,5 +1,4 @@
 import { hasConnections, socketTypeDefault, type SocketType } from '../address/socketType.js';
-import type { Terms } from '../claim/bind.js';
 import type { Place, Target } from '../claim/place.js';
 import { refuse, type Refusal } from '../claim/refusal.js';
 import { show } from '../errors/show.js';
@@ -8,6 +7,9 @@ import { adopt, adopted, describeSocket, fcntl, ownPidfdInode, seePassed } from 
 import { failed } from '../kernel/kernel.js';
 import { sendNotification } from '../kernel/notify.js';
 import { kernel } from '../kernel/posix.js';
+import type { Acceptor } from './acceptor.js';
+import type { Attempt } from './attempt.js';
+import { Hold } from './hold.js';
 import { permitted } from '../kernel/runtime.js';
 
 /** sd_listen_fds(3): SD_LISTEN_FDS_START. */
@@ -59,29 +61,28 @@ export function passedByRun(): boolean {
 }
 
 /**
- * Returns the inherited socket that is bound to the requested address, if there is one. It becomes
- * close-on-exec and non-blocking.
+ * Returns the claim of the process that passed a socket bound to the requested address, if there is
+ * one. No lock is taken. The socket becomes close-on-exec and non-blocking.
  *
  * Each is returned once in the life of the process: two threads that accept on one descriptor would
  * close it under each other.
  *
  * @see sd_listen_fds(3)
  */
-export function inheritedSocket(target: Target, { type, mode }: Requested): number | Refusal | undefined {
+export function inherit(attempt: Attempt, acceptor: Acceptor): Hold | Refusal | undefined {
+  const { request, target } = attempt;
   sockets ??= permitted(() => readEnvironment(process.env), []);
   const place = 'abstract' in target ? undefined : target.place;
   const index = sockets.findIndex((socket) => isBoundTo(socket, target));
-  if (index >= 0 && sockets[index]?.type !== (type ?? socketTypeDefault))
+  if (index >= 0 && sockets[index]?.type !== (request.terms.type ?? socketTypeDefault))
     return refuse('other-type', 'EADDRINUSE', 'listen', place?.path);
-  const fd = index < 0 ? undefined : sockets.splice(index, 1)[0]?.fd;
-  const taken = fd === undefined ? hasOtherThread(target) : failed(adopt(fd));
+  const listenFd = index < 0 ? undefined : sockets.splice(index, 1)[0]?.fd;
+  const taken = listenFd === undefined ? hasOtherThread(target) : failed(adopt(listenFd));
   if (taken) return refuse('other-thread', 'EADDRINUSE', 'listen', place?.path);
-  if (fd !== undefined && place !== undefined && mode !== undefined) warnOfMode(place, mode);
-  return fd;
+  if (listenFd === undefined) return undefined;
+  if (place !== undefined && request.mode !== undefined) warnOfMode(place, request.mode);
+  return new Hold({ listenFd, inherited: true }, attempt, acceptor);
 }
-
-/** The caller's terms; the mode only if the caller set one. */
-type Requested = Pick<Terms, 'type' | 'mode'>;
 
 /**
  * Warns about a mode that has no effect. The process that bound the socket decided on its

@@ -8,7 +8,7 @@ import { socketTypeDefault } from '../address/socketType.js';
 import { refuseCallback } from '../request/refuse.js';
 import { ServerAcceptor } from './adopt.js';
 import { acceptsDescriptor, listenByName, refuseUnsupported } from './byName.js';
-import { beginAttempt, publicAddress, type Attempt } from './attempt.js';
+import { beginAttempt, type Attempt } from './attempt.js';
 import { Claim } from './claim.js';
 import { sayReady } from './inherit.js';
 import { obtain } from './obtain.js';
@@ -66,9 +66,9 @@ async function listenOnClaim(server: Server, address: string, options: ListenOpt
     refuseUnsupported(server, read);
     return read;
   });
-  const pending = new Pending(server, address, request.waitMs !== undefined || request.takeoverMs !== undefined);
+  const pending = new Pending(server, request);
   try {
-    const attempt = beginAttempt({ ...request, signal: pending.signal(request.signal) });
+    const attempt = beginAttempt(request, pending.signal);
     return await (acceptsDescriptor(server) ? adopt(server, attempt, pending) : listenByName(server, attempt, pending));
   } finally {
     pending.end();
@@ -86,7 +86,7 @@ async function adopt(server: Server, attempt: Attempt, pending: Pending): Promis
   };
   return hold.finish(() => {
     const recover = hold.request.rebind ? (what: Displacement): void => rebind(hold, what) : undefined;
-    const claim = new Claim(publicAddress(attempt), hold, release, recover);
+    const claim = new Claim(hold, release, recover);
     acceptor.onDenied = (peer) => claim.deny(peer);
     hold.serve(() => claim.emit('handover'));
     if (hold.inherited) sayReady();

@@ -4,8 +4,10 @@ import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
-import { beginAttempt, claimAddress, claimAndStart, endAttempt, inherit, type Attempt } from './attempt.js';
+import { beginAttempt, claimAddress, endAttempt, type Attempt } from './attempt.js';
+import { claimAndStart } from './claimAndStart.js';
 import { Hold } from './hold.js';
+import { inherit } from './inherit.js';
 import { explainStart, happened, isInUse, refusedStart } from './refused.js';
 import { takeOver } from './takeover.js';
 import { say, trace, traceNow } from './trace.js';
@@ -17,7 +19,7 @@ export function obtainNow(request: Request, acceptor: Acceptor): Hold {
     try {
       const held = inherit(attempt, acceptor) ?? run(kernel, claimAddress(attempt));
       if (isRefusal(held)) throw refusedStart(attempt, held);
-      return held instanceof Hold ? held : new Hold(held, request, acceptor);
+      return held instanceof Hold ? held : new Hold(held, attempt, acceptor);
     } finally {
       endAttempt(attempt);
     }

@@ -1,6 +1,7 @@
 import type { Server } from 'node:net';
 import { refuse } from '../claim/refusal.js';
 import { explain, explainWrong } from '../errors/explain.js';
+import type { Request } from '../request/options.js';
 
 /**
  * Shared by all copies of this package in the process: two copies must not both adopt one server.
@@ -18,26 +19,23 @@ export class Pending {
   readonly #server: Marked;
   readonly #address: string;
   readonly #controller: AbortController | undefined;
+  /** The signal of the request, which a `close` aborts too. */
+  readonly signal: AbortSignal | undefined;
   #calledOff = false;
   #restore: (() => void) | undefined;
 
   /**
-   * @param waits whether the start may take time, so that it must notice a `close` in the middle of
-   * it
    * @throws {SocketAddressError} `ERR_SERVER_ALREADY_LISTEN`
    */
-  constructor(server: Server, address: string, waits: boolean) {
+  constructor(server: Server, { text, waitMs, takeoverMs, signal }: Request) {
     this.#server = server;
-    this.#address = address;
-    this.#controller = waits ? new AbortController() : undefined;
+    this.#address = text;
+    // Only a start that takes time must notice a `close` in the middle of it.
+    this.#controller = waitMs === undefined && takeoverMs === undefined ? undefined : new AbortController();
+    const signals = [this.#controller?.signal, signal].filter((each) => each !== undefined);
+    this.signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0];
     if (server.listening || this.#server[mark] === true) throw this.#alreadyListening();
     this.begin();
-  }
-
-  /** Returns a signal that a `close` aborts too. */
-  signal(signal: AbortSignal | undefined): AbortSignal | undefined {
-    const own = this.#controller?.signal;
-    return own === undefined || signal === undefined ? (own ?? signal) : AbortSignal.any([own, signal]);
   }
 
   /** @throws {SocketAddressError} if the server was closed in the meantime */

@@ -1,11 +1,11 @@
 import { removes, writeRecord } from '../claim/acquire.js';
 import { bindUnderLock } from '../claim/bind.js';
 import { createLockFile, lockFile } from '../claim/lock.js';
-import { isInPlace, resolve } from '../claim/place.js';
+import { isInPlace } from '../claim/place.js';
 import { isRefusal } from '../claim/refusal.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
-import { claimAddress, endAttempt, type Attempt } from './attempt.js';
+import { claimAddress, endAttempt, resolveRequest, type Attempt } from './attempt.js';
 import type { Hold } from './hold.js';
 import { isAt, type Displacement } from './watch.js';
 
@@ -21,10 +21,8 @@ export function rebind(hold: Hold, what: Displacement): void {
   // `displaced` may have released.
   if (hold.released || hold.place === undefined || hold.handover?.offering === true) return;
   if (what === 'socket') return bindAgain(hold);
-  const { request } = hold;
-  const target = run(kernel, resolve(request.address, request.handover));
-  if (isRefusal(target)) return;
-  const attempt = { request, target };
+  const attempt = resolveRequest(hold.request);
+  if (isRefusal(attempt)) return;
   try {
     claimAgain(attempt, hold);
   } finally {

@@ -12,13 +12,16 @@ import { kernel } from '../kernel/posix.js';
 import type { Attempt } from './attempt.js';
 import { publish, say } from './trace.js';
 
+/** The part of an attempt that explains its refusal. */
+type Attempted = Pick<Attempt, 'request' | 'target'>;
+
 /** Whether another process has the address, so that it may become free. */
 export function isInUse(outcome: unknown): outcome is Refusal & { refused: 'held' | 'starting' | 'stray' } {
   return isRefusal(outcome) && ['held', 'starting', 'stray'].includes(outcome.refused);
 }
 
 /** Returns the error for a refused request, and publishes the refusal to its subscribers. */
-export function refused(attempt: Attempt, refusal: Refusal): SocketAddressError {
+export function refused(attempt: Attempted, refusal: Refusal): SocketAddressError {
   const { text } = attempt.request;
   const error = explainStart(attempt, refusal);
   say(text, () => `was refused, because ${happened(error)}`);
@@ -30,7 +33,7 @@ export function refused(attempt: Attempt, refusal: Refusal): SocketAddressError 
  * Does the same for a start to which the holder could hand over. If a handover was requested, the
  * refusal says why it failed.
  */
-export function refusedStart(attempt: Attempt, refusal: Refusal): SocketAddressError {
+export function refusedStart(attempt: Attempted, refusal: Refusal): SocketAddressError {
   const couldAsk = refusal.refused === 'held' && refusal.handover === undefined && servesHandovers(attempt.target);
   return refused(attempt, couldAsk ? { ...refusal, handover: 'served' } : refusal);
 }
@@ -39,9 +42,9 @@ export function refusedStart(attempt: Attempt, refusal: Refusal): SocketAddressE
  * Returns the error for a refusal, with everything that can be learned about the process that holds
  * the address.
  */
-export function explainStart({ request, target }: Attempt, refusal: Refusal): SocketAddressError {
-  const found = isDisplaced(target, refusal) ? { ...refusal, refused: 'displaced' as const } : refusal;
-  return explain(request.text, found, findUnrecorded(target, refusal));
+export function explainStart({ request, target }: Attempted, refusal: Refusal): SocketAddressError {
+  const holder = findUnrecorded(target, refusal);
+  return explain(request.text, isDisplaced(target, refusal) ? { ...refusal, refused: 'displaced' } : refusal, holder);
 }
 
 /** Returns the reason of a refused start, as a clause. */

@@ -9,8 +9,10 @@ import { runAsync, type AsyncKernel } from '../kernel/kernel.js';
 import { waitingKernel } from '../kernel/wait.js';
 import { removeAbandoned } from './abandoned.js';
 import type { Acceptor } from './acceptor.js';
-import { claimAndStart, type Attempt } from './attempt.js';
-import { Hold, type Held } from './hold.js';
+import type { Attempt } from './attempt.js';
+import { claimAndStart } from './claimAndStart.js';
+import type { Held } from './held.js';
+import { Hold } from './hold.js';
 import { isInUse } from './refused.js';
 
 /**
@@ -128,11 +130,12 @@ class SharedAcceptor {
   }
 }
 
-function holdOffered({ request, target }: Attempt, acceptor: Acceptor, offered: Offered): Hold {
+function holdOffered(attempt: Attempt, acceptor: Acceptor, offered: Offered): Hold {
+  const { request, target } = attempt;
   const { listenFd, lockFd, identity } = offered;
   const held: Held =
     'abstract' in target || lockFd === undefined
       ? { listenFd }
       : { listenFd, lockFd, identity, place: target.place, removesLock: removes(request.terms, { made: false }) };
-  return Hold.received(offered, held, request, acceptor);
+  return Hold.received(offered, held, attempt, acceptor);
 }

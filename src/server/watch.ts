@@ -3,7 +3,7 @@ import { clearInterval, setInterval } from '../kernel/clock.js';
 import { AT_FDCWD, failed } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Place } from '../claim/place.js';
-import type { Held } from './hold.js';
+import type { Held } from './held.js';
 
 /** The file of a claim that another process has removed or replaced. */
 export type Displacement = 'socket' | 'lock';
