@@ -34,8 +34,8 @@ npm run bench:check [-- FILE]
   PART      ${Object.keys(parts).join(', ')}; all of them unless named
   --quick   under a minute, with fewer rounds
   --json    print the raw figures
-  --record  keep the figures in bench/results/recorded.json, and draw docs/benchmarks.md from them
-  --page    draw docs/benchmarks.md from the recorded figures, without measuring`;
+  --record  keep the figures in bench/results/recorded.json, and draw bench/README.md from them
+  --page    draw bench/README.md from the recorded figures, without measuring`;
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,

@@ -1,5 +1,5 @@
 /**
- * The tables and plots of `docs/benchmarks.md`, between marks that name them. The rest of the page
+ * The tables and plots of `bench/README.md`, between marks that name them. The rest of the page
  * is written by hand.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -10,11 +10,19 @@ import { reachLines } from './reach.js';
 import type { Recording } from './recording.js';
 import { figure, markdownTables } from './tables.js';
 
-const page = join(root, 'docs/benchmarks.md');
+const page = join(root, 'bench/README.md');
+
+/** Groups that the plots show, and the recording has. */
+const plotted: ReadonlySet<string> = new Set(['one more address', 'SO_SNDBUF (C)']);
+
+/** Subjects between others of the same series. */
+const between: ReadonlySet<string> = new Set(
+  'backlog 16, backlog 128, 8 starters, 128 starters, 4 standbys, 64 standbys, 1000 sockets'.split(', '),
+);
 
 export function writePage(recording: Recording): void {
   writeFileSync(page, fillPage(readFileSync(page, 'utf8'), recording));
-  const folder = join(root, 'docs/benchmarks');
+  const folder = join(root, 'bench/plots');
   mkdirSync(folder, { recursive: true });
   for (const [name, svg] of drawPlots(recording)) writeFileSync(join(folder, `${name}.svg`), svg);
 }
@@ -29,7 +37,8 @@ export function fillPage(text: string, recording: Recording): string {
 function figures(name: string, recording: Recording): string {
   if (name === 'run') return describeRun(recording);
   if (name === 'reach') return reachTable(recording);
-  return markdownTables(recording.measurements.filter(({ part }) => part === name));
+  const shown = recording.measurements.filter(({ group, subject }) => !plotted.has(group) && !between.has(subject));
+  return markdownTables(shown.filter(({ part, group }) => part === name && !group.startsWith('C: ')));
 }
 
 function describeRun({ recorded, revision, machine, loads }: Recording): string {

@@ -50,7 +50,7 @@ function within(name: string, group: string, subject: string, min: number, max: 
       if (one === undefined || plain === undefined) return undefined;
       const speed = one.better === 'higher' ? ratio(one, plain) : ratio(plain, one);
       const [low, high] = speed.spread;
-      return [`${speed.median.toFixed(3)} (${low.toFixed(2)} – ${high.toFixed(2)})`, speed.median >= min && speed.median <= max];
+      return [`${speed.median.toFixed(3)} (${low.toFixed(2)}–${high.toFixed(2)})`, speed.median >= min && speed.median <= max];
     },
   };
 }
@@ -66,7 +66,7 @@ function compare(
   const [left, right] = [find(recording, part, group, one), find(recording, part, group, other)];
   if (left === undefined || right === undefined) return undefined;
   const { median: middle, spread } = ratio(left, right);
-  return [`${middle.toFixed(2)} (${spread[0].toFixed(2)} – ${spread[1].toFixed(2)})`, good(middle)];
+  return [`${middle.toFixed(2)} (${spread[0].toFixed(2)}–${spread[1].toFixed(2)})`, good(middle)];
 }
 
 /** How much more the last of many addresses may cost than one of the first hundred. */

@@ -106,12 +106,14 @@ function title({ name, kind }) {
   return kind === 'Class' ? `class \`${name}\`` : `\`${name}\``;
 }
 
-/** Returns one export, with its members. */
+/**
+ * Returns one export, with its members. A function has its first paragraph, a type and a member
+ * their first sentence: editors show the rest on hover, and the guides tell it.
+ */
 function section(item) {
   const { text, throws } = readDocstring(item.docComment ?? '');
   const guide = guides[item.name];
-  // The guide has the list.
-  const described = item.kind === 'TypeAlias' && guide !== undefined ? text.split('\n\n')[0] : text;
+  const described = item.kind === 'Function' ? text.split('\n\n')[0] : wrapped(summary(text));
   const members = (item.members ?? []).filter(
     ({ docComment = '', kind }) => !docComment.includes('@internal') && kind !== 'Constructor',
   );
@@ -128,7 +130,7 @@ function section(item) {
 
 function row(member) {
   const { text } = readDocstring(member.docComment ?? '');
-  const what = text === '' ? '' : `: ${flat(text)}`;
+  const what = text === '' ? '' : `: ${summary(text)}`;
   return wrapped(`- \`${signature(member)}\`${what}`);
 }
 
@@ -154,6 +156,12 @@ function readDocstring(comment) {
     .filter((tag) => tag.startsWith('throws'))
     .map((tag) => flat(tag.slice('throws'.length)).replaceAll(/\{(\w+)\}/g, '`$1`'));
   return { text: paragraphs(text), throws };
+}
+
+/** The first sentence, and the default of an option. */
+function summary(text) {
+  const [first = '', ...others] = flat(text.split('\n\n')[0]).split(/(?<=[^:]\.)\s+(?=[A-Z])/);
+  return [first, ...others.filter((sentence) => sentence.startsWith('Default:'))].join(' ');
 }
 
 function flat(text) {

@@ -9,7 +9,6 @@ import { root } from './step.mjs';
 const { library } = await load('advice');
 const { partsOf, sentence } = await load('message');
 const { reasons } = await load('reasons');
-const { errnos } = await load('errnos');
 
 const begin = '<!-- Made by `npm run api` from src/errors/reasons.ts. -->\n\n';
 const end = '\n<!-- The end of what is made. -->';
@@ -38,21 +37,18 @@ const samples = {
     wrong: 'the first argument must be a server of node:net, and this is a function',
     right: 'pass createServer(app)',
   },
+  'bad-address': { wrong: 'the address is empty', right: 'pass a path, or @ and an abstract name' },
   'bad-option': { option: 'mode', wrong: 'must be an integer from 0 to 0o777', right: 'write 0o660' },
   'unknown-user': { option: 'owner', wrong: 'www' },
   'unknown-group': { option: 'group', wrong: 'www' },
   unsupported: { wrong: 'abstract names exist on Linux only', right: 'write ./@app for a file of that name' },
 };
 
+/** Errnos whose meaning errno(3) does not tell. */
+const particular = ['EMFILE', 'ENOLCK', 'ENOTSUP', 'EBUSY', 'ESTALE'];
+
 /** The reasons that only `connect` reports. */
 const toConnect = new Set(['absent', 'stale', 'backlog-full', 'denied', 'not-a-stream']);
-
-const addresses = {
-  EINVAL: { wrong: 'the address is empty', right: 'pass a path, or @ and an abstract name' },
-  EISDIR: { wrong: 'the path is that of a directory', right: 'add a file name' },
-  ENAMETOOLONG: { wrong: 'an abstract name has at most 107 bytes', right: 'use a shorter one' },
-  ERR_INVALID_ARG_TYPE: { wrong: 'the address must be a string, and this is a number', right: 'pass a path' },
-};
 
 /** Returns the page with a new table. */
 export function errorsPage(page) {
@@ -70,7 +66,8 @@ function table() {
     '|---|---|---|---|',
     ...lines.map(line),
     '',
-    'The reason `system` stands for an errno of the kernel. `syscall` names the system call.',
+    'The reason `system` stands for an errno of the kernel, and `syscall` for the call. errno(3) explains',
+    'those that are not listed.',
     '',
     '| code | what happened | what to do |',
     '|---|---|---|',
@@ -83,7 +80,7 @@ function rowsOf(reason) {
   const rows = new Map();
   for (const code of reasons[reason].codes) {
     const base = { ...sample, ...(reason.startsWith('lock-') && { path: '/run/app.sock.lock' }), code };
-    const row = said(reason, { ...base, ...(reason === 'bad-address' ? addresses[code] : samples[reason]) });
+    const row = said(reason, { ...base, ...samples[reason] });
     rows.set(row.join(), { codes: [...(rows.get(row.join())?.codes ?? []), code], reason, row });
   }
   return [...rows.values()];
@@ -91,10 +88,9 @@ function rowsOf(reason) {
 
 function systemRows() {
   const denied = Object.entries({ bind: 'EACCES', chown: 'EPERM', unlink: 'EACCES', realpath: 'EACCES', probe: 'EACCES' });
-  const met = Object.keys(errnos).filter((code) => code !== 'EACCES' && code !== 'EPERM');
   return [
     ...[...denied, ['bind', 'EPERM']].map(([call, code]) => ({ codes: code, row: said('system', { ...sample, code, call }) })),
-    ...met.map((code) => ({ codes: code, row: said('system', { ...sample, code }) })),
+    ...particular.map((code) => ({ codes: code, row: said('system', { ...sample, code }) })),
   ].map(({ codes, row: [happened, todo] }) => ({ codes: [codes], row: [happened.replace(failing, upperCase), todo] }));
 }
 
@@ -108,7 +104,7 @@ function upperCase(_whole, letter) {
 function said(reason, facts) {
   const task = facts.code === 'ECONNREFUSED' || toConnect.has(reason) ? 'connect to' : 'listen on';
   const { happened, todo } = partsOf({ task, reason, facts: { ...facts, listens: task === 'listen on' } }, library);
-  return [sentence(happened), todo];
+  return [sentence(happened).replace(' It was left alone.', ''), todo];
 }
 
 function line({ codes, reason, row }) {

@@ -13,7 +13,7 @@ import { root } from './step.mjs';
 const published = ['dist/bundle', 'docs', 'man', 'README.md', 'CHANGELOG.md', 'SECURITY.md', 'LICENSE'];
 
 /** Exceptions: pages for contributors, what the types already say, and pictures. */
-const unpublished = [/^docs\/(api|benchmarks|testing|explorer|protocol|guarantees)\b/, /^docs\/.*\.(svg|png)$/];
+const unpublished = [/^docs\/(api|explorer|protocol|guarantees)\b/, /^docs\/.*\.(svg|png)$/];
 
 /** Fields of package.json that have a meaning only in the repository. */
 const ofTheRepository = ['imports', 'files', 'scripts', 'devDependencies'];

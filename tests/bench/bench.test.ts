@@ -35,7 +35,7 @@ test('a part that does not exist → a usage error that names those that do', on
 
 test('the page → says what the recorded run says, and bench:check has a line for each aim', onLinux, async () => {
   const recording = JSON.parse(readFileSync(join(root, 'bench/results/recorded.json'), 'utf8')) as object;
-  const page = readFileSync(join(root, 'docs/benchmarks.md'), 'utf8');
+  const page = readFileSync(join(root, 'bench/README.md'), 'utf8');
   const built = pathToFileURL(join(root, 'build/bench/page.js')).href;
   const { fillPage } = (await import(built)) as { fillPage: (text: string, recording: object) => string };
   assert.equal(fillPage(page, recording), page);

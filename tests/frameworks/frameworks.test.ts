@@ -1,6 +1,6 @@
 /**
- * Every call and every example of docs/frameworks.md runs: it serves, survives SIGKILL, and hands
- * over where the page says so.
+ * Every statement of docs/frameworks.md is part of a program that runs: it serves, survives
+ * SIGKILL, and hands over where the page says so.
  */
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
@@ -12,21 +12,22 @@ import { join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { connect, listen, SocketAddressError } from 'reuseaddr';
-import { examplesOf, root } from '../readme/examples.js';
+import { root } from '../readme/examples.js';
 import { installPackages } from '../runtimes/install.js';
 import { temporaryDirectory } from '../support/directory.js';
 
 const page = fs.readFileSync(join(root, 'docs/frameworks.md'), 'utf8');
-const examples = examplesOf(page).filter(({ language }) => language === 'js');
-const clients: Readonly<Record<string, string>> = { gRPC: 'grpc-js', tRPC: 'trpc', ws: 'ws', 'Socket.IO': 'socket.io' };
-const sources = fileURLToPath(new URL('../../../tests/programs/fixtures/clients', import.meta.url));
-const programs = fileURLToPath(new URL('../../../tests/programs/fixtures/frameworks', import.meta.url));
+const clients: Readonly<Record<string, string>> = { grpc: 'grpc-js', trpc: 'trpc', ws: 'ws', 'socket.io': 'socket.io' };
+const sources = fileURLToPath(new URL('../../../tests/programs/fixtures', import.meta.url));
+const names = fs.readdirSync(join(sources, 'frameworks')).map((file) => file.replace(/\.mjs$/, ''));
 
-/** The rows of the page's table: a framework, and its calls. */
-const rows = [...page.matchAll(/^\| (\w+) \| (`await .*`) \|$/gm)].map(([, framework = '', calls = '']) => ({
-  framework,
-  calls: calls.split('` `').map((call) => call.replaceAll('`', '')),
-}));
+/** The rows of the page's tables: a framework, and statements of its program. */
+const rows = [...page.matchAll(/^\| ([\w.]+) \| (`(?:await|const|for|injector).*`) \|$/gm)].map(
+  ([, framework = '', statements = '']) => ({
+    name: framework.toLowerCase(),
+    statements: statements.split('` `').map((statement) => statement.replaceAll('`', '')),
+  }),
+);
 
 describe('docs/frameworks.md', () => {
   let home = '';
@@ -35,47 +36,33 @@ describe('docs/frameworks.md', () => {
   before(async () => {
     home = await installPackages('programs');
     fixtures = fs.mkdtempSync(join(home, 'frameworks-'));
-    fs.cpSync(sources, fixtures, { recursive: true });
+    fs.cpSync(join(sources, 'clients'), join(fixtures, 'clients'), { recursive: true });
+    fs.cpSync(join(sources, 'frameworks'), join(fixtures, 'frameworks'), { recursive: true });
     fs.mkdirSync(join(fixtures, 'node_modules'));
     fs.symlinkSync(root, join(fixtures, 'node_modules/reuseaddr'));
   });
   after(() => fs.rmSync(fixtures, { recursive: true, force: true }));
 
-  test('has the very calls that the programs make', () => {
-    assert.deepEqual(rows.map(({ framework }) => `${framework.toLowerCase()}.mjs`).sort(), fs.readdirSync(programs).sort());
-    for (const { framework, calls } of rows) {
-      const text = fs.readFileSync(join(programs, `${framework.toLowerCase()}.mjs`), 'utf8');
-      for (const call of calls) assert.ok(text.includes(call), `${framework}: ${call}`);
+  test('has statements of every program, and no others', () => {
+    assert.deepEqual([...new Set(rows.map(({ name }) => name))].sort(), names.toSorted());
+    for (const { name, statements } of rows) {
+      const text = fs.readFileSync(join(sources, 'frameworks', `${name}.mjs`), 'utf8');
+      for (const statement of statements) assert.ok(text.includes(statement), `${name}: ${statement}`);
     }
-    assert.deepEqual(
-      examples.map(({ heading }) => heading),
-      ['gRPC', 'ws', 'Socket.IO'],
-    );
   });
 
-  const served = [
-    ...rows.map(({ framework }) => ({
-      name: framework,
-      text: fs.readFileSync(join(programs, `${framework.toLowerCase()}.mjs`), 'utf8'),
-    })),
-    ...examples.map(({ heading, text }) => ({ name: heading, text })),
-  ];
-  for (const { name, text } of served) {
+  for (const name of names) {
     test(`${name}: asked, killed, started again, asked again`, async (t) => {
       const path = join(temporaryDirectory(t), 'socket');
-      const program = join(fixtures, `example-${name}.mjs`);
-      fs.writeFileSync(program, text.replaceAll('/run/app.sock', path).replace('process.env.SOCKET', JSON.stringify(path)));
-      const { ask } = (await import(pathToFileURL(join(fixtures, `${clients[name] ?? 'http'}.mjs`)).href)) as {
-        ask(path: string): Promise<string>;
-      };
+      const { ask } = await client<{ ask(path: string): Promise<string> }>(name);
 
-      const first = start(t, program);
+      const first = start(t, name, path);
       await accepts(path, first);
       assert.equal(await ask(path), `hello from ${first.pid}`);
       first.kill('SIGKILL');
       await once(first, 'exit');
 
-      const second = start(t, program);
+      const second = start(t, name, path);
       await accepts(path, second);
       assert.equal(await ask(path), `hello from ${second.pid}`);
     });
@@ -107,31 +94,36 @@ describe('docs/frameworks.md', () => {
 
   test('ws: at a handover an open connection is closed with 1012, and the client finds the new process', async (t) => {
     const path = join(temporaryDirectory(t), 'socket');
-    const program = join(fixtures, 'handover.mjs');
-    const text = examples.find(({ heading }) => heading === 'ws')?.text ?? '';
-    fs.writeFileSync(program, text.replaceAll('/run/app.sock', path));
-    const { ask, open } = (await import(pathToFileURL(join(fixtures, 'ws.mjs')).href)) as {
+    const { ask, open } = await client<{
       ask(path: string): Promise<string>;
       open(path: string): Promise<NodeJS.EventEmitter>;
-    };
-    const old = start(t, program);
+    }>('ws');
+    const old = start(t, 'ws', path);
     await accepts(path, old);
     const socket = await open(path);
     const ended = once(old, 'exit');
     const closed = once(socket, 'close');
-    const next = start(t, program);
+    const next = start(t, 'ws', path);
     const [status] = (await closed) as [number];
     assert.equal(status, 1012);
     assert.equal(await ask(path), `hello from ${next.pid}`);
     await ended;
   });
-});
 
-function start(t: TestContext, program: string): ChildProcess {
-  const child = spawn(process.execPath, [program], { stdio: ['ignore', 'inherit', 'inherit'] });
-  t.after(() => child.kill('SIGKILL'));
-  return child;
-}
+  async function client<Client>(name: string): Promise<Client> {
+    return (await import(pathToFileURL(join(fixtures, 'clients', `${clients[name] ?? 'http'}.mjs`)).href)) as Client;
+  }
+
+  function start(t: TestContext, name: string, path: string): ChildProcess {
+    const program = join(fixtures, 'frameworks', `${name}.mjs`);
+    const child = spawn(process.execPath, [program], {
+      env: { ...process.env, SOCKET: path },
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
+    t.after(() => child.kill('SIGKILL'));
+    return child;
+  }
+});
 
 /** Waits until the program accepts; fails if it ends before. */
 async function accepts(path: string, child: ChildProcess): Promise<void> {

@@ -9,7 +9,7 @@ export const differences: readonly { readonly scenarios: readonly string[]; read
       'a killed server left its file, and the program asks, removes and tries again, as many do',
       'a process was killed → the next one starts on the same path',
     ],
-    why: 'A socket file that a dead server left is replaced; plain Node says EADDRINUSE. This is what the preload is for.',
+    why: 'A socket file that a dead server left is replaced; plain Node says EADDRINUSE.',
   },
   {
     scenarios: [
@@ -50,7 +50,7 @@ export const differences: readonly { readonly scenarios: readonly string[]; read
       'a program hands over, and both remove their socket file before it listens and at exit',
       'a program removes the file of its own server, and serves on',
     ],
-    why: 'The socket file of a live server stays: removing it succeeds and does nothing, and a second program gets EADDRINUSE, waits or takes over. Under plain Node no client reaches the live server any more.',
+    why: 'Removing the socket file of a live server succeeds and does nothing; a second program gets EADDRINUSE, waits or takes over. Under plain Node no client reaches the live server any more.',
   },
   {
     scenarios: [
@@ -71,7 +71,7 @@ export const differences: readonly { readonly scenarios: readonly string[]; read
       'a symlink to a file has the name → refused, and left alone',
       'a FIFO has the name → refused, and left alone',
     ],
-    why: 'The code is ENOTSOCK, not EADDRINUSE: programs that unlink on EADDRINUSE if no server answers would delete a file that is not a socket.',
+    why: 'The code for a file that is not a socket is ENOTSOCK, not EADDRINUSE: programs that unlink on EADDRINUSE would delete it.',
   },
   {
     scenarios: [
@@ -79,7 +79,7 @@ export const differences: readonly { readonly scenarios: readonly string[]; read
       'close when another server has the name by now',
       'chdir(2) between listen and close',
     ],
-    why: 'Only the very file that was bound is removed; plain Node removes whatever has the name, after a chdir(2) in another directory.',
+    why: '`server.close()` removes only the very file that was bound; plain Node removes whatever has the name.',
   },
   {
     scenarios: [
@@ -90,11 +90,11 @@ export const differences: readonly { readonly scenarios: readonly string[]; read
       'cluster, SCHED_RR: the primary closes nothing and exits',
       'cluster, SCHED_NONE: the primary closes nothing and exits',
     ],
-    why: 'A process that ends by itself removes its socket file; plain Node leaves it.',
+    why: 'A process that ends by itself (`process.exit`, an exception, a handled signal) removes its socket file; plain Node leaves it.',
   },
   {
     scenarios: ['a worker thread that listens is terminated'],
-    why: 'worker.terminate() lets nothing run in the thread, so the file stays, as after a crash, and the next start replaces it. Under plain Node libuv removes it.',
+    why: 'After `worker.terminate()` the file stays, as after a crash; under plain Node libuv removes it.',
   },
   {
     scenarios: [
@@ -102,6 +102,6 @@ export const differences: readonly { readonly scenarios: readonly string[]; read
       'a short relative path in a directory of more than 107 bytes → that file',
       'a path of 108 bytes whose last part has more than 85',
     ],
-    why: 'A path of more than 107 bytes works if its last part has at most 85, and its socket file is sticky. Node 20 and 22 cut the path off, 24 and later say EINVAL.',
+    why: 'A path of more than 107 bytes works, and its socket file is sticky. Node 20 and 22 cut the path off, 24 and later say EINVAL.',
   },
 ];

@@ -14,10 +14,10 @@ before(() => {
 });
 after(() => fs.rmSync(directory, { recursive: true, force: true }));
 
-const pages = [...pagesIn('docs'), ...pagesIn('examples'), 'README.md', 'CONTRIBUTING.md'];
+const pages = [...pagesIn('docs'), ...pagesIn('examples'), 'README.md', 'CONTRIBUTING.md', 'bench/README.md', 'tests/README.md'];
 
 /** Guides whose `sh` and `ts` blocks are programs. Other pages have tests of their own. */
-const guides = ['README', 'address', 'handover'].map((name) => `docs/${name}.md`);
+const guides = ['address', 'handover'].map((name) => `docs/${name}.md`);
 
 for (const page of guides) {
   for (const example of examplesOf(read(page)).filter(({ language }) => language === 'sh' || language === 'ts')) {
