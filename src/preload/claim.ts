@@ -1,5 +1,4 @@
 import { nobody } from '../server/acceptor.js';
-import { beginAttempt } from '../server/attempt.js';
 import type { Hold } from '../server/hold.js';
 import { sayReady } from '../server/inherit.js';
 import { obtain, obtainNow } from '../server/obtain.js';
@@ -30,7 +29,7 @@ export function claimNow(request: Request, server: PreloadedServer): void {
  * handovers.
  */
 export async function claimLater(request: Request, server: PreloadedServer): Promise<void> {
-  const hold = await obtain(beginAttempt(request), server);
+  const hold = await obtain(request, server);
   server.hold = hold;
   hold.finish(() => {
     if (!hold.released) hold.serve(() => undefined);

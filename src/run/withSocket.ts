@@ -7,7 +7,6 @@ import { kernel } from '../kernel/posix.js';
 import { explainMistakes } from '../request/mistake.js';
 import { readRequest } from '../request/options.js';
 import type { Acceptor } from '../server/acceptor.js';
-import { beginAttempt } from '../server/attempt.js';
 import { Claim } from '../server/claim.js';
 import type { Hold } from '../server/hold.js';
 import { passedByRun } from '../server/inherit.js';
@@ -41,7 +40,7 @@ export async function runWithSocket(asked: RunRequest): Promise<number> {
   const runner = new Runner(asked);
   const acceptor = new ProgramAcceptor(asked, runner);
   try {
-    const hold = await obtain(beginAttempt(request), acceptor);
+    const hold = await obtain(request, acceptor);
     const claim = new Claim(hold, () => hold.surrender());
     claim.on('displaced', (what) => void displaced(what, claim).then(asked.report));
     if (hold.inherited) asked.trace(`${hold.address} was passed to run, which takes no lock.`);
@@ -78,7 +77,7 @@ class ProgramAcceptor implements Acceptor {
     this.#runner = runner;
   }
 
-  async start(fd: number, shared = false): Promise<void> {
+  async start(fd: number, _address: string, shared = false): Promise<void> {
     this.#fd = fd;
     this.#asked.trace(
       shared ? `Taking over ${this.#asked.address} when the program is ready.` : `Listening on ${this.#asked.address}.`,

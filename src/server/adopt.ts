@@ -5,7 +5,6 @@ import { kernel } from '../kernel/posix.js';
 import type { Credentials, Judge } from '../peers/credentials.js';
 import { canGuard, guard } from '../peers/gate.js';
 import type { Acceptor } from './acceptor.js';
-import type { Attempt } from './attempt.js';
 import { drain, trackSessions } from './drain.js';
 import type { Pending } from './pending.js';
 
@@ -26,7 +25,6 @@ export interface Handle {
 /** A server that accepts the connections of a claim. */
 export class ServerAcceptor implements Acceptor {
   readonly #server: Server & InternalServer;
-  readonly #address: string;
   readonly #backlog: number;
   readonly #judge: Judge | undefined;
   readonly #pending: Pending;
@@ -41,10 +39,9 @@ export class ServerAcceptor implements Acceptor {
   /** Runs around the close of the listening handle. */
   #onClose = (closeHandle: () => void): void => closeHandle();
 
-  constructor(server: Server, attempt: Attempt, pending: Pending) {
-    const { terms, judge } = attempt.request;
-    this.#server = server as Server & InternalServer;
-    this.#address = attempt.address;
+  constructor(pending: Pending) {
+    const { terms, judge } = pending.request;
+    this.#server = pending.server as Server & InternalServer;
     this.#backlog = terms.backlog;
     this.#judge = judge;
     this.#pending = pending;
@@ -59,12 +56,12 @@ export class ServerAcceptor implements Acceptor {
     this.#deniedEarly.splice(0).forEach(listener);
   }
 
-  async start(fd: number, shared = false): Promise<void> {
+  async start(fd: number, address: string, shared = false): Promise<void> {
     this.#pending.throwIfCalledOff();
     this.#pending.end();
     const server = this.#server;
     // Before the 'listening' listeners of the program ask for it.
-    server._pipeName = this.#address;
+    server._pipeName = address;
     const listening = listenOnDescriptor(server, fd, this.#backlog);
     // Node takes 0 for "not given", and has listened with 511.
     if (this.#backlog === 0) kernel.listen(fd, 0);

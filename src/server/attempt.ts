@@ -24,13 +24,12 @@ export interface Attempt {
 /**
  * Begins an attempt, which `endAttempt` ends: a hold keeps the parts that it needs.
  *
- * @param signal ends a wait or a takeover, in place of the caller's own signal
  * @throws {SocketAddressError} there is no such directory, or a name is too long
  */
-export function beginAttempt(request: Request, signal = request.signal): Attempt {
+export function beginAttempt(request: Request): Attempt {
   const attempt = resolveRequest(request);
   if (isRefusal(attempt)) throw explain(request.text, attempt);
-  return { ...attempt, request: { ...request, signal } };
+  return attempt;
 }
 
 /** Does the same, and returns the refusal. */

@@ -6,7 +6,6 @@ import { isBun } from '../kernel/runtime.js';
 import { explainMistakes, Mistake } from '../request/mistake.js';
 import type { Request } from '../request/options.js';
 import { nobody } from './acceptor.js';
-import type { Attempt } from './attempt.js';
 import { Claim } from './claim.js';
 import type { PathnameHold } from './held.js';
 import type { Hold } from './hold.js';
@@ -52,8 +51,9 @@ function unguarded(): Mistake {
  * bind between them, and then this fails. At `close` the runtime unlinks by name, though under the
  * lock. At exit the file stays, for the next start to remove.
  */
-export async function listenByName(server: Server, attempt: Attempt, pending: Pending): Promise<Claim> {
-  const hold = await obtain(attempt, nobody);
+export async function listenByName(pending: Pending): Promise<Claim> {
+  const { server } = pending;
+  const hold = await obtain(pending.request, nobody);
   pending.end();
   try {
     pending.throwIfCalledOff();

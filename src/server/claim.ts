@@ -5,7 +5,6 @@ import { readRequest, type ListenOptions } from '../request/options.js';
 import { badOption, explainMistakes } from '../request/mistake.js';
 import { refuseCallback } from '../request/refuse.js';
 import type { Acceptor } from './acceptor.js';
-import { beginAttempt } from './attempt.js';
 import type { Hold } from './hold.js';
 import { obtain } from './obtain.js';
 import { publish, say } from './trace.js';
@@ -200,7 +199,7 @@ async function claimWithoutServer(address: string, options: ListenOptions, callb
     return read;
   });
   const descriptor = new DescriptorAcceptor();
-  const hold = await obtain(beginAttempt(request), descriptor);
+  const hold = await obtain(request, descriptor);
   return hold.finish(() => {
     const claimed = new Claim(hold, () => hold.surrender());
     descriptor.leave = () => {

@@ -79,7 +79,7 @@ export class Hold {
   /** Makes the acceptor accept on a claim that this process holds alone. */
   async start(): Promise<this> {
     try {
-      await this.acceptor.start(this.listenFd);
+      await this.acceptor.start(this.listenFd, this.address);
       return this;
     } catch (error) {
       this.takeBack();

@@ -8,7 +8,6 @@ import { socketTypeDefault } from '../address/socketType.js';
 import { refuseCallback } from '../request/refuse.js';
 import { ServerAcceptor } from './adopt.js';
 import { acceptsDescriptor, listenByName, refuseUnsupported } from './byName.js';
-import { beginAttempt, type Attempt } from './attempt.js';
 import { Claim } from './claim.js';
 import { sayReady } from './inherit.js';
 import { obtain } from './obtain.js';
@@ -68,16 +67,16 @@ async function listenOnClaim(server: Server, address: string, options: ListenOpt
   });
   const pending = new Pending(server, request);
   try {
-    const attempt = beginAttempt(request, pending.signal);
-    return await (acceptsDescriptor(server) ? adopt(server, attempt, pending) : listenByName(server, attempt, pending));
+    return await (acceptsDescriptor(server) ? adopt(pending) : listenByName(pending));
   } finally {
     pending.end();
   }
 }
 
-async function adopt(server: Server, attempt: Attempt, pending: Pending): Promise<Claim> {
-  const acceptor = new ServerAcceptor(server, attempt, pending);
-  const hold = await obtain(attempt, acceptor);
+async function adopt(pending: Pending): Promise<Claim> {
+  const { server } = pending;
+  const acceptor = new ServerAcceptor(pending);
+  const hold = await obtain(pending.request, acceptor);
   acceptor.onClose = (closeHandle) => hold.surrender(closeHandle);
   // A listener of 'listening' closed it before this line.
   if (acceptor.closed) hold.surrender();

@@ -14,28 +14,28 @@ import { say, trace, traceNow } from './trace.js';
 
 /** Makes the claim at once, without waiting for another process. The acceptor has not started. */
 export function obtainNow(request: Request, acceptor: Acceptor): Hold {
+  const attempt = beginAttempt(request);
   const claiming = (): Hold => {
-    const attempt = beginAttempt(request);
-    try {
-      const held = inherit(attempt, acceptor) ?? run(kernel, claimAddress(attempt));
-      if (isRefusal(held)) throw refusedStart(attempt, held);
-      return held instanceof Hold ? held : new Hold(held, attempt, acceptor);
-    } finally {
-      endAttempt(attempt);
-    }
+    const held = inherit(attempt, acceptor) ?? run(kernel, claimAddress(attempt));
+    if (isRefusal(held)) throw refusedStart(attempt, held);
+    return held instanceof Hold ? held : new Hold(held, attempt, acceptor);
   };
-  return traceNow('reuseaddr.claim', () => ({ address: request.text }), claiming);
+  try {
+    return traceNow('reuseaddr.claim', () => ({ address: request.text }), claiming);
+  } finally {
+    endAttempt(attempt);
+  }
 }
 
 /**
  * Makes the claim in the requested ways: at once; if the address is in use, by a handover; and if
- * that fails too, by waiting. When this returns, the acceptor has started, and the attempt has
- * ended.
+ * that fails too, by waiting. The acceptor has started when this returns.
  */
-export async function obtain(attempt: Attempt, acceptor: Acceptor): Promise<Hold> {
+export async function obtain(request: Request, acceptor: Acceptor): Promise<Hold> {
+  const attempt = beginAttempt(request);
   const claiming = (): Promise<Hold> => obtainInTurn(attempt, acceptor);
   try {
-    return await trace('reuseaddr.claim', () => ({ address: attempt.request.text }), claiming);
+    return await trace('reuseaddr.claim', () => ({ address: request.text }), claiming);
   } finally {
     endAttempt(attempt);
   }

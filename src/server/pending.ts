@@ -11,30 +11,31 @@ const mark: unique symbol = Symbol.for('reuseaddr.pending');
 type Marked = Server & { [mark]?: true };
 
 /**
- * A server on its way to an address: it waits, or asks the holder, and does not listen yet. Until
- * it does, its `close` cancels the start, and another `listen` is refused, just as Node refuses it
- * for a server that listens.
+ * A server on its way to an address, and its request: it waits, or asks the holder, and does not
+ * listen yet.
+ *
+ * Until it does, its `close` cancels the start, and another `listen` is refused, just as Node
+ * refuses it for a server that listens.
  */
 export class Pending {
-  readonly #server: Marked;
-  readonly #address: string;
+  readonly server: Marked;
+  /** With a signal that a `close` aborts too. */
+  readonly request: Request;
   readonly #controller: AbortController | undefined;
-  /** The signal of the request, which a `close` aborts too. */
-  readonly signal: AbortSignal | undefined;
   #calledOff = false;
   #restore: (() => void) | undefined;
 
   /**
    * @throws {SocketAddressError} `ERR_SERVER_ALREADY_LISTEN`
    */
-  constructor(server: Server, { text, waitMs, takeoverMs, signal }: Request) {
-    this.#server = server;
-    this.#address = text;
+  constructor(server: Server, request: Request) {
+    const { waitMs, takeoverMs, signal } = request;
+    this.server = server;
     // Only a start that takes time must notice a `close` in the middle of it.
     this.#controller = waitMs === undefined && takeoverMs === undefined ? undefined : new AbortController();
     const signals = [this.#controller?.signal, signal].filter((each) => each !== undefined);
-    this.signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0];
-    if (server.listening || this.#server[mark] === true) throw this.#alreadyListening();
+    this.request = { ...request, signal: signals.length > 1 ? AbortSignal.any(signals) : signals[0] };
+    if (server.listening || this.server[mark] === true) throw this.#alreadyListening();
     this.begin();
   }
 
@@ -45,7 +46,7 @@ export class Pending {
 
   begin(): void {
     if (this.#restore !== undefined) return;
-    const server = this.#server;
+    const { server } = this;
     const restoreClose = shadow(server, 'close', (close, ...args: Parameters<Server['close']>) => {
       this.#calledOff = true;
       this.#controller?.abort(this.closed());
@@ -69,11 +70,11 @@ export class Pending {
 
   /** Returns the error of a start that a `close` has cancelled. */
   closed(): Error {
-    return explain(this.#address, refuse('cancelled', 'ECANCELED', 'listen'));
+    return explain(this.request.text, refuse('cancelled', 'ECANCELED', 'listen'));
   }
 
   #alreadyListening(): Error {
-    return explainWrong(this.#address, 'already-listening', 'ERR_SERVER_ALREADY_LISTEN');
+    return explainWrong(this.request.text, 'already-listening', 'ERR_SERVER_ALREADY_LISTEN');
   }
 }
 

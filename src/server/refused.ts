@@ -43,8 +43,9 @@ export function refusedStart(attempt: Attempted, refusal: Refusal): SocketAddres
  * the address.
  */
 export function explainStart({ request, target }: Attempted, refusal: Refusal): SocketAddressError {
+  const found = isDisplaced(target, refusal) ? { ...refusal, refused: 'displaced' as const } : refusal;
   const holder = findUnrecorded(target, refusal);
-  return explain(request.text, isDisplaced(target, refusal) ? { ...refusal, refused: 'displaced' } : refusal, holder);
+  return explain(request.text, found, holder);
 }
 
 /** Returns the reason of a refused start, as a clause. */

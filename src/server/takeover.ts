@@ -56,12 +56,12 @@ export async function takeOver(
 
 /** Asks once. Throws the acceptor's error. */
 async function ask(
-  { request: { terms, signal }, target }: Attempt,
+  { request: { terms, signal }, target, address }: Attempt,
   acceptor: Acceptor,
   timeoutMs: number,
 ): Promise<Offered | NotReceived | Refusal> {
   const failures: unknown[] = [];
-  const accepting = new SharedAcceptor(acceptor, (error) => failures.push(error));
+  const accepting = new SharedAcceptor(acceptor, address, (error) => failures.push(error));
   try {
     const outcome = await runAsync(accepting.kernel(signal), requestHandover(target, terms, timeoutMs));
     if (typeof outcome !== 'object' || isRefusal(outcome)) giveUp(target, outcome);
@@ -85,12 +85,14 @@ function giveUp(target: Target, outcome?: NotReceived | Refusal): void {
 /** The acceptor, while the holder accepts on the same socket. */
 class SharedAcceptor {
   readonly #acceptor: Acceptor;
+  readonly #address: string;
   readonly #fail: (error: unknown) => void;
   #given: Descriptor | undefined;
   #started = false;
 
-  constructor(acceptor: Acceptor, fail: (error: unknown) => void) {
+  constructor(acceptor: Acceptor, address: string, fail: (error: unknown) => void) {
     this.#acceptor = acceptor;
+    this.#address = address;
     this.#fail = fail;
   }
 
@@ -121,7 +123,7 @@ class SharedAcceptor {
   async #start(fd: number): Promise<void> {
     this.#given = Descriptor.at(fd);
     this.#started = true;
-    await this.#acceptor.start(fd, true);
+    await this.#acceptor.start(fd, this.#address, true);
   }
 
   stop(): void {
