@@ -66,6 +66,14 @@ its state is not listening
 .TP
 .B NO_COLOR
 Switches colours off on a terminal.
+.TP
+.BR LISTEN_FDS ", " LISTEN_PID ", " LISTEN_FDNAMES ", " NOTIFY_SOCKET
+Read by
+.BR run
+from its supervisor, and set for its program: sd_listen_fds(3), sd_notify(3).
+.TP
+.B REUSEADDR_ADDON
+The absolute path of the native addon to load.
 .SH FILES
 .TP
 .IB ADDRESS .lock

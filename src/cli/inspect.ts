@@ -7,7 +7,7 @@ import type { Terminal } from './terminal.js';
 import { json, octal, stateStyles, userOf, wrap } from './text.js';
 
 const meanings: Readonly<Record<Inspection['state'], string>> = {
-  free: 'nothing is there; a start will succeed',
+  free: 'nothing is there, and no process holds the lock',
   listening: 'a holder listens there',
   starting: 'a process has the lock, and nothing listens: it is starting or stopping',
   stale: 'a socket file that no process is bound to; the next start removes it',

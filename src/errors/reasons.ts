@@ -173,9 +173,12 @@ export const reasons = {
     codes: ['ENAMETOOLONG'],
     verdict: true,
     happened: ({ path }) => tooLong(path),
-    todo: () => [
-      process.platform === 'linux' ? 'use a shorter name; the directory may be as long as you like' : 'use a shorter path',
-    ],
+    todo: (_words, { path }) => {
+      if (path.startsWith('@')) return ['use a shorter name'];
+      return [
+        process.platform === 'linux' ? 'use a shorter name; the directory may be as long as you like' : 'use a shorter path',
+      ];
+    },
   },
   absent: {
     codes: ['ENOENT', 'ECONNREFUSED'],
@@ -302,6 +305,8 @@ function notHandedOver(handover: Facts['handover']): string {
 }
 
 function tooLong(path: string): string {
+  if (path.startsWith('@'))
+    return `the abstract name of its handover socket, ${path}, is ${Buffer.byteLength(path) - 1} bytes long, and at most 107 are possible`;
   if (process.platform !== 'linux') return `the whole path, ${path}, is over 103 bytes long`;
   const name = path.slice(path.lastIndexOf('/') + 1);
   return `the file name ${name} is ${Buffer.byteLength(name)} bytes long, and where the whole path is over 107 bytes at most 85 are possible`;

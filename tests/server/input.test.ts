@@ -170,6 +170,19 @@ test('a part over NAME_MAX → ENAMETOOLONG, nothing is made', onLinux, async (t
 });
 
 test(
+  'an abstract name whose handover name is too long → the message names that name, its length and the limit',
+  onLinux,
+  async () => {
+    const name = `@${'n'.repeat(99)}`;
+    await assert.rejects(claim(name, { handover: true }), {
+      code: 'ENAMETOOLONG',
+      reason: 'too-long',
+      message: `Cannot listen on ${name}: the abstract name of its handover socket, ${name}.handover, is 108 bytes long, and at most 107 are possible. Use a shorter name.`,
+    });
+  },
+);
+
+test(
   'a long path whose last part is of 85 bytes → it listens; names of letters beyond ASCII count in bytes',
   onLinux,
   async (t) => {
