@@ -139,7 +139,8 @@ async function failAt(fault: Fault, cast: Cast, scenario: Scenario, root: string
   }
 }
 
-for (const scenario of scenarios.filter(({ killsOnly }) => killsOnly !== true)) {
+// Sockets of other types make the same calls: `crash.test.ts` has them.
+for (const scenario of scenarios.filter(({ killsOnly, type }) => killsOnly !== true && type === undefined)) {
   test(`each system call fails with each errno, in: ${scenario.name} → an error that says so, or it continues; nothing is left`, async (t: TestContext) => {
     const root = temporaryDirectory(t);
     const points = await record(t, scenario, root);

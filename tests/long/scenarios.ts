@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
 import type { TestContext } from 'node:test';
+import type { SocketType } from '#dist/address/socketType.js';
 import { findListener, listeningInode } from '#dist/holder/find.js';
 import { kernel } from '#dist/kernel/posix.js';
 import { Program, fixtureBeside } from '../support/program.js';
@@ -50,6 +51,8 @@ export interface Scenario {
   /** Whom strace is attached to. */
   readonly victim: 'starter' | 'holder' | 'newcomer';
   readonly address?: (directory: string) => string;
+  /** The type of the socket that is claimed: a stream, of a server, unless said. */
+  readonly type?: SocketType;
   /** What there is before. Nothing of it is in the window. */
   prepare(stage: Stage): Promise<void>;
   act(stage: Stage): Promise<unknown>;
@@ -64,8 +67,8 @@ export interface Scenario {
 const longName = (directory: string): string => `${directory}/${'d'.repeat(90)}/app.sock`;
 
 /** A dead socket at a path, as a crash leaves it. */
-function deadSocket(path: string): void {
-  const fd = kernel.socket();
+function deadSocket(path: string, type?: SocketType): void {
+  const fd = kernel.socket(type);
   if (typeof fd === 'string') throw new Error(fd);
   kernel.bind(fd, path);
   kernel.close(fd);
@@ -80,13 +83,13 @@ async function stray(stage: Stage): Promise<void> {
 const start = async ({ cast, address }: Stage, args: object = {}): Promise<unknown> =>
   (await cast.get('starter')).ask('window', { action: 'listen', args: { address, ...args } });
 
-const serving = async ({ cast, address }: Stage): Promise<void> =>
-  (await cast.get('holder')).ask('listen', { address, options: { handover: true } });
+const serving = async ({ cast, address }: Stage, type?: SocketType): Promise<void> =>
+  (await cast.get('holder')).ask('listen', { address, options: { type, handover: true } });
 
-const takeOver = async ({ cast, address }: Stage): Promise<unknown> =>
+const takeOver = async ({ cast, address }: Stage, type?: SocketType): Promise<unknown> =>
   (await cast.get('newcomer')).ask('window', {
     action: 'listen',
-    args: { address, options: { takeover: true, handover: true } },
+    args: { address, options: { type, takeover: true, handover: true } },
   });
 
 /** A program that does nothing with its socket, and that can be told from all others by its command line. */
@@ -202,33 +205,54 @@ export const scenarios: readonly Scenario[] = [
     },
     act: start,
   },
-  {
-    name: 'release',
-    victim: 'holder',
-    prepare: serving,
-    act: async ({ cast }) => (await cast.get('holder')).ask('window', { action: 'release' }),
-  },
-  {
-    name: 'hand-over, the old side',
-    victim: 'holder',
-    partner: 'newcomer',
-    async prepare(stage) {
-      await serving(stage);
-      await stage.cast.get('newcomer');
-      // Asked now, so that no other message comes in the window. A process that was killed answers too: that it has ended.
-      const left = (await stage.cast.get('holder')).ask('left').catch(() => undefined);
-      stage.left = left;
+  ...served(),
+  ...(['datagram', 'seqpacket'] as const).flatMap((type): Scenario[] => [
+    {
+      name: `start of a ${type} socket over a stale stream socket`,
+      victim: 'starter',
+      type,
+      prepare: async ({ address }) => deadSocket(address),
+      act: async (stage) => start(stage, { options: { type } }),
     },
-    async act(stage) {
-      await takeOver(stage);
-      await stage.left;
-    },
-  },
-  {
-    name: 'hand-over, the new side',
-    victim: 'newcomer',
-    partner: 'holder',
-    prepare: serving,
-    act: takeOver,
-  },
+    ...served(type),
+  ]),
 ];
+
+/** What a holder that serves hand-overs does. */
+function served(type?: SocketType): Scenario[] {
+  const [of, typed] = type === undefined ? ['', {}] : [` of a ${type} socket`, { type }];
+  return [
+    {
+      name: `release${of}`,
+      victim: 'holder',
+      ...typed,
+      prepare: async (stage) => serving(stage, type),
+      act: async ({ cast }) => (await cast.get('holder')).ask('window', { action: 'release' }),
+    },
+    {
+      name: `hand-over${of}, the old side`,
+      victim: 'holder',
+      partner: 'newcomer',
+      ...typed,
+      async prepare(stage) {
+        await serving(stage, type);
+        await stage.cast.get('newcomer');
+        // Asked now, so that no other message comes in the window. A process that was killed answers too: that it has ended.
+        const left = (await stage.cast.get('holder')).ask('left').catch(() => undefined);
+        stage.left = left;
+      },
+      async act(stage) {
+        await takeOver(stage, type);
+        await stage.left;
+      },
+    },
+    {
+      name: `hand-over${of}, the new side`,
+      victim: 'newcomer',
+      partner: 'holder',
+      ...typed,
+      prepare: async (stage) => serving(stage, type),
+      act: async (stage) => takeOver(stage, type),
+    },
+  ];
+}

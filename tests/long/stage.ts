@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import net from 'node:net';
 import { once } from 'node:events';
-import { listen } from 'reuseaddr';
+import { claim, listen } from 'reuseaddr';
+import type { SocketType } from '#dist/address/socketType.js';
+import { findListener } from '#dist/holder/find.js';
 import { leftOpen } from '../support/directory.js';
 import type { Failure, Program } from '../support/program.js';
 import type { Scenario, Stage } from './scenarios.js';
@@ -27,8 +29,12 @@ function describeBystanders(directory: string): string {
     .join('\n');
 }
 
-/** A name for a path of any length that fits sun_path: through a descriptor of its directory. */
-export async function reach(path: string): Promise<string | undefined> {
+/**
+ * Who answers at a path: the greeting of a server, and else the pid of the process that has the socket behind the file. A path of
+ * any length is reached through a descriptor of its directory.
+ */
+export async function reach(path: string, type?: SocketType): Promise<string | undefined> {
+  if (type !== undefined) return whoHas(path);
   const slash = path.lastIndexOf('/');
   const directory = fs.openSync(path.slice(0, slash), fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
   try {
@@ -45,6 +51,12 @@ export async function reach(path: string): Promise<string | undefined> {
   } finally {
     fs.closeSync(directory);
   }
+}
+
+function whoHas(path: string): string | undefined {
+  const file = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  const pid = file && findListener(path, file)?.pid;
+  return pid === process.pid ? 'fresh' : pid?.toString();
 }
 
 export interface State {
@@ -80,25 +92,25 @@ export async function assertSound(
   const holder = await holderAmong(living);
   let outcome: string;
   if (holder !== undefined) {
-    const refused = await fresh(address);
+    const refused = await fresh(address, scenario.type);
     assert.ok('code' in refused, 'G1: a process held the address, and a fresh start had it too');
     assert.equal(refused.code, 'EADDRINUSE', refused.message);
-    assert.equal(await reach(address), String(holder.pid), 'the survivor holds, but somebody else answers');
+    assert.equal(await reach(address, scenario.type), String(holder.pid), 'the survivor holds, but somebody else answers');
     await holder.ask('release');
     outcome = 'a survivor holds';
   } else outcome = 'free';
 
   if (stage.stray !== undefined) {
-    const refused = await fresh(address);
+    const refused = await fresh(address, scenario.type);
     assert.ok('code' in refused, 'G4: a fresh start took the address of a live stray');
     assert.equal(refused.reason, 'stray', refused.message);
     assert.equal(await reach(address), 'stray', 'the stray is not to be reached at its path');
     await new Promise((closed) => stage.stray?.close(closed)); // It unlinks its path, as Node's own servers do.
     outcome = 'the stray serves on';
   }
-  const started = await fresh(address);
+  const started = await fresh(address, scenario.type);
   if ('code' in started) throw Object.assign(new Error(`G3: a fresh start failed: ${started.message}`), { cause: started });
-  assert.equal(await reach(address), 'fresh');
+  assert.equal(await reach(address, scenario.type), 'fresh');
   await started.release();
   assert.deepEqual(leftOpen(directory), [], 'somebody has it open still');
   assert.equal(describeBystanders(directory), before, 'G4: a bystander was touched');
@@ -115,11 +127,12 @@ export async function assertSound(
 type Started = { release(): Promise<void> } | Failure;
 
 /** A start by somebody who has nothing to do with what happened before: this process. */
-async function fresh(address: string): Promise<Started> {
+async function fresh(address: string, type?: SocketType): Promise<Started> {
   const server = net.createServer((connection) => connection.on('error', () => undefined).end('fresh'));
   try {
-    const claim = await listen(server, address, { handover: true });
-    return { release: () => claim.release() };
+    const options = { type, handover: true };
+    const started = await (type === undefined ? listen(server, address, options) : claim(address, options));
+    return { release: () => started.release() };
   } catch (error) {
     return error as Failure;
   }

@@ -1,5 +1,7 @@
 import { test } from 'node:test';
 import { socketTypes } from '#dist/address/socketType.js';
+import { outsiderTests } from '../claim/outsiders.js';
+import { raceOnPath } from '../process/storm.js';
 import { expectToHold } from '../simulation/expect.js';
 import { letters, ofTypes, withOutsider } from '../simulation/types.js';
 
@@ -15,3 +17,11 @@ for (const one of socketTypes)
       expectToHold(t, ofTypes([one, other], 2));
       expectToHold(t, ofTypes([one, other], 2, { crashes: 'slowly' }));
     });
+
+for (const type of ['datagram', 'seqpacket'] as const)
+  test(`G1, G3: 16 starters at once for a ${type} socket, SIGKILL of the winner between 200 rounds → one winner each`, async (t) => {
+    await raceOnPath(t, 200, type);
+  });
+
+for (const type of socketTypes)
+  for (const other of socketTypes) if (other !== 'stream' || type === 'seqpacket') outsiderTests(type, other);
