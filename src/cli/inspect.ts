@@ -1,7 +1,9 @@
 import { describe, describeFile, sinceWhen } from '../errors/describe.js';
+import { socketTypes } from '../address/socketType.js';
 import { show } from '../errors/show.js';
 import { inspect, type Inspection } from '../inspect/inspect.js';
 import type { Command } from './command.js';
+import { readType } from './socketType.js';
 import { status } from './status.js';
 import type { Terminal } from './terminal.js';
 import { json, octal, stateStyles, userOf, wrap } from './text.js';
@@ -39,6 +41,7 @@ ${Object.entries(meanings)
   options: {
     json: { summary: 'print one JSON object' },
     'lock-path': { value: 'PATH', summary: 'the lock file, if it is not ADDRESS.lock' },
+    type: { value: 'TYPE', values: socketTypes, summary: 'the type, if an abstract name is in use for several' },
   },
   examples: [
     ['reuseaddr inspect /run/app.sock', 'which process holds it?'],
@@ -48,7 +51,7 @@ ${Object.entries(meanings)
   ],
   async run({ operands: [address = ''], options, terminal }) {
     const lockPath = options['lock-path'] as string | undefined;
-    const found = await inspect(address, { lockPath });
+    const found = await inspect(address, { lockPath, type: readType(options['type']) });
     terminal.print(options['json'] === true ? `${json(found)}\n` : page(found, terminal));
     return found.state === 'listening' ? status.done : status.inUse;
   },

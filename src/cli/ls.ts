@@ -1,3 +1,4 @@
+import { socketTypeDefault } from '../address/socketType.js';
 import { show } from '../errors/show.js';
 import { listSockets, type ListedSocket } from '../inspect/list.js';
 import type { Unlisted } from '../inspect/walk.js';
@@ -15,11 +16,11 @@ export const command: Command = {
   description: `Lists Unix sockets. Without PATH: those that a process in this network namespace has open. With
 PATH: the socket files at and below it, including stale ones.
 
-QUEUE shows how many connections wait to be accepted, and how many may. The states are those of
-inspect, and "displaced": a process has the socket, but its file was removed or replaced.
-Makes no connection, takes no lock, and follows no symlinks. A socket that was bound by a relative
-path has no mode if its directory is not known. In a directory that an overlay or a FUSE file
-system shows elsewhere, a live socket looks stale.`,
+TYPE is shown if a socket is no stream. QUEUE shows how many connections wait to be accepted, and
+how many may. The states are those of inspect, and "displaced": a process has the socket, but its
+file was removed or replaced. Makes no connection, takes no lock, and follows no symlinks. A
+socket that was bound by a relative path has no mode if its directory is not known. In a directory
+that an overlay or a FUSE file system shows elsewhere, a live socket looks stale.`,
   statuses: '0 done, 1 a place could not be inspected, 2 wrong usage',
   options: {
     json: { summary: 'print a JSON array, one socket on each line' },
@@ -50,8 +51,17 @@ system shows elsewhere, a live socket looks stale.`,
 };
 
 const header = ['ADDRESS', 'STATE', 'QUEUE', 'MODE', 'OWNER', 'HOLDER'];
+const headerWithType = header.toSpliced(2, 0, 'TYPE');
 
 function page(sockets: readonly ListedSocket[], terminal: Terminal): string {
+  // Most lists have streams alone.
+  const typed = sockets.some(({ type = socketTypeDefault }) => type !== socketTypeDefault);
+  if (typed)
+    return table(
+      headerWithType,
+      sockets.map((socket) => row(socket).toSpliced(2, 0, { text: socket.type ?? '-' })),
+      terminal,
+    );
   if (sockets.length > 0) return table(header, sockets.map(row), terminal);
   // In a pipe, an empty list is no output.
   return terminal.columns === undefined ? '' : 'No sockets.\n';

@@ -1,4 +1,5 @@
-import type { Pathname } from '../address/address.js';
+import type { AbstractName, Pathname } from '../address/address.js';
+import type { SocketType } from '../address/socketType.js';
 import { close, pathOf, resolve, type Named, type Place } from '../claim/place.js';
 import { probe, type Liveness } from '../claim/probe.js';
 import { isRecord, recordBytesMax } from '../claim/record.js';
@@ -11,8 +12,9 @@ import { failed, run, sys, type FileStatus, type Operation } from '../kernel/ker
 import { kernel } from '../kernel/posix.js';
 import { isServing, type UnixSocket } from '../kernel/sockets.js';
 import { readAddress } from '../request/address.js';
-import { explainMistakes } from '../request/mistake.js';
+import { badOption, explainMistakes } from '../request/mistake.js';
 import { refuseCallback, refuseNoOptions, refuseUnknown } from '../request/refuse.js';
+import { readSocketType } from '../request/socketType.js';
 import { Snapshot } from './snapshot.js';
 
 /**
@@ -74,6 +76,11 @@ export interface Inspection {
 export interface InspectOptions {
   /** The lock file. Default: `<path>.lock`. */
   readonly lockPath?: string | undefined;
+  /**
+   * The type of the socket, for an abstract name: each type has names of its own. Default: a type
+   * for which the name is in use.
+   */
+  readonly type?: SocketType | undefined;
 }
 
 /**
@@ -108,10 +115,13 @@ function inspectNow(text: string, options: InspectOptions, callback: unknown): I
   const address = explainMistakes(text, 'inspect', () => {
     refuseCallback(callback);
     refuseNoOptions(options);
-    refuseUnknown(options, ['lockPath']);
-    return readAddress(text, options.lockPath);
+    refuseUnknown(options, ['lockPath', 'type']);
+    const read = readAddress(text, options.lockPath);
+    if (options.type === undefined) return read;
+    if (read.kind === 'pathname') throw badOption('type', 'is for abstract names: a path is one address for all types');
+    return { ...read, type: readSocketType(options) };
   });
-  if (address.kind === 'abstract') return inspectAbstract(address.name, new Snapshot());
+  if (address.kind === 'abstract') return inspectAbstract(address, new Snapshot());
   const found = run(kernel, inspectPathname(address));
   if (isRefusal(found)) throw explain(text, found, undefined, 'inspect');
   return found;
@@ -130,13 +140,23 @@ function defined(inspection: Inspection): Inspection {
   return Object.fromEntries(Object.entries(inspection).filter(([, value]) => value !== undefined)) as unknown as Inspection;
 }
 
-export function inspectAbstract(name: string, snapshot: Snapshot): Inspection {
-  // The probe would find nothing: abstract names of stream and of datagram sockets are separate.
-  // The kernel's table may show a NUL inside the name as `@`.
-  const socket = snapshot.named(`@${name}`) ?? snapshot.named(`@${name.replaceAll('\0', '@')}`);
-  if (socket === undefined) return { address: `@${name}`, state: 'free' };
+function inspectAbstract({ name, type }: AbstractName, snapshot: Snapshot): Inspection {
+  const sockets = socketsNamed(name, snapshot).filter((socket) => type === undefined || socket.type === type);
+  const socket = sockets.find(isServing) ?? sockets[0];
+  return socket === undefined ? { address: `@${name}`, state: 'free' } : describeAbstract(`@${name}`, socket, snapshot);
+}
+
+/** Returns the sockets of an abstract name, at most one of each type. */
+export function socketsNamed(name: string, { sockets }: Snapshot): readonly UnixSocket[] {
+  // The table in /proc shows a NUL inside an abstract name as `@`.
+  const spellings: readonly (string | undefined)[] = [`@${name}`, `@${name.replaceAll('\0', '@')}`];
+  return sockets.filter((socket) => spellings.includes(socket.name));
+}
+
+/** Describes the socket of an abstract name. A probe finds the names of one type alone. */
+export function describeAbstract(address: string, socket: UnixSocket, snapshot: Snapshot): Inspection {
   const state = isServing(socket) ? 'listening' : 'starting';
-  return defined({ address: `@${name}`, state, holder: snapshot.holderOf(socket), ...told(socket) });
+  return defined({ address, state, holder: snapshot.holderOf(socket), ...told(socket) });
 }
 
 /** Inspects a place, with one look at each thing. */

@@ -6,7 +6,7 @@ import { AT_FDCWD, failed, run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { fileKey, isServing, type UnixSocket } from '../kernel/sockets.js';
 import { guardedPlace } from './guard.js';
-import { fields, inspectAbstract, inspectPlace, told, type AddressState, type Inspection } from './inspect.js';
+import { describeAbstract, fields, inspectPlace, socketsNamed, told, type AddressState, type Inspection } from './inspect.js';
 import { isOnDevice, Snapshot } from './snapshot.js';
 import { walkSockets, type Unlisted } from './walk.js';
 
@@ -39,7 +39,9 @@ export function listSockets(paths: readonly string[]): Listing {
   if (paths.length === 0)
     return { sockets: sorted(snapshot.sockets.map((socket) => lookAtSocket(socket, snapshot))), unlisted: [] };
 
-  const abstract = paths.filter((path) => path.startsWith('@')).map((path) => inspectAbstract(path.slice(1), snapshot));
+  const abstract = paths
+    .filter((path) => path.startsWith('@'))
+    .flatMap((name) => socketsNamed(name.slice(1), snapshot).map((socket) => describeAbstract(name, socket, snapshot)));
   const files: ListedSocket[] = [];
   const denied: Unlisted[] = [];
   const unlisted = walkSockets(
@@ -53,14 +55,14 @@ export function listSockets(paths: readonly string[]): Listing {
     },
   );
   return {
-    sockets: sorted([...abstract.filter(({ state }) => state !== 'free'), ...files]),
+    sockets: sorted([...abstract, ...files]),
     unlisted: [...unlisted, ...denied],
   };
 }
 
 function lookAtSocket(socket: UnixSocket, snapshot: Snapshot): ListedSocket {
   const { name = '', type, waiting, backlog } = socket;
-  if (name.startsWith('@')) return inspectAbstract(name.slice(1), snapshot);
+  if (name.startsWith('@')) return describeAbstract(name, socket, snapshot);
   const holder = snapshot.holderOf(socket);
   const path = pathOf(socket, holder);
   const found = path === undefined ? undefined : lookAtPath(path, snapshot);

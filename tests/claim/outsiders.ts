@@ -151,8 +151,8 @@ interface Scenario {
   readonly withoutSockDiag?: true;
 }
 
-const scenariosOf = (terms: Terms, other: SocketType): readonly Scenario[] => [
-  { name: 'a first start', set: () => ({}), operation: (place) => acquire(place, terms) },
+const scenariosOf = (typed: Terms, other: SocketType): readonly Scenario[] => [
+  { name: 'a first start', set: () => ({}), operation: (place) => acquire(place, typed) },
   {
     name: 'a start over a stale socket, with a mode that the umask narrows',
     set({ path, lockPath }) {
@@ -160,12 +160,12 @@ const scenariosOf = (terms: Terms, other: SocketType): readonly Scenario[] => [
       bindSocket(path, other)();
       return {};
     },
-    operation: (place) => acquire(place, { ...terms, mode: 0o666 }),
+    operation: (place) => acquire(place, { ...typed, mode: 0o666 }),
   },
   {
     name: 'a release',
     set(place) {
-      const claim = run(kernel, acquire(place, terms));
+      const claim = run(kernel, acquire(place, typed));
       assert.ok(!isRefusal(claim));
       return { claim };
     },
@@ -174,13 +174,13 @@ const scenariosOf = (terms: Terms, other: SocketType): readonly Scenario[] => [
   {
     name: 'a first start without sock_diag(7)',
     set: () => ({}),
-    operation: (place) => acquire(place, terms),
+    operation: (place) => acquire(place, typed),
     withoutSockDiag: true,
   },
   {
     name: 'a start after a crash that left a live socket aside',
     set: ({ asidePath }) => ({ other: his(asidePath, bindSocket(asidePath, other)) }),
-    operation: (place) => acquire(place, terms),
+    operation: (place) => acquire(place, typed),
   },
 ];
 
@@ -200,7 +200,7 @@ function interrupted(nth: number, act: () => void, calls: string[], withoutSockD
 }
 
 /** Runs one schedule. Gives the calls that were made. */
-function runSchedule(scenario: Scenario, outsider: Outsider, terms: Terms, directory: string, nth: number): readonly string[] {
+function runSchedule(scenario: Scenario, outsider: Outsider, typed: Terms, directory: string, nth: number): readonly string[] {
   fs.mkdirSync(directory);
   const open = openDescriptors();
   const place = placeAt(`${directory}/app.sock`);
@@ -229,13 +229,13 @@ function runSchedule(scenario: Scenario, outsider: Outsider, terms: Terms, direc
   const compared = calls.indexOf('lstat', calls.indexOf('flock'));
   if (deed.holds && nth <= compared) assert.ok(!won, `two have the claim: ${schedule}`);
   if (won && nth <= compared && deed.inode === undefined && outsider.replaces === undefined) {
-    const second = run(kernel, acquire(place, terms));
+    const second = run(kernel, acquire(place, typed));
     assert.ok(isRefusal(second) && second.refused === 'held', `the lock is not at its path, ${inspect(second)}: ${schedule}`);
   }
   if (won) run(kernel, release(place, outcome as PathnameClaim));
   deed.end?.();
   before.other?.end?.();
-  const next = run(kernel, acquire(place, terms));
+  const next = run(kernel, acquire(place, typed));
   assert.ok(!isRefusal(next), `the next start is refused, ${inspect(next)}: ${schedule}`);
   run(kernel, release(place, next));
   run(kernel, close({ place }));
