@@ -1,4 +1,5 @@
 import net from 'node:net';
+import type { TlsOptions } from 'node:tls';
 
 /**
  * Everything in which Bun and Deno differ from Node, as far as this package has to know. Measured
@@ -23,6 +24,56 @@ export function permitted<Value, Other>(look: () => Value, otherwise: Other): Va
 /** Whether Deno refused something for want of a flag. */
 export function isRefusedByDeno(error: unknown): boolean {
   return isDeno && (error as Error | undefined)?.name === 'NotCapable';
+}
+
+/** The method of a listening handle by which node:net closes it, before that method returns. */
+export const closeMethod = isBun ? 'stop' : 'close';
+
+/** Makes `server.address()` the address of a claim. Bun asks the handle instead of the server. */
+export function nameServer(server: { _pipeName: string | null; readonly _handle: object | null }, address: string): void {
+  server._pipeName = address;
+  if (isBun && server._handle !== null) Object.defineProperty(server._handle, 'unix', { value: address, configurable: true });
+}
+
+/** The parts of Bun's connection that are in use here. */
+interface ConnectionOfBun {
+  /**
+   * Makes `server.address()` the address of a claim. Bun asks the handle instead of the server.
+   */
+  data: unknown;
+  /** 1: open. */
+  readonly readyState: number;
+  pause(): void;
+  resume(): void;
+  terminate(): void;
+}
+
+/** Closes a connection that the program has not seen. Bun continues with it otherwise. */
+export function dropConnection(client: { close(): void }): void {
+  if (!isBun) return client.close();
+  const connection = client as unknown as ConnectionOfBun;
+  connection.data = undefined;
+  connection.terminate();
+}
+
+/**
+ * Keeps a connection from the program, while an asynchronous rule decides. Nothing is read from it.
+ * Node and Deno read nothing by themselves.
+ *
+ * @returns admits the connection, by the function that it is given
+ */
+export function keepConnection(client: object): (admit: () => void) => void {
+  if (!isBun) return (admit) => admit();
+  const connection = client as ConnectionOfBun;
+  const { data } = connection;
+  connection.pause();
+  connection.data = undefined;
+  return (admit) => {
+    if (connection.readyState !== 1) return;
+    connection.data = data;
+    admit();
+    connection.resume();
+  };
 }
 
 /** The listener that node:net sets on the handle of a listening socket. */
@@ -59,17 +110,55 @@ export function listenerOfDeno(): OnConnection {
   return (denoListener = handle.onconnection);
 }
 
+/** The HTTP connections of a server, without upgraded ones. */
+interface HttpConnections<Socket> {
+  all(): Socket[];
+  /** Those on which no request has begun to arrive. They may still wait for an answer. */
+  idle(): Socket[];
+}
+
 /**
- * Returns the methods of node:http's list of connections, if it is Deno's, which has other ones
- * than Node's. Idle: no request has begun to arrive, and no answer is under way.
+ * Returns the HTTP connections of a server on Deno or Bun, or undefined: it is Node's, or not one
+ * of node:http. On Bun, these are connections that were handed over to it by another server.
  */
-export function listOfDeno<Socket>(list: object | undefined): { all(): Socket[]; idle(): Socket[] } | undefined {
-  if (list === undefined || !('_all' in list) || !('_active' in list)) return undefined;
-  const { _all: all, _active: active } = list as {
-    readonly _all: ReadonlySet<Socket>;
-    readonly _active: ReadonlyMap<Socket, unknown>;
-  };
-  return { all: () => [...all], idle: () => [...all].filter((socket) => !active.has(socket)) };
+export function httpConnections<Socket extends object>(server: object): HttpConnections<Socket> | undefined {
+  if (isDeno) {
+    const list = hidden(server, 'http.server.connections') as ListOfDeno<Socket> | undefined;
+    if (list === undefined) return undefined;
+    return { all: () => [...list._all], idle: () => [...list._all].filter((socket) => !list._active.has(socket)) };
+  }
+  if (!isBun || !('maxHeadersCount' in server)) return undefined;
+  // There is no list before the first connection.
+  const all = (): Socket[] => [...((hidden(server, 'http1Connections') as ReadonlySet<Socket> | undefined) ?? [])];
+  const isBusy = (socket: Socket): boolean =>
+    Number(hidden(socket, 'http1ActiveRequests') ?? 0) > 0 || hidden(socket, 'http1MessageOpen') === true;
+  return { all, idle: () => all().filter((socket) => !isBusy(socket)) };
+}
+
+interface ListOfDeno<Socket> {
+  readonly _all: ReadonlySet<Socket>;
+  /** Those on which a request arrives, or is answered. */
+  readonly _active: ReadonlyMap<Socket, unknown>;
+}
+
+/** Returns the property whose key is the symbol with this description. */
+function hidden(object: object, description: string): unknown {
+  const key = Object.getOwnPropertySymbols(object).find((symbol) => symbol.description === description);
+  return key === undefined ? undefined : (object as Record<symbol, unknown>)[key];
+}
+
+/**
+ * Returns the options for a tls server that does the same as this server of node:https on Bun, or
+ * undefined for one of node:http.
+ *
+ * @throws Error This version of Bun does not tell which it is.
+ */
+export function tlsOptionsOfBun(server: object): TlsOptions | undefined {
+  const [options, made] = [hidden(server, 'options'), hidden(server, 'tls')];
+  if (made === null) return undefined;
+  if (made === undefined || typeof options !== 'object')
+    throw new Error('This version of Bun does not show the options of a server.');
+  return options as TlsOptions;
 }
 
 /**

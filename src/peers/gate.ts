@@ -1,5 +1,5 @@
 import { failed } from '../kernel/kernel.js';
-import { isDeno, listenerOfDeno } from '../kernel/runtime.js';
+import { dropConnection, isDeno, keepConnection, listenerOfDeno } from '../kernel/runtime.js';
 import { credentialsOf, type Credentials, type Judge } from './credentials.js';
 
 /** Node's wrapper of a listening socket. `onconnection` gets each accepted connection. */
@@ -21,7 +21,7 @@ interface ConnectionHandle {
   close(): void;
 }
 
-/** Whether this server can be guarded. The handles of Bun are made differently. */
+/** Whether this server can be guarded. */
 export function canGuard(handle: object | null): handle is ListeningHandle {
   return handle !== null && typeof (handle as ListeningHandle).onconnection === 'function';
 }
@@ -61,7 +61,7 @@ export function guard(
     const peer = credentialsOf(client.fd);
     const decide = (allowed: boolean): void => {
       if (allowed) return admit.call(this, status, client);
-      client.close();
+      dropConnection(client);
       denied(failed(peer) ? undefined : peer);
     };
     const verdict = failed(peer) ? false : ask(judge, peer);
@@ -69,12 +69,14 @@ export function guard(
     const decideLate = (allowed: boolean): void => {
       counter._connections -= 1;
       try {
-        decide(allowed);
+        if (allowed) release(() => decide(true));
+        else decide(false);
       } finally {
         counter._emitCloseIfDrained();
       }
     };
     counter._connections += 1;
+    const release = keepConnection(client);
     // Outside the promise: if a listener of the program throws, that is an uncaught exception, not
     // an unhandled rejection.
     void verdict.then((allowed) => process.nextTick(decideLate, allowed));

@@ -1,12 +1,13 @@
 import type { Server } from 'node:net';
 import { acceptOn } from '../handover/acceptOn.js';
 import { Descriptor } from '../kernel/descriptor.js';
-import { kernel } from '../kernel/posix.js';
+import { closeMethod, nameServer } from '../kernel/runtime.js';
 import type { Credentials, Judge } from '../peers/credentials.js';
 import { canGuard, guard } from '../peers/gate.js';
 import type { Acceptor } from './acceptor.js';
 import { drain, trackSessions } from './drain.js';
 import type { Pending } from './pending.js';
+import { acceptsDescriptor, relayTo } from './relay.js';
 
 /**
  * The internals of Node's server in use here. `tests/server/node.test.ts` fails when Node changes
@@ -18,13 +19,16 @@ interface InternalServer {
   _pipeName: string | null;
 }
 
+/** It has the one of these that `closeMethod` names. */
 export interface Handle {
-  close(callback?: () => void): void;
+  close?(callback?: () => void): void;
+  stop?(callback?: () => void): void;
 }
 
 /** A server that accepts the connections of a claim. */
 export class ServerAcceptor implements Acceptor {
-  readonly #server: Server & InternalServer;
+  /** The server that accepts: the program's, or an inner one. */
+  #server: Server & InternalServer;
   readonly #backlog: number;
   readonly #judge: Judge | undefined;
   readonly #pending: Pending;
@@ -59,16 +63,15 @@ export class ServerAcceptor implements Acceptor {
   async start(fd: number, address: string, shared = false): Promise<void> {
     this.#pending.throwIfCalledOff();
     this.#pending.end();
+    if (!acceptsDescriptor(this.#server)) this.#server = relayTo(this.#pending.server) as Server & InternalServer;
     const server = this.#server;
-    // Before the 'listening' listeners of the program ask for it.
-    server._pipeName = address;
     const listening = listenOnDescriptor(server, fd, this.#backlog);
-    // Node takes 0 for "not given", and has listened with 511.
-    if (this.#backlog === 0) kernel.listen(fd, 0);
+    // Before the 'listening' listeners of the program ask for it.
+    nameServer(server, address);
     if (this.#judge !== undefined) this.#guard(this.#judge);
     // Before they can close the server.
     if (server._handle !== null)
-      this.#closeHandle = wrapClose(handleOf(server), Descriptor.at(fd), (closeHandle) => this.#closing(closeHandle));
+      this.#closeHandle = wrapClose(server._handle, Descriptor.at(fd), (closeHandle) => this.#closing(closeHandle));
     if ('updateSettings' in server) trackSessions(server);
     // A server that is closed in this very turn never emits 'listening'.
     await Promise.race([listening, this.#closes]);
@@ -108,7 +111,7 @@ export class ServerAcceptor implements Acceptor {
   }
 
   drain(): void {
-    drain(this.#server);
+    drain(this.#server, this.#pending.server);
   }
 }
 
@@ -124,29 +127,14 @@ export function wrapClose(
   descriptor: Descriptor | undefined,
   around: (closeHandle: () => void) => void,
 ): () => void {
-  const close = handle.close;
+  const close = handle[closeMethod];
   const closeHandle = (callback?: () => void): void => {
-    close.call(handle, callback);
+    close?.call(handle, callback);
     descriptor?.closed();
   };
-  handle.close = (callback) => around(() => closeHandle(callback));
+  handle[closeMethod] = (callback) => around(() => closeHandle(callback));
   descriptor?.lend(closeHandle);
   return closeHandle;
-}
-
-/**
- * Bun closes its listening socket by itself, in the server's `close`, and does not know the address
- * of a descriptor.
- */
-function handleOf(server: Server & InternalServer): Handle {
-  const { _handle: handle, _pipeName: address } = server;
-  if (handle !== null && typeof (handle as Partial<Handle>).close === 'function') return handle;
-  Object.defineProperty(server, 'address', {
-    value: () => (server.listening ? address : null),
-    configurable: true,
-    writable: true,
-  });
-  return server;
 }
 
 function listenOnDescriptor(server: Server, fd: number, backlog: number): Promise<void> {

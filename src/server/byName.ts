@@ -1,42 +1,46 @@
-import net, { type Server } from 'node:net';
+import type { Server } from 'node:net';
 import { removeSocketFile } from '../claim/release.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
-import { isBun } from '../kernel/runtime.js';
+import { isDeno, listenerOfDeno, tlsOptionsOfBun } from '../kernel/runtime.js';
 import { explainMistakes, Mistake } from '../request/mistake.js';
 import type { Request } from '../request/options.js';
 import { nobody } from './acceptor.js';
+import { beginAttempt, endAttempt } from './attempt.js';
 import { Claim } from './claim.js';
 import type { PathnameHold } from './held.js';
 import type { Hold } from './hold.js';
+import { isInherited } from './inherit.js';
 import { obtain } from './obtain.js';
 import type { Pending } from './pending.js';
+import { acceptsDescriptor } from './relay.js';
 
 /**
- * Whether the server accepts on a descriptor that it is given. All servers of Node and Deno do. On
- * Bun, those with a `listen` of their own (node:http) open a TCP port instead.
+ * Whether the runtime itself shall listen on the path. It is the fastest way for a server that
+ * takes no descriptor, as long as no option needs one.
  */
-export function acceptsDescriptor(server: Server): boolean {
-  return !isBun || (server instanceof net.Server && server.listen === net.Server.prototype.listen);
+export function listensByName({ server, request }: Pending): boolean {
+  const { judge, takeoverMs, handover, rebind } = request;
+  if (acceptsDescriptor(server) || judge !== undefined || takeoverMs !== undefined || handover || rebind) return false;
+  const attempt = beginAttempt(request);
+  try {
+    return !('abstract' in attempt.target) && !attempt.target.place.long && !isInherited(attempt.target);
+  } finally {
+    endAttempt(attempt);
+  }
 }
 
-/**
- * Refuses options that this runtime would not keep. Throws a `Mistake`.
- */
-export function refuseUnsupported(server: Server, { judge, takeoverMs, handover, rebind }: Request): void {
-  if (isBun && judge !== undefined) throw unguarded();
-  if (acceptsDescriptor(server)) return;
-  if (takeoverMs !== undefined) throw unsupported('takeover');
-  if (handover) throw unsupported('handover');
-  if (rebind) throw unsupported(`onDisplaced: 'rebind'`);
-}
-
-/** A rule about peers. */
-function unguarded(): Mistake {
-  return new Mistake('unsupported', 'ENOTSUP', {
-    wrong: 'this runtime does not let us see a peer before the program does, which allow and an abstract name need',
-    right: 'use a pathname and its mode, or Node.js',
-  });
+/** Refuses options that this runtime would not keep. Throws a `Mistake`. */
+export function refuseUnsupported(server: Server, { judge }: Request): void {
+  try {
+    if (judge !== undefined && isDeno) listenerOfDeno();
+    if (!acceptsDescriptor(server)) tlsOptionsOfBun(server);
+  } catch (error) {
+    throw new Mistake('unsupported', 'ENOTSUP', {
+      wrong: (error as Error).message,
+      right: 'use an older version of it, or Node.js',
+    });
+  }
 }
 
 /**

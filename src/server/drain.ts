@@ -19,10 +19,12 @@ const idleMs = 1000;
  * answer of a connection says `Connection: close`, and a connection that has been idle for a second
  * is closed: see `drainHttp`, and `closeSession` for http2. A connection that was upgraded
  * (WebSocket), or that never was HTTP, is left to the program.
+ *
+ * @param front the server that the program has, if `server` accepts for it
  */
-export function drain(server: Server): void {
+export function drain(server: Server, front = server): void {
   NetServer.prototype.close.call(server);
-  drainHttp(server);
+  drainHttp(front);
   draining.add(server);
   server.once('listening', () => draining.delete(server));
   for (const session of sessions.get(server) ?? []) closeSession(session);

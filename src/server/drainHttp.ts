@@ -1,7 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { Server, Socket } from 'node:net';
 import { clearTimeout, setImmediate, setTimeout } from '../kernel/clock.js';
-import { listOfDeno } from '../kernel/runtime.js';
+import { httpConnections, isBun } from '../kernel/runtime.js';
 
 /**
  * The interval of the looks. A connection is closed after a second of idleness: until then its
@@ -57,13 +57,9 @@ export function drainHttp(server: Server): void {
   const connections = connectionsOf(server);
   if (connections === undefined) return;
   const draining = new Drain(connections);
-  const onRequest = (message: unknown): void => {
-    const { server: asked, socket, response } = message as { server: unknown; socket: HttpSocket; response: Answer };
-    if (asked === server) draining.announce(socket, response);
-  };
-  subscribe(requestStart, onRequest);
+  const unsubscribeFromRequests = onRequest(server, (socket, answer) => draining.announce(socket, answer));
   const stop = (): void => {
-    unsubscribe(requestStart, onRequest);
+    unsubscribeFromRequests();
     draining.stop();
     server.off('close', stop);
     server.off('listening', stop);
@@ -73,13 +69,29 @@ export function drainHttp(server: Server): void {
   server.on('listening', stop);
 }
 
+/** Calls `tell` with each request, before the program. Returns a function that ends this. */
+function onRequest(server: Server, tell: (socket: HttpSocket, answer: Answer) => void): () => void {
+  if (isBun) {
+    const listener = ({ socket }: { readonly socket: HttpSocket }, answer: Answer): void => tell(socket, answer);
+    server.prependListener('request', listener);
+    return () => server.off('request', listener);
+  }
+  const subscriber = (message: unknown): void => {
+    const { server: asked, socket, response } = message as { server: unknown; socket: HttpSocket; response: Answer };
+    if (asked === server) tell(socket, response);
+  };
+  subscribe(requestStart, subscriber);
+  return () => void unsubscribe(requestStart, subscriber);
+}
+
 function connectionsOf(server: Server): Connections | undefined {
+  const others = httpConnections<HttpSocket>(server);
+  if (others !== undefined) {
+    const parsers = (sockets: readonly HttpSocket[]): Parser[] => sockets.map((socket) => socket.parser ?? { socket });
+    return { all: () => parsers(others.all()), idle: () => parsers(others.idle()) };
+  }
   const key = Object.getOwnPropertySymbols(server).find(({ description }) => description === 'http.server.connections');
-  const list = key === undefined ? undefined : (server as unknown as Record<symbol, Connections>)[key];
-  const deno = listOfDeno<HttpSocket>(list);
-  if (deno === undefined) return list;
-  const parsers = (sockets: readonly HttpSocket[]): Parser[] => sockets.map((socket) => socket.parser ?? { socket });
-  return { all: () => parsers(deno.all()), idle: () => parsers(deno.idle()) };
+  return key === undefined ? undefined : (server as unknown as Record<symbol, Connections>)[key];
 }
 
 /**

@@ -71,17 +71,26 @@ export function passedByRun(): boolean {
  */
 export function inherit(attempt: Attempt, acceptor: Acceptor): Hold | Refusal | undefined {
   const { request, target } = attempt;
-  sockets ??= permitted(() => readEnvironment(process.env), []);
+  const inherited = inheritedSockets();
   const place = 'abstract' in target ? undefined : target.place;
-  const index = sockets.findIndex((socket) => isBoundTo(socket, target));
-  if (index >= 0 && sockets[index]?.type !== (request.terms.type ?? socketTypeDefault))
+  const index = inherited.findIndex((socket) => isBoundTo(socket, target));
+  if (index >= 0 && inherited[index]?.type !== (request.terms.type ?? socketTypeDefault))
     return refuse('other-type', 'EADDRINUSE', 'listen', place?.path);
-  const listenFd = index < 0 ? undefined : sockets.splice(index, 1)[0]?.fd;
+  const listenFd = index < 0 ? undefined : inherited.splice(index, 1)[0]?.fd;
   const taken = listenFd === undefined ? hasOtherThread(target) : failed(adopt(listenFd));
   if (taken) return refuse('other-thread', 'EADDRINUSE', 'listen', place?.path);
   if (listenFd === undefined) return undefined;
   if (place !== undefined && request.mode !== undefined) warnOfMode(place, request.mode);
   return new Hold({ listenFd, inherited: true }, attempt, acceptor);
+}
+
+/** Whether there is a socket that `inherit` would take. */
+export function isInherited(target: Target): boolean {
+  return inheritedSockets().some((socket) => isBoundTo(socket, target));
+}
+
+function inheritedSockets(): InheritedSocket[] {
+  return (sockets ??= permitted(() => readEnvironment(process.env), []));
 }
 
 /**

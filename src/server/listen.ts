@@ -7,7 +7,7 @@ import { refuseOtherType } from '../request/socketType.js';
 import { socketTypeDefault } from '../address/socketType.js';
 import { refuseCallback } from '../request/refuse.js';
 import { ServerAcceptor } from './adopt.js';
-import { acceptsDescriptor, listenByName, refuseUnsupported } from './byName.js';
+import { listenByName, listensByName, refuseUnsupported } from './byName.js';
 import { Claim } from './claim.js';
 import { sayReady } from './inherit.js';
 import { obtain } from './obtain.js';
@@ -67,7 +67,7 @@ async function listenOnClaim(server: Server, address: string, options: ListenOpt
   });
   const pending = new Pending(server, request);
   try {
-    return await (acceptsDescriptor(server) ? adopt(pending) : listenByName(pending));
+    return await (listensByName(pending) ? listenByName(pending) : adopt(pending));
   } finally {
     pending.end();
   }

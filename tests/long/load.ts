@@ -35,7 +35,7 @@ export async function replaceUnderLoad(
   const replace = async (): Promise<void> => {
     const before = current;
     current = await startInstance(runtime, address, kind, folder);
-    ends.push(once(before, 'close').then(([code, signal]) => (signal ?? code) as number | string | null));
+    ends.push(before.ended);
   };
   let replaced = Promise.resolve();
   const keeping = new http.Agent({ keepAlive: true });
@@ -57,24 +57,24 @@ export async function replaceUnderLoad(
     return { requests: sent, errors, servers: answered.size, ends: await Promise.all(ends) };
   } finally {
     keeping.destroy();
-    current.kill('SIGKILL');
+    current.child.kill('SIGKILL');
   }
 }
 
-async function startInstance(
-  { command, environment }: Runtime,
-  address: string,
-  kind: string,
-  cwd: string,
-): Promise<ChildProcess> {
+interface Instance {
+  readonly child: ChildProcess;
+  /** The status or signal with which it ends. */
+  readonly ended: Promise<number | string | null>;
+}
+
+async function startInstance({ command, environment }: Runtime, address: string, kind: string, cwd: string): Promise<Instance> {
   const [file = '', ...before] = command;
   const env = { PATH: '/nowhere', ...environment };
   const child = spawn(file, [...before, 'instance.mjs', address, kind], { cwd, env, stdio: ['ignore', 'pipe', 'inherit'] });
-  const ready = once(child.stdout, 'data');
-  const ended = once(child, 'exit').then(([code]) => Promise.reject(new Error(`The server ended with ${String(code)}.`)));
-  ended.catch(() => undefined);
-  await Promise.race([ready, ended]);
-  return child;
+  const ended = once(child, 'exit').then(([code, signal]) => (signal ?? code) as number | string | null);
+  const early = await Promise.race([once(child.stdout, 'data').then(() => undefined), ended]);
+  if (early !== undefined) throw new Error(`The server ended with ${early}.`);
+  return { child, ended };
 }
 
 async function askHttp(socketPath: string, agent: http.Agent | false): Promise<string> {
