@@ -29,6 +29,16 @@ export function namesOf(socket: string): Names {
   };
 }
 
+/** Returns the names of the files that the lock file of an address guards. */
+export function guardedNames({ socket, aside, recalled, handover, handoverAside }: Names): readonly string[] {
+  return [socket, aside, recalled, handover, handoverAside];
+}
+
+/** Returns the socket whose lock file has this name by default, or undefined. */
+export function guardedBy(lock: string): string | undefined {
+  return /^(.+)\.lock$/.exec(lock)?.[1];
+}
+
 /**
  * It ends like the socket's own name, so that a pattern such as `*.sock`, by which a watcher or git
  * ignores the socket, matches it too.

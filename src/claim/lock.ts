@@ -152,10 +152,11 @@ export function* discardLock(place: Place, fd: number): Operation<void> {
 /**
  * Does the same at the exit of the process, which unlocks. A lock file that replaced ours stays.
  */
-export function* unlinkLocked({ lock: { directory, name } }: Place, fd: number): Operation<void> {
+export function* unlinkLocked({ lock: { directory, name } }: Place, fd: number): Operation<0 | Errno> {
   const [ours, named] = [yield* sys.fstat(fd), yield* sys.fstatat(directory.fd, name)];
-  if (!failed(ours) && !failed(named) && ours.ino === named.ino && ours.dev === named.dev)
-    yield* sys.unlinkat(directory.fd, name);
+  if (failed(ours)) return ours;
+  if (failed(named)) return named;
+  return ours.ino === named.ino && ours.dev === named.dev ? yield* sys.unlinkat(directory.fd, name) : 'ENOENT';
 }
 
 /** Explains why the lock file cannot be opened. */

@@ -17,6 +17,11 @@ export function isSharedSticky({ mode }: FileStatus): boolean {
   return (mode & sticky) !== 0 && (mode & writableByOthers) !== 0;
 }
 
+/** Whether a claim made this lock file. Only such a file is ever given away, or cleaned up. */
+export function isClaims({ mode }: FileStatus): boolean {
+  return (mode & sticky) !== 0;
+}
+
 /**
  * Gives a lock file the owner and mode that follow from its directory: a process that may replace
  * files there may lock, and no other. Such a process could exchange the lock file anyway, so it
@@ -29,8 +34,8 @@ export function isSharedSticky({ mode }: FileStatus): boolean {
 export function* followDirectory(fd: number, file: FileStatus, directory: FileStatus): Operation<0 | Errno> {
   const user = yield* sys.geteuid();
   if (user !== 0 && user !== file.uid) return 0;
-  if ((file.mode & sticky) === 0) {
-    // No claim made this file. It might be a private one that another user moved here, so its group
+  if (!isClaims(file)) {
+    // It might be a private one that another user moved here, so its group
     // is not let in. Only a umask that denied the owner is corrected.
     if ((file.mode & 0o600) !== 0o600 && user === file.uid) yield* sys.fchmod(fd, lockMode);
     return 0;

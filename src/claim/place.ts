@@ -1,5 +1,5 @@
 import { abstractBytesMax, fits, longNameBytesMax, pathBytesMax, type AbstractName, type Pathname } from '../address/address.js';
-import { abstractHandover, namesOf } from '../address/names.js';
+import { abstractHandover, guardedNames, namesOf } from '../address/names.js';
 import type { SocketType } from '../address/socketType.js';
 import { AT_FDCWD, failed, sys, type Errno, type Operation } from '../kernel/kernel.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
@@ -111,8 +111,7 @@ function spell(directory: Directory, name: string, asideName: string, lock: Name
 
 /** Refuses a lock file at one of the names next to the address, where it would block the socket. */
 function checkLock({ directory, name, lockPath }: Place): Refusal | undefined {
-  const { socket, aside, recalled, handover, handoverAside } = namesOf(name);
-  const ours = [socket, aside, recalled, handover, handoverAside].map((each) => pathOf({ directory, name: each }));
+  const ours = guardedNames(namesOf(name)).map((each) => pathOf({ directory, name: each }));
   return ours.includes(lockPath) ? refuse('lock-is-address', 'EINVAL', 'open', lockPath) : undefined;
 }
 

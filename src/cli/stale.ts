@@ -1,3 +1,4 @@
+import { judgeLock, removeLock, type LockRemoved } from '../claim/removeLock.js';
 import { judge, removeStale } from '../claim/removeStale.js';
 import { explainTaken as refusalOf } from '../claim/bind.js';
 import type { Place } from '../claim/place.js';
@@ -8,14 +9,15 @@ import { explain } from '../errors/explain.js';
 import { joined, partsOf } from '../errors/message.js';
 import { ownRecord } from '../holder/self.js';
 import type { Guarded } from '../inspect/guard.js';
-import { run } from '../kernel/kernel.js';
+import { lockKey } from '../inspect/locks.js';
+import { failed, run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { frontEndOf } from './frontEnd.js';
 
-/** The outcome of cleaning one socket file. */
+/** The outcome of cleaning one socket file, or one lock file. */
 export type Cleaned =
   | { readonly outcome: 'removed' | 'gone' }
-  | { readonly outcome: 'kept'; readonly reason: 'live' | 'not-a-socket' }
+  | { readonly outcome: 'kept'; readonly reason: 'live' | 'not-a-socket' | (LockRemoved & { outcome: 'kept' })['why'] }
   | { readonly outcome: 'failed'; readonly reason: string; readonly message: string };
 
 /** Whether `clean` would remove a socket file, as far as it can be seen without the lock. */
@@ -28,6 +30,29 @@ export function looksStale({ place }: Guarded, address: string): Cleaned {
 export function clean({ place, guards }: Guarded, address: string): Cleaned {
   const outcome = run(kernel, removeStale({ place, guards, record: cleaningRecord(ownRecord()) }));
   return isRefusal(outcome) ? explainRefusal(outcome, address) : explainTaken(place, outcome, address);
+}
+
+/**
+ * Whether `cleanLock` would remove a lock file, as far as it can be seen without the lock.
+ *
+ * @param locked the files that some process has locked
+ * @param absent whether to take a file of this name for absent
+ */
+export function looksUnused(place: Place, locked: ReadonlySet<string>, absent: (name: string) => boolean): Cleaned {
+  const judged = run(kernel, judgeLock(place, absent));
+  if (judged !== 'proved') return explainLock(judged, place);
+  const file = kernel.fstatat(place.lock.directory.fd, place.lock.name);
+  return !failed(file) && locked.has(lockKey(file)) ? { outcome: 'kept', reason: 'locked' } : { outcome: 'removed' };
+}
+
+/** Removes a lock file that no process holds, and that guards no file. */
+export function cleanLock(place: Place): Cleaned {
+  return explainLock(run(kernel, removeLock(place, cleaningRecord(ownRecord()))), place);
+}
+
+function explainLock(outcome: LockRemoved | Refusal, { path }: Place): Cleaned {
+  if (isRefusal(outcome)) return explainRefusal(outcome, path);
+  return outcome.outcome === 'kept' ? { outcome: 'kept', reason: outcome.why } : outcome;
 }
 
 function explainRefusal(refusal: Refusal, address: string): Cleaned {

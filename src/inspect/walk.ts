@@ -1,3 +1,4 @@
+import { guardedBy } from '../address/names.js';
 import { pathOf, pinDirectory, type Directory } from '../claim/place.js';
 import { isRefusal } from '../claim/refusal.js';
 import { failed, run, type Errno, type FileStatus, type FileType } from '../kernel/kernel.js';
@@ -31,7 +32,7 @@ export interface Unlisted {
   readonly named: boolean;
 }
 
-/** Called for each socket file. The directory stays open until this returns. */
+/** Called for each file that is looked for. The directory stays open until this returns. */
 export type Visit = (directory: Directory, name: string, named: boolean) => void;
 
 /**
@@ -52,22 +53,32 @@ const withoutSockets: ReadonlySet<string> = new Set(['/proc', '/sys']);
  * Follows a symlink only if it was given itself. Each directory is opened by its name in its
  * parent, which is open. So the walk never leaves the tree, no matter what another process puts in
  * its way. A given path that is neither a socket nor a directory is reported.
+ *
+ * @param visitLock is called for the regular files that have the name of a lock file, after the
+ * sockets in the same directory
  */
-export function walkSockets(paths: readonly string[], visit: Visit, gate?: Gate): readonly Unlisted[] {
-  const walk = new Walk(visit, gate);
+export function walkSockets(paths: readonly string[], visit: Visit, gate?: Gate, visitLock?: Visit): readonly Unlisted[] {
+  const walk = new Walk(visit, gate, visitLock);
   for (const path of paths) walk.start(path);
   return walk.unlisted;
+}
+
+interface Found {
+  readonly name: string;
+  readonly visit: Visit;
 }
 
 class Walk {
   readonly unlisted: Unlisted[] = [];
   readonly #visit: Visit;
   readonly #gate: Gate | undefined;
+  readonly #visitLock: Visit | undefined;
   readonly #visited = new Set<string>();
 
-  constructor(visit: Visit, gate: Gate | undefined) {
+  constructor(visit: Visit, gate: Gate | undefined, visitLock: Visit | undefined) {
     this.#visit = visit;
     this.#gate = gate;
+    this.#visitLock = visitLock;
   }
 
   /** Begins at a path that the user gave. It is resolved once, by the call that opens it. */
@@ -89,40 +100,46 @@ class Walk {
     const [path, name] = [real.path.slice(0, slash) || '/', real.path.slice(slash + 1)];
     const directory = run(kernel, pinDirectory(path));
     if (isRefusal(directory)) return this.#leaveOut(given, directory.errno, true);
+    const visit = this.#visitOf(name, typeOf(directory, name));
     // A symlink may have appeared in the path since it was resolved.
     if (directory.path !== path) this.#leaveOut(given, 'changed', true);
-    else if (typeOf(directory, name) !== 'socket') this.#leaveOut(given, 'ENOTSOCK', true);
-    else this.#startIn(given, directory, name);
+    else if (visit === undefined) this.#leaveOut(given, 'ENOTSOCK', true);
+    else this.#startIn(given, directory, { name, visit });
     kernel.close(directory.fd);
   }
 
-  #startIn(given: string, directory: Directory, name: string | undefined): void {
+  #startIn(given: string, directory: Directory, found: Found | undefined): void {
     const start = kernel.fstat(directory.fd);
     const refused = failed(start)
       ? undefined
       : this.#gate && (refuseFrom(directory, this.#gate) ?? this.#gate.refuseMount(start, start));
     if (failed(start)) this.#leaveOut(given, start, true);
     else if (refused !== undefined)
-      this.#leaveOut(name === undefined ? directory.path : pathOf({ directory, name }), 'refused', true, refused);
-    else if (name === undefined) this.#descend(directory, start, 0);
-    else this.#once(directory, name, true);
+      this.#leaveOut(found === undefined ? directory.path : pathOf({ directory, name: found.name }), 'refused', true, refused);
+    else if (found === undefined) this.#descend(directory, start, 0);
+    else this.#once(directory, found, true);
   }
 
   #descend(directory: Directory, start: FileStatus, depth: number): void {
     const entries = depth > depthMax ? 'ENAMETOOLONG' : readdir(directory.fd);
     if (failed(entries)) return this.#leaveOut(directory.path, entries, depth === 0);
     const below: string[] = [];
+    const [sockets, locks]: [Found[], Found[]] = [[], []];
     for (const { name, type: told } of entries) {
       const type = told === 'unknown' ? typeOf(directory, name) : told;
-      if (type !== 'directory' && type !== 'socket') continue;
+      const visit = this.#visitOf(name, type);
+      if (type !== 'directory' && visit === undefined) continue;
       // Each byte that is not UTF-8 is shown as U+FFFD, and then the name is of no use to a system
       // call.
       if (name.includes('\ufffd') && failed(kernel.fstatat(directory.fd, name)))
         this.#leaveOut(pathOf({ directory, name }), 'EILSEQ', false);
-      else if (type === 'directory') below.push(name);
+      else if (visit === undefined) below.push(name);
+      else (type === 'socket' ? sockets : locks).push({ name, visit });
+    }
+    for (const found of [...sockets, ...locks]) {
       // Otherwise a report by path would name the wrong file.
-      else if (!isInPlace(directory)) return this.#leaveOut(directory.path, 'changed', depth === 0);
-      else this.#once(directory, name, false);
+      if (!isInPlace(directory)) return this.#leaveOut(directory.path, 'changed', depth === 0);
+      this.#once(directory, found, false);
     }
     for (const name of below) this.#enter(directory, name, start, depth);
   }
@@ -144,11 +161,17 @@ class Walk {
     kernel.close(fd);
   }
 
-  #once(directory: Directory, name: string, named: boolean): void {
+  #once(directory: Directory, { name, visit }: Found, named: boolean): void {
     const path = pathOf({ directory, name });
     if (this.#visited.has(path)) return;
     this.#visited.add(path);
-    this.#visit(directory, name, named);
+    visit(directory, name, named);
+  }
+
+  /** Returns the function that is called for a file, or undefined if it is not looked for. */
+  #visitOf(name: string, type: FileType | undefined): Visit | undefined {
+    if (type === 'socket') return this.#visit;
+    return type === 'file' && guardedBy(name) !== undefined ? this.#visitLock : undefined;
   }
 
   #leaveOut(path: string, why: Unlisted['why'], named: boolean, reason?: string): void {

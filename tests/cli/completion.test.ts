@@ -36,7 +36,7 @@ test('bash completes a command line → commands, options, words and paths', nee
   assert.deepEqual(await complete(''), [...Object.keys(commands), '--help', '--version']);
   assert.deepEqual(await complete('in'), ['inspect']);
   assert.deepEqual(await complete('ls', '--j'), ['--json']);
-  assert.deepEqual(await complete('clean', '-'), ['--dry-run', '--cross-mounts', '--json', '--help']);
+  assert.deepEqual(await complete('clean', '-'), ['--dry-run', '--locks', '--cross-mounts', '--json', '--help']);
   assert.deepEqual(await complete('connect', '--w'), ['--wait']);
   assert.deepEqual(await complete('completion', ''), shells);
   // Bash makes a word of the `=`.

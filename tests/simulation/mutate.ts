@@ -6,6 +6,7 @@ import type { SocketType } from '#dist/address/socketType.js';
 import type * as acquiring from '#dist/claim/acquire.js';
 import type * as placing from '#dist/claim/place.js';
 import type * as releasing from '#dist/claim/release.js';
+import type * as unlocking from '#dist/claim/removeLock.js';
 import type * as cleaning from '#dist/claim/removeStale.js';
 import { cleanersRecord, terms } from './scenarios.js';
 import type { Code } from './exchange.js';
@@ -13,7 +14,7 @@ import type { Scheme } from './lives.js';
 
 /** A change to the compiled protocol: the text `from` in `dist/claim/<file>.js`, which must be there exactly once. */
 export interface Edit {
-  readonly file: 'acquire' | 'bind' | 'lock' | 'probe' | 'release' | 'removeStale' | 'take';
+  readonly file: 'acquire' | 'bind' | 'lock' | 'probe' | 'release' | 'removeLock' | 'removeStale' | 'take';
   readonly from: string;
   readonly to: string;
 }
@@ -30,8 +31,20 @@ export async function mutate(edits: readonly Edit[], type?: SocketType): Promise
   };
 }
 
+/** The same, with `clean --locks` alone. */
+export async function mutateLocks(edits: readonly Edit[]): Promise<Scheme> {
+  const { acquire, release, removeLock } = await mutateCode(edits);
+  return {
+    start: (place) => acquire(place, terms),
+    release,
+    clean: (place) => removeLock(place, cleanersRecord),
+  };
+}
+
 /** Loads the production code with some lines changed. A line that isn't there any more is an error: no mutant dies unnoticed. */
-export async function mutateCode(edits: readonly Edit[]): Promise<Code & Pick<typeof cleaning, 'removeStale'>> {
+export async function mutateCode(
+  edits: readonly Edit[],
+): Promise<Code & Pick<typeof cleaning, 'removeStale'> & Pick<typeof unlocking, 'removeLock'>> {
   // Below the package, whose package.json says that these are ES modules; in a folder of its own, since test files run side by side.
   mkdirSync(new URL('build/mutants/', root), { recursive: true });
   const folder = mkdtempSync(fileURLToPath(new URL('build/mutants/', root)));
@@ -52,6 +65,7 @@ export async function mutateCode(edits: readonly Edit[]): Promise<Code & Pick<ty
   const { release } = (await load('release')) as typeof releasing;
   const { placeIn, resolve } = (await load('place')) as typeof placing;
   const { removeStale } = (await load('removeStale')) as typeof cleaning;
+  const { removeLock } = (await load('removeLock')) as typeof unlocking;
   rmSync(folder, { recursive: true });
-  return { acquire, release, placeIn, resolve, removeStale };
+  return { acquire, release, placeIn, resolve, removeLock, removeStale };
 }
