@@ -5,7 +5,7 @@ import { commentsOf, longComments } from './comments.mjs';
 import { root, runTool, ToolFailed } from './step.mjs';
 
 /** The folders whose comments are checked. */
-const code = ['src', 'native', 'scripts', 'bench', 'demo', 'explorer'];
+const code = ['src', 'native', 'scripts', 'bench', 'demo', 'explorer', 'tests'];
 
 /** The folder of the extracted comments and help texts: textlint reads Markdown. */
 const extracted = 'build/prose';

@@ -1,4 +1,7 @@
-/** The benchmarks themselves are no tests: these say that they run, and that the page says what was recorded. No times are looked at. */
+/**
+ * The benchmarks themselves are no tests: these say that they run, and that the page says what was
+ * recorded. No times are looked at.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';

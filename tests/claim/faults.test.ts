@@ -25,7 +25,7 @@ import { inodeAt, openDescriptors, snapshot, temporaryDirectory } from '../suppo
 import { onLinux, stranger } from '../support/privileges.js';
 import { placeAt } from '../support/place.js';
 
-/** What each call may fail with, by its man page. EWOULDBLOCK is EAGAIN. */
+/** The errnos with which each call may fail, by its man page. EWOULDBLOCK is EAGAIN. */
 const documented: Readonly<Partial<Record<keyof Kernel, string>>> = {
   openat:
     'EACCES EBUSY EDQUOT EEXIST EINTR EINVAL EIO EISDIR ELOOP EMFILE ENAMETOOLONG ENFILE ENODEV ENOENT ENOMEM ENOSPC ENOTDIR ENXIO EOPNOTSUPP EOVERFLOW EPERM EROFS ETXTBSY EAGAIN ESTALE',
@@ -56,8 +56,8 @@ const documented: Readonly<Partial<Record<keyof Kernel, string>>> = {
 const terms: Terms = { mode: 0o600, backlog: 5, record: '{"reuseaddr":1,"pid":1}\n' };
 
 /**
- * The real kernel, whose `nth` call (from 0) fails with `errno`. A close(2) that fails has closed all the same (close(2), "Dealing
- * with error returns"), and nobody has to wait.
+ * The real kernel, whose `nth` call (from 0) fails with `errno`. A close(2) that fails has closed
+ * all the same (close(2), "Dealing with error returns"), and no process has to wait.
  */
 function failingAt(nth: number, errno: Errno, calls: SystemCall[]): Kernel {
   const answer = (call: SystemCall): unknown => {
@@ -77,7 +77,7 @@ function failingAt(nth: number, errno: Errno, calls: SystemCall[]): Kernel {
 
 interface World {
   readonly place: Place;
-  /** What must be there afterwards just as it was before. */
+  /** The files that must be there afterwards just as they were before. */
   readonly kept?: readonly string[];
   /** Ends what the scenario set up, so that a start must succeed then. */
   readonly end?: () => void;
@@ -88,7 +88,7 @@ interface Scenario {
   readonly name: string;
   readonly set: (directory: string) => World;
   readonly operation: (world: World) => Conversation<unknown>;
-  /** What comes of it when nothing fails. */
+  /** The result when nothing fails. */
   readonly outcome: 'claim' | Refusal['refused'] | 'other';
 }
 
@@ -107,7 +107,10 @@ function start(place: Place, with_: Terms = terms): PathnameClaim {
   return claim;
 }
 
-/** A socket file with a socket behind it; the function that it gives ends the socket and leaves the file. */
+/**
+ * A socket file with a socket behind it; the function that it gives ends the socket and leaves the
+ * file.
+ */
 function bindSocket(path: string): () => void {
   const fd = value(kernel.socket());
   assert.equal(kernel.bind(fd, path), 0);
@@ -220,7 +223,7 @@ const scenarios: readonly Scenario[] = [
     outcome: 'claim',
   },
   {
-    name: 'somebody holds it',
+    name: 'a process holds it',
     set(directory) {
       const place = placeIn(directory);
       const claim = start(place);
@@ -268,7 +271,7 @@ const scenarios: readonly Scenario[] = [
     outcome: 'other',
   },
   {
-    name: 'release after somebody has replaced the socket file',
+    name: 'release after a program has replaced the socket file',
     set(directory) {
       const place = placeIn(directory);
       const claim = start(place);
@@ -300,7 +303,10 @@ const scenarios: readonly Scenario[] = [
   },
 ];
 
-/** Runs a scenario in a directory of its own with one fault, or with none; gives the calls that were made. */
+/**
+ * Runs a scenario in a directory of its own with one fault, or with none; gives the calls that were
+ * made.
+ */
 function runWithFault(scenario: Scenario, directory: string, nth: number, errno: Errno): readonly SystemCall[] {
   fs.mkdirSync(directory);
   const before = openDescriptors();
@@ -329,7 +335,8 @@ function runWithFault(scenario: Scenario, directory: string, nth: number, errno:
   if (calls[nth]?.name === 'flock' && errno !== 'EAGAIN') {
     assert.ok(isRefusal(outcome) && outcome.refused === 'system', `${said()}: only EAGAIN means that it is held`);
   }
-  // What was put aside and couldn't be put back may have the other one of its two names, but it is there.
+  // A file that was set aside and could not be put back may have the other of its two names, but it
+  // is there.
   const survivors = new Set([...(world.kept ?? []), place.path, place.asidePath].map(inodeAt));
   for (const inode of files ?? []) assert.ok(inode === undefined || survivors.has(inode), `${said()}: a file was removed`);
 
@@ -409,7 +416,8 @@ test('the faults above → each call of the protocol that can fail was failed', 
     `${counts.reduce((sum, [, count]) => sum + count, 0)} faults in all: ${counts.map((count) => count.join(' ')).join(', ')}`,
   );
   const missed = Object.keys(documented).filter((name) => !injectedByCall.has(name));
-  // linkat(2) is for systems without renameat2(2): see the test below; realpath(3) for those without /proc.
+  // linkat(2) is for systems without renameat2(2): see the test below; realpath(3) for those
+  // without /proc.
   assert.deepEqual(missed, anotherGroup === undefined ? ['realpath', 'linkat', 'fchownat'] : ['realpath', 'linkat']);
 });
 

@@ -1,4 +1,6 @@
-/** Which users may use one lock file: those who may replace files in its directory, and no other. */
+/**
+ * Which users may use one lock file: those who may replace files in its directory, and no other.
+ */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';

@@ -150,7 +150,10 @@ async function holding(t: TestContext, path: string) {
   return held;
 }
 
-/** A server that does not use reuseaddr and answers `theirs`. It leaves what is at its path when it closes. */
+/**
+ * A server that does not use reuseaddr and answers `theirs`. It leaves what is at its path when it
+ * closes.
+ */
 async function stray(t: TestContext, path: string): Promise<void> {
   const server = net.createServer((connection) => connection.end('theirs'));
   await new Promise<void>((listening) => server.listen(`${path}.stray`, listening));

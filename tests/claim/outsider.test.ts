@@ -15,7 +15,9 @@ outsiderTests('stream', 'stream');
 // The other seven pairs: tests/long/types.test.ts.
 outsiderTests('datagram', 'stream');
 
-/** The real kernel, with something that happens while the protocol rests for the `nth` time, from 0. */
+/**
+ * The real kernel, with something that happens while the protocol rests for the `nth` time, from 0.
+ */
 function whileResting(nth: number, act: () => void): Kernel {
   let rests = 0;
   const sleep = (): 0 => {

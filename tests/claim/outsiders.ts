@@ -16,13 +16,14 @@ import { onLinux } from '../support/privileges.js';
 import { placeAt } from '../support/place.js';
 
 /**
- * The schedules of one outsider, all of them and on the real kernel: before each system call of a start or a release, somebody
- * who knows nothing of the lock does something to the files. Whatever is his stays as it is.
+ * The schedules of one outsider, all of them and on the real kernel: before each system call of a
+ * start or a release, a program who knows nothing of the lock does something to the files. Whatever
+ * is his stays as it is.
  */
 
 export const terms = { mode: 0o640, backlog: 5, record: '{"reuseaddr":1,"pid":1}\n' };
 
-/** What is the outsider's, and must survive; `end` ends it, so that a start must succeed then. */
+/** The outsider's file, which must survive; `end` ends it, so that a start must succeed then. */
 interface Deed {
   readonly inode?: bigint;
   readonly mode?: bigint;
@@ -34,9 +35,9 @@ interface Deed {
 interface Outsider {
   readonly name: string;
   readonly act: (place: Place) => Deed;
-  /** What he leaves at the path is a socket. */
+  /** The file that it leaves at the path is a socket. */
   readonly leavesSocket?: true;
-  /** He removes what is at the path, whoever's it is. */
+  /** It removes the file at the path, of any program. */
   readonly replaces?: true;
 }
 
@@ -58,7 +59,7 @@ function his(path: string, end: () => void = () => undefined): Deed {
   return { inode: ino, mode, end };
 }
 
-/** What the outsider does; his sockets are of this type. */
+/** The action of the outsider; its sockets are of this type. */
 const outsidersOf = (type: SocketType): readonly Outsider[] => [
   {
     name: 'unlinks the lock file',
@@ -137,7 +138,7 @@ const outsidersOf = (type: SocketType): readonly Outsider[] => [
   },
 ];
 
-/** What was there before: the claim that is released, or a file of somebody else. */
+/** The state before: the claim that is released, or a file of another program. */
 interface Before {
   readonly claim?: PathnameClaim;
   readonly other?: Deed;
@@ -147,7 +148,10 @@ interface Scenario {
   readonly name: string;
   readonly set: (place: Place) => Before;
   readonly operation: (place: Place, before: Before) => Conversation<unknown>;
-  /** The kernel doesn't tell which inode a socket is bound to. Then only the type tells a file of somebody else from our socket. */
+  /**
+   * The kernel doesn't tell which inode a socket is bound to. Then only the type tells a file of
+   * another program from our socket.
+   */
   readonly withoutSockDiag?: true;
 }
 
@@ -211,11 +215,11 @@ function runSchedule(scenario: Scenario, outsider: Outsider, typed: Terms, direc
     interrupted(nth, () => (deed = outsider.act(place)), calls, scenario.withoutSockDiag === true),
     scenario.operation(place, before),
   );
-  const schedule = `${scenario.name}; before call ${nth}, ${calls[nth]}, somebody ${outsider.name}; ${inspect(outcome)}`;
+  const schedule = `${scenario.name}; before call ${nth}, ${calls[nth]}, a program ${outsider.name}; ${inspect(outcome)}`;
 
   const foreign: readonly Deed[] = [deed, before.other ?? {}];
   for (const { inode, mode } of foreign) {
-    // A file of somebody else that the outsider replaced himself is none of our business.
+    // A file of another program that the outsider itself replaced does not concern us.
     if (inode === undefined || (inode === before.other?.inode && outsider.replaces === true)) continue;
     const files: readonly (fs.BigIntStats | undefined)[] = [place.path, place.asidePath].map((path) =>
       fs.lstatSync(path, { bigint: true, throwIfNoEntry: false }),
@@ -244,7 +248,10 @@ function runSchedule(scenario: Scenario, outsider: Outsider, typed: Terms, direc
   return calls;
 }
 
-/** Makes a test of each scenario with each outsider: the claim is of one type, and the outsider's sockets of another or the same. */
+/**
+ * Makes a test of each scenario with each outsider: the claim is of one type, and the outsider's
+ * sockets of another or the same.
+ */
 export function outsiderTests(type: SocketType, other: SocketType): void {
   const typed = { ...terms, type };
   const kinds = type === 'stream' && other === 'stream' ? '' : ` (${type}, and a ${other} of the outsider)`;

@@ -108,7 +108,10 @@ test('a lock file that its owner may not open, left by a crash under a strange u
   assert.equal(fs.statSync(address).mode & 0o7777, 0o600);
 });
 
-/** A program that sees a small file system of its own, or whatever these commands mount at the directory. */
+/**
+ * A program that sees a small file system of its own, or whatever these commands mount at the
+ * directory.
+ */
 async function mounted(t: TestContext, directory: string, commands: string): Promise<Program> {
   return await Program.start(t, { under: inMountNamespace(directory, commands) });
 }
@@ -140,7 +143,8 @@ test(
   async (t) => {
     const directory = temporaryDirectory(t);
     const address = `${directory}/app.sock`;
-    // The root directory has an inode too. Room for 0 files: no lock file. For 1: the lock file, but no socket file.
+    // The root directory has an inode too. Room for 0 files: no lock file. For 1: the lock file,
+    // but no socket file.
     for (const [room, syscall, left] of [
       [1, 'open', []],
       [2, 'bind', ['app.sock.lock']],

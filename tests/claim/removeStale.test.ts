@@ -1,4 +1,7 @@
-/** What `clean` does at an address, one system call at a time: the lock file that it makes, and the starts that come between. */
+/**
+ * The work of `clean` at an address, one system call at a time: the lock file that it makes, and
+ * the starts that come between.
+ */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { test, type TestContext } from 'node:test';
@@ -44,7 +47,9 @@ class Stepped<Outcome> {
     this.#step = operation.next();
   }
 
-  /** Goes on until the next call is one that `wanted` knows, and gives that call; or to the end. */
+  /**
+   * Continues until the next call is one that `wanted` knows, and returns that call; or to the end.
+   */
   until(wanted: (call: SystemCall) => boolean): SystemCall | undefined {
     while (this.#step.done !== true) {
       const call = this.#step.value;

@@ -15,7 +15,10 @@ const directory = (dev: bigint): FileStatus => ({
   size: 0,
 });
 
-/** What `clean` says of a directory on a file system of this type, below one on the same and below one on another. */
+/**
+ * The words of `clean` about a directory on a file system of this type, below one on the same and
+ * below one on another.
+ */
 function said(type: string, crossMounts: boolean): readonly (string | undefined)[] {
   const sides = new Sides();
   sides.add(`1 1 0:7 / /there rw - ${type} source rw`, '', true);

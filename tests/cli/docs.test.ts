@@ -12,7 +12,10 @@ import { leaveStale, reuseaddr, runProgram } from './support.js';
 
 const page = fs.readFileSync(`${root}docs/command-line.md`, 'utf8');
 
-/** What the page's examples find in /run: a holder, a stray that accepts nobody and has a full backlog, and a stale socket. */
+/**
+ * The contents of /run in the page's examples: a holder, a stray that does not accept and has a
+ * full backlog, and a stale socket.
+ */
 async function furnish(t: TestContext, directory: string): Promise<void> {
   for (const folder of ['run', 'srv', 'bin']) fs.mkdirSync(`${directory}/${folder}`);
   fs.symlinkSync(reuseaddr, `${directory}/bin/reuseaddr`);
@@ -39,7 +42,9 @@ async function furnish(t: TestContext, directory: string): Promise<void> {
   }
 }
 
-/** Without what differs from run to run: numbers, the width of columns, the user and the directory. */
+/**
+ * Without what differs from run to run: numbers, the width of columns, the user and the directory.
+ */
 function essence(text: string, directory: string): readonly string[] {
   const same = text
     .replaceAll(`${directory}/`, '/')

@@ -270,7 +270,7 @@ test('10,000 sockets → all are listed, and none has seen a connection', onLinu
     listed.filter(({ holder }) => !pids.has(holder?.pid)),
     [],
   );
-  // Nobody accepts, so a connection, even one that was closed again, would still wait.
+  // No process accepts, so a connection, even one that was closed again, would still wait.
   const all = unixSockets();
   assert.ok(typeof all !== 'string');
   const ours = all.filter(({ name }) => name?.startsWith(`${directory}/`));

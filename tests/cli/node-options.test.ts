@@ -10,7 +10,9 @@ import { reuseaddr, run } from './support.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
-/** A program that listens, and starts another in `/`. Prints of both whether the preload is there. */
+/**
+ * A program that listens, and starts another in `/`. Prints of both whether the preload is there.
+ */
 const program = `
   const { createServer } = require('node:net'), { spawnSync } = require('node:child_process');
   const loaded = 'Symbol.for("reuseaddr.register") in require("node:net").Server.prototype';

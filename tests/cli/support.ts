@@ -47,7 +47,7 @@ export async function runProgram([command = '', ...args]: readonly string[], opt
   return { status, ...said };
 }
 
-/** Leaves a socket file that nobody is bound to. */
+/** Leaves a socket file that no process is bound to. */
 export function leaveStale(path: string): void {
   const fd = kernel.socket();
   if (typeof fd === 'string' || kernel.bind(fd, path) !== 0 || kernel.close(fd) !== 0) throw new Error(`no socket at ${path}`);

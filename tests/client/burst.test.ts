@@ -11,7 +11,9 @@ import { onLinux } from '../support/privileges.js';
 const clients = 3_000;
 const backlog = 16;
 
-/** Connects them all at once to a server that has just begun to be busy for 200 ms: how each ended. */
+/**
+ * Connects them all at once to a server that has just begun to be busy for 200 ms: how each ended.
+ */
 async function burst(t: TestContext, client: (path: string) => Promise<string>): Promise<readonly string[]> {
   const path = `${temporaryDirectory(t)}/app.sock`;
   const fixture = fileURLToPath(new URL('../../../tests/client/fixtures/busy-server.mjs', import.meta.url));
@@ -23,7 +25,10 @@ async function burst(t: TestContext, client: (path: string) => Promise<string>):
   return await Promise.all(Array.from({ length: clients }, () => client(path)));
 }
 
-/** What a connected socket hears: the server's one byte, so that it was accepted and not only put into the backlog. */
+/**
+ * The first byte that a connected socket reads: the server's, so that it was accepted and not only
+ * put into the backlog.
+ */
 async function greeted(socket: net.Socket): Promise<string> {
   const [heard] = (await once(socket, 'data')) as [Buffer];
   socket.destroy();

@@ -31,7 +31,7 @@ async function ask(socket: net.Socket, text: string): Promise<string> {
   return said;
 }
 
-/** A socket file that nobody is bound to. */
+/** A socket file that no process is bound to. */
 function leaveStale(path: string): void {
   const fd = kernel.socket();
   assert.ok(typeof fd === 'number');

@@ -22,7 +22,10 @@ client.shutdown(socket.SHUT_WR)
 while chunk := client.recv(4096): sys.stdout.buffer.write(chunk)
 `;
 
-/** Clients that are not ours: how each is told an address. They get a request on stdin and print the answer. */
+/**
+ * Clients that are not ours: how each is told an address. They get a request on stdin and print the
+ * answer.
+ */
 const clients: Readonly<Record<string, (address: string) => readonly string[]>> = {
   curl: (address) => [
     'curl',

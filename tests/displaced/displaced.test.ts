@@ -25,7 +25,7 @@ async function strayAt(t: TestContext, address: string): Promise<net.Server> {
   return stray;
 }
 
-/** What an outsider may do to a file of ours. */
+/** The actions of an outsider on a file of ours. */
 const deeds: Readonly<Record<string, (t: TestContext, path: string) => void | Promise<unknown>>> = {
   'is unlinked': (_t, path) => fs.unlinkSync(path),
   'is renamed away': (_t, path) => fs.renameSync(path, `${path}.away`),

@@ -110,7 +110,10 @@ test('an address that waits for itself, or a client → it is not told to wait f
   assert.doesNotMatch(said('clean', undefined), /wait|take it over/);
 });
 
-/** Code and reason where the source writes both: `refuse('held', 'EADDRINUSE', …)`, `explainWrong(text, 'bad-option', 'EINVAL', …)`. */
+/**
+ * Code and reason where the source writes both: `refuse('held', 'EADDRINUSE', …)`,
+ * `explainWrong(text, 'bad-option', 'EINVAL', …)`.
+ */
 const written = /\b(?:refuse\(|explainWrong\(\s*\w+,)[^;()]*?'([a-z-]+)',\s*'(E\w+)'/g;
 
 test('each code and reason that the source writes → the row of the reason has the code', () => {

@@ -3,14 +3,18 @@ import fs from 'node:fs';
 import { dirname, join } from 'node:path';
 import { installPacked, root } from '../package/installed.js';
 
-/** A user's folder with the packed file installed, and the examples below it. Remove it at the end. */
+/**
+ * A user's folder with the packed file installed, and the examples below it. Remove it at the end.
+ */
 export function copyExamples(): string {
   const folder = installPacked();
   fs.cpSync(join(root, 'examples'), join(folder, 'examples'), { recursive: true });
   return folder;
 }
 
-/** Runs an example's command. Gives what it printed on stdout; throws unless it ends with status 0. */
+/**
+ * Runs an example's command. Gives what it printed on stdout; throws unless it ends with status 0.
+ */
 export async function runExample(folder: string, name: string, command: string): Promise<string> {
   const env = { ...process.env, PATH: `${dirname(process.execPath)}:${process.env['PATH']}` };
   // A process group of its own, so that nothing is left of it.

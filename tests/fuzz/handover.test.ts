@@ -1,4 +1,7 @@
-/** Both sides of a hand-over, fed with generated answers of the other side and of the kernel: no crash, no leak, no wrong acceptance. */
+/**
+ * Both sides of a handover, fed with generated answers of the other side and of the kernel: no
+ * crash, no leak, no wrong acceptance.
+ */
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
 import { test } from 'node:test';
@@ -12,7 +15,10 @@ const place = placeByPath('/d', 'app.sock');
 const ours = 1000;
 const terms = { mode: 0o600, backlog: 1, record: '' };
 
-/** What the other side sends at a time: text, and so many descriptors; or how reading fails. */
+/**
+ * A message of the other side: text, and a number of descriptors; or the errno with which reading
+ * fails.
+ */
 type Sent = { readonly text: string; readonly fds: number } | Errno;
 
 /** How the other side, and the kernel, behave. */
@@ -77,7 +83,10 @@ const offered: fc.Arbitrary<Sent> = fc
   .constantFrom('offer 1 7', 'offer 1 7', 'offer 1 7', 'offer 2 7')
   .map((text) => ({ text: `reuseaddr 1 ${text}\n`, fds: 3 }));
 
-/** A kernel in which nothing is real but the descriptors: what is open is known, and a wrong close is an error. */
+/**
+ * A kernel in which nothing is real but the descriptors: what is open is known, and a wrong close
+ * is an error.
+ */
 class ScriptedKernel {
   readonly open = new Set<number>();
   readonly calls: string[] = [];
@@ -158,7 +167,7 @@ class ScriptedKernel {
           assert.ok(made++ < 500, 'it comes to an end');
           this.calls.push(name);
           const call = calls[name] as ((...given: never[]) => unknown) | undefined;
-          assert.ok(call !== undefined, `${name} has no place in a hand-over`);
+          assert.ok(call !== undefined, `${name} has no place in a handover`);
           return call(...args);
         },
     });
@@ -174,11 +183,16 @@ class ScriptedKernel {
   }
 }
 
-/** Where there is no thread to wait on (ENOMEM), what has come already is read all the same. */
+/**
+ * If there is no thread to wait on (ENOMEM), a message that has come already is read all the same.
+ */
 const isRead = ({ polls: [first = 0] }: Script): boolean => first !== 'ETIMEDOUT' && first !== 'ECANCELED';
 const isTrusted = ({ peer }: Script): boolean => peer === ours || peer === 0;
 
-/** Nothing is read from a stranger, and nothing sent to it; from nobody before it is known who it is. */
+/**
+ * Nothing is read from a stranger, and nothing is sent to it. No peer is read before its
+ * credentials are known.
+ */
 function assertCredentialsFirst(calls: readonly string[], script: Script): void {
   const talk = calls.findIndex((name) => name === 'recvmsg' || name === 'sendmsg' || name === 'poll');
   if (talk < 0) return;
@@ -222,7 +236,10 @@ test('the holder makes 20,000 offers → it leaves only a newcomer that is ready
   assert.ok(outcomes['handed-over']! > 1000 && outcomes['kept']! > 1000);
 });
 
-/** What the holder says after its offer: that it has left, by word or by its end, or that it takes the offer back. */
+/**
+ * The holder's message after its offer: that it has left, by word or by its end, or that it
+ * withdraws the offer.
+ */
 function lastWord(said: readonly Sent[]): 'mine' | 'taken back' {
   for (const each of said) {
     if (each === 'ECONNRESET') return 'mine';

@@ -1,4 +1,7 @@
-/** Text from outside: the holder's record, addresses, LISTEN_* variables, bytes on the hand-over socket. */
+/**
+ * Text from outside: the holder's record, addresses, LISTEN_* variables, bytes on the handover
+ * socket.
+ */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import * as fc from 'fast-check';
@@ -80,7 +83,7 @@ test('20,000 records of a holder → none is believed that is not one, and all t
     assert.equal(Object.getPrototypeOf(parsed), Object.prototype);
     const prefix = '{"reuseaddr":1,';
     assert.ok(text.startsWith(prefix) && text.includes('\n'));
-    // What we write ourselves is read as it was written.
+    // Our own records are read as they were written.
     assert.deepEqual(parseRecord(formatRecord(parsed)), parsed);
   });
   t.diagnostic(`${believed} were records`);

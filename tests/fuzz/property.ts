@@ -4,7 +4,10 @@ import type { TestContext } from 'node:test';
 /** The seed of this run: printed, and given again by REUSEADDR_FUZZ_SEED. */
 const seed = Number(process.env['REUSEADDR_FUZZ_SEED'] ?? Date.now() % 2 ** 31);
 
-/** Checks a property with this many generated inputs. A failure prints the input that it was shrunk to. */
+/**
+ * Checks a property with this many generated inputs. A failure prints the input that it was shrunk
+ * to.
+ */
 export function check<Input>(t: TestContext, runs: number, inputs: fc.Arbitrary<Input>, property: (input: Input) => void): void {
   t.diagnostic(`${runs} inputs, REUSEADDR_FUZZ_SEED=${seed}`);
   fc.assert(

@@ -28,7 +28,7 @@ function greeter(text: string): net.Server {
   return net.createServer((connection) => connection.end(text));
 }
 
-/** What a peer may do wrong. Each is given its connection, and leaves it as the peer would. */
+/** The faults of a peer. Each gets its connection, and leaves it as the peer would. */
 const breaches: Readonly<Record<string, (fd: number) => void>> = {
   'says nothing and goes': (fd) => void kernel.close(fd),
   'a bad form': (fd) => say(fd, 'hand over\n'),
@@ -174,7 +174,8 @@ test(
     const held = await listen(greeter('first'), address, { handover: true });
     t.after(() => held.release());
     const hears = (fd: number): boolean => kernel.recvmsg(fd, 128, 3) !== 'EAGAIN';
-    // What has happened within `requestTimeoutMs` is no timeout. On a machine that was too slow for that, it is tried again.
+    // An event within `requestTimeoutMs` is no timeout. On a machine that was too slow for that,
+    // the test tries again.
     for (let attempt = 0; attempt < 10; attempt++) {
       const start = performance.now();
       const [first, ...others] = Array.from({ length: silentMax + 1 }, () => kernel.connect(`${address}.handover`) as number);
@@ -338,13 +339,14 @@ test(
       ['a lock file that is open, and not locked', genuine, [hold.listen, hold.handover, lock]],
       ['the lock of another address', genuine, [hold.listen, hold.handover, claimOf(`${address}.another`).lock]],
       ['a listening socket of another address', genuine, [claimOf(`${address}.another`).listen, hold.handover, hold.lock]],
-      ['a hand-over socket of another address', genuine, [hold.listen, claimOf(`${address}.another`).handover, hold.lock]],
+      ['a handover socket of another address', genuine, [hold.listen, claimOf(`${address}.another`).handover, hold.lock]],
       ['another inode', `reuseaddr 1 offer ${dev} ${ino + 1n}\n`, [hold.listen, hold.handover, hold.lock]],
       ['another version', `reuseaddr 2 offer ${dev} ${ino}\n`, [hold.listen, hold.handover, hold.lock]],
       ['no numbers', `reuseaddr 1 offer x y\n`, [hold.listen, hold.handover, hold.lock]],
     ];
     for (const [what, text, fds] of offers) {
-      // Whoever answers at the socket: bound there is the holder's own, so that it is found where it should be.
+      // Any process may answer at the socket. The holder's own is bound there, so that it is found
+      // where it should be.
       const { connect } = kernel;
       const connection = await connectedPair(t);
       kernel.connect = () => {
@@ -358,7 +360,7 @@ test(
         { code: 'EADDRINUSE', message: /something else than the claim/ },
         what,
       );
-      assert.ok(openDescriptors() < before, what); // What earlier tests left to be closed may go meanwhile.
+      assert.ok(openDescriptors() < before, what); // Descriptors of earlier tests may be closed meanwhile.
       connection.clientClosed();
       assert.equal(await greeting(address), 'first', what);
     }

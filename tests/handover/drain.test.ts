@@ -50,7 +50,7 @@ class Old {
     this.#t.after(() => client.destroy());
     await accepted;
     const said = text(client);
-    said.catch(() => undefined); // Of a client that the test destroys, and does not read.
+    said.catch(() => undefined); // The test destroys this client, and does not read from it.
     return { client, said };
   }
 
@@ -60,7 +60,10 @@ class Old {
     return this.#asked.splice(0).map(({ response }) => response);
   }
 
-  /** A connection that is idle: when what this gives has come, those that were closed for that have been closed. */
+  /**
+   * A connection that is idle: when what this gives has come, those that were closed for that have
+   * been closed.
+   */
   async idle(): Promise<{ readonly closed: Promise<unknown> }> {
     const { client, said } = await this.connect();
     client.write(get());
@@ -77,7 +80,7 @@ async function text(socket: Socket): Promise<string> {
   return Buffer.concat(chunks).toString('latin1');
 }
 
-/** What has come so far, and a promise of more. */
+/** The text so far, and a promise of more. */
 function listenTo(stream: NodeJS.ReadableStream) {
   let heard = '';
   stream.on('data', (chunk: Buffer) => (heard += chunk.toString('latin1')));

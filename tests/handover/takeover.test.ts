@@ -184,7 +184,7 @@ test('an abstract name is handed over, twice → the newest answers; afterwards 
   const held = await listen(greeter('full'), address);
   assert.equal(await greeting(nodePath), 'full');
   await held.release();
-  t.diagnostic('3 hand-overs');
+  t.diagnostic('3 handovers');
 });
 
 test(
@@ -278,7 +278,8 @@ for (const [name, kind] of Object.entries(kinds)) {
     const load = { asked: 0, stopping: false };
     const clients = Array.from({ length: 4 }, async () => {
       while (!load.stopping) {
-        // It came after the server had said which was the last one. RFC 9113, section 8.7: nobody has seen it, make it again.
+        // It came after the server had said which was the last one. RFC 9113, section 8.7: no
+        // server has processed it, so the client may repeat it.
         const answer = await kind
           .request(path)
           .catch((error: unknown) => (/REFUSED_STREAM/.test(String(error)) ? 'refused' : Promise.reject(error)));
@@ -349,11 +350,12 @@ test('handovers come and go → no descriptor is left', async (t) => {
     for (let turn = 0; turn < 20; turn++) await setImmediate();
     return openDescriptors();
   };
-  // What earlier tests have left to be closed may be gone after, so there may be fewer than before, but never more.
+  // Descriptors of earlier tests may be closed meanwhile, so there may be fewer than before, but
+  // never more.
   const before = await settled();
   for (let i = 0; i < 20; i++) made = await listen(greeter(String(i)), address, both);
   const after = await settled();
-  assert.ok(after <= before, `${after} descriptors after 20 hand-overs, ${before} before`);
+  assert.ok(after <= before, `${after} descriptors after 20 handovers, ${before} before`);
   await made.release();
   assert.equal(typeof kernel.fstatat(AT_FDCWD, address), 'string');
 });

@@ -1,4 +1,7 @@
-/** "Containers": processes in PID, mount, network, host name and user namespaces of their own, made by unshare(1). */
+/**
+ * "Containers": processes in PID, mount, network, host name and user namespaces of their own, made
+ * by unshare(1).
+ */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -60,7 +63,8 @@ for (const names of [
       assert.equal(await other.ask('connect', { address }), 1);
       assert.equal(await visit(address), '1');
 
-      // G3: the kernel releases the claim of a container that is killed, and the other one can have it at once.
+      // G3: the kernel releases the claim of a container that is killed, and the other one can have
+      // it at once.
       const inode = inodeAt(address);
       await crash(one);
       await other.ask('listen', { address });
@@ -74,7 +78,8 @@ for (const names of [
       assert.equal((await other.refused('listen', { address })).holder?.pid, outside.pid);
       await outside.ask('release', { address });
 
-      // G4: a stray of the one is live for the other too, though the kernel lists no sockets of another network namespace.
+      // G4: a stray of the one is live for the other too, though the kernel lists no sockets of
+      // another network namespace.
       const third = await startContainer(t, names[0]);
       await third.ask('stray', { address });
       assert.deepEqual([(await other.refused('listen', { address })).reason, (await inspect(address)).state], ['stray', 'stray']);
@@ -143,7 +148,8 @@ test(
     const [here, sameNetwork] = [await Program.start(t), await startContainer(t, undefined, false)];
     for (const each of [one, other, here]) await each.ask('listen', { address });
     assert.equal(await visit(address), String(here.pid), 'each network reaches its own');
-    // A container that shares the network shares the names: it is refused, can't be told whose it is, and takes nothing.
+    // A container that shares the network shares the names: it is refused, can't be told whose it
+    // is, and takes nothing.
     const failure = await sameNetwork.refused('listen', { address });
     assert.deepEqual([failure.code, failure.reason], ['EADDRINUSE', 'held']);
     assert.equal(failure.holder, undefined);

@@ -1,4 +1,7 @@
-/** An attacker who exchanges directories below the one that is cleaned for symlinks to somebody else's: see fixtures/exchanger.c. */
+/**
+ * An attacker who exchanges directories below the one that is cleaned for symlinks to another
+ * user's: see fixtures/exchanger.c.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,8 +18,9 @@ const swaps = 10_000;
 const directories = 64;
 
 /**
- * Files that the cleaner alone may touch, outside of the tree that it cleans: a regular file, and sockets that nobody is bound to, one
- * of them in a directory below. The names are those of the attacker's own dead sockets.
+ * Files that the cleaner alone may touch, outside of the tree that it cleans: a regular file, and
+ * sockets that no process is bound to, one of them in a directory below. The names are those of the
+ * attacker's own dead sockets.
  */
 function precious(t: TestContext, cleaner: User): string {
   const directory = temporaryDirectory(t, 0o755);

@@ -1,4 +1,7 @@
-/** The socket on which a holder hands its claim over, with strangers, liars and silent ones at it. What is read of them: tests/fuzz. */
+/**
+ * The socket on which a holder hands its claim over, with strangers, liars and silent peers.
+ * tests/fuzz covers the messages.
+ */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -18,7 +21,7 @@ const strangersMax = 40;
 const silentMax = 16;
 const descriptorsOfEach = 4;
 
-/** Of a process, as root sees it. */
+/** A process, as root sees it. */
 const descriptors = ({ pid }: Program): number => fs.readdirSync(`/proc/${pid}/fd`).length;
 
 async function holding(t: TestContext, address: string): Promise<{ holder: Program; before: number }> {
@@ -73,7 +76,7 @@ test(
   },
 );
 
-/** What somebody of the right user, or root, may do there who is not a newcomer of ours. */
+/** The actions of a peer of the right user, or of root, that is not a new process of ours. */
 const rubbish: Readonly<Record<string, (path: string) => Promise<void> | void>> = {
   'a megabyte': (path) => sends(path, 'x'.repeat(1 << 20)),
   'an http request': (path) => sends(path, 'GET / HTTP/1.1\r\n\r\n'),
@@ -98,7 +101,7 @@ async function sendsDescriptors(path: string, text: string, count: number): Prom
   const file = fs.openSync('/dev/null', 'r');
   kernel.sendmsg(connection, text, Array<number>(count).fill(file));
   fs.closeSync(file);
-  await until(() => kernel.recvmsg(connection, 128, 3) !== 'EAGAIN'); // An end, an error or an offer: not silence for ever.
+  await until(() => kernel.recvmsg(connection, 128, 3) !== 'EAGAIN'); // An end, an error or an offer: not silence.
   kernel.close(connection);
 }
 
@@ -132,7 +135,8 @@ test(
     );
     t.after(() => silent.forEach((client) => client.destroy()));
     await Promise.all(silent.map((client) => once(client, 'connect').catch(() => undefined)));
-    // Of each that is waited for, the holder has the connection, a copy of it, and what the wait is called off by.
+    // For each peer that it waits for, the holder has the connection, a copy of it, and the
+    // descriptor that cancels the wait.
     await until(() => descriptors(holder) - before <= silentMax * descriptorsOfEach);
     t.diagnostic(`${silent.length} silent ones: the holder has at most ${descriptors(holder) - before} more descriptors open`);
     await takesOver(t, address, holder);
@@ -157,7 +161,7 @@ test(
     assert.deepEqual(
       await attacker.ask('recorded', { address: `${address}.handover` }),
       [''],
-      'somebody came, and told it nothing',
+      'a peer came, and told it nothing',
     );
     assert.ok(fs.lstatSync(`${address}.handover`).isSocket(), 'it was left alone, as what is live');
   },

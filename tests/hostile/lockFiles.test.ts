@@ -1,4 +1,7 @@
-/** Lock files in shared directories, and what a hostile neighbour may write into one. `tests/claim` has each kind of obstacle. */
+/**
+ * Lock files in shared directories, and what a hostile neighbour may write into one. `tests/claim`
+ * has each kind of obstacle.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -38,12 +41,15 @@ function as(user: User, script: string, cwd: string): void {
 
 interface Trap {
   readonly name: string;
-  /** What an attacker does in the directory, where our lock file is `app.sock.lock`. */
+  /** The actions of an attacker in the directory, where our lock file is `app.sock.lock`. */
   readonly set: string;
   readonly refused: readonly [code: string, reason: string];
 }
 
-/** In a sticky directory of root's, as /tmp is: what another user can put at the lock path before us. */
+/**
+ * In a sticky directory of root's, as /tmp is: what another user can put at the lock path before
+ * us.
+ */
 const traps: readonly Trap[] = [
   { name: 'its own file', set: 'umask 0; : > app.sock.lock', refused: ['EACCES', 'lock-foreign-owner'] },
   { name: 'its own file, closed to us', set: 'umask 0777; : > app.sock.lock', refused: ['EACCES', 'lock-denied'] },
@@ -89,7 +95,8 @@ for (const setting of ['0', '2'] as const) {
       }
       t.diagnostic(`${traps.length} traps`);
       await victim.ask('listen', { address: `${directory}/app.sock` });
-      // With our own lock file there, which is ours alone: the attacker can neither lock nor remove it.
+      // With our own lock file there, which is ours alone: the attacker can neither lock nor remove
+      // it.
       const grab = `flock --nonblock app.sock.lock true || rm -f app.sock.lock app.sock || : > app.sock.lock`;
       assert.throws(() => as(secondStranger, `{ ${grab}; } 2> /dev/null`, directory));
       assert.equal((await inspect(`${directory}/app.sock`)).state, 'listening');

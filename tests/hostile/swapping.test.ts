@@ -1,5 +1,8 @@
 import { pathOf, throughOf } from '#dist/claim/place.js';
-/** An attacker who swaps what is at the path, in a directory that it may write to: see fixtures/swapper.c. */
+/**
+ * An attacker who swaps what is at the path, in a directory that it may write to: see
+ * fixtures/swapper.c.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -81,8 +84,9 @@ async function attack(t: TestContext, directory: string, targets: readonly strin
 }
 
 /**
- * In memory where that can be had: on a disk each swap waits for the journal, and a hundred thousand of them take minutes. File
- * systems in memory give a new number to each inode; that a number given again deceives nobody is shown in tests/kernel and tests/simulation.
+ * In memory where that can be had: on a disk each swap waits for the journal, and a hundred
+ * thousand of them take minutes. File systems in memory give a new number to each inode; that a
+ * reused number deceives no process is shown in tests/kernel and tests/simulation.
  */
 function fastDirectory(t: TestContext, mode: number): string {
   const memory = '/dev/shm';
@@ -93,7 +97,7 @@ function fastDirectory(t: TestContext, mode: number): string {
   return path;
 }
 
-/** What symbolic links of the attacker lead to: a file and a live socket of root, outside. */
+/** The targets of the attacker's symbolic links: a file and a live socket of root, outside. */
 async function precious(t: TestContext): Promise<{ directory: string; paths: readonly string[]; connections: () => number }> {
   const directory = temporaryDirectory(t, 0o755);
   let connections = 0;

@@ -1,6 +1,7 @@
 /**
- * A socket that a server has bound through an overlay or a FUSE mount, in another mount namespace as in a container, and a `clean` that
- * sees the directory below: there it looks as if nobody had it.
+ * A socket that a server has bound through an overlay or a FUSE mount, in another mount namespace
+ * as in a container, and a `clean` that sees the directory below: there it looks as if no process
+ * had it.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -28,7 +29,10 @@ interface Container {
   readonly stray: string;
 }
 
-/** A server in a mount namespace of its own, that has two sockets there: one with a lock, and one of a program without. */
+/**
+ * A server in a mount namespace of its own, that has two sockets there: one with a lock, and one of
+ * a program without.
+ */
 async function serve(t: TestContext, directory: string, mount: string, below: string): Promise<Container> {
   const server = await Program.start(t, { under: inMountNamespace(directory, mount) });
   const [address, stray] = [`${directory}/${below}/app.sock`, `${directory}/${below}/stray.sock`];
@@ -128,7 +132,10 @@ for (const [how, options, operand] of [
     },
   );
 
-/** Runs `clean` in a mount namespace of its own, where a memory file system is mounted at `mounted`, with a stale socket on it. */
+/**
+ * Runs `clean` in a mount namespace of its own, where a memory file system is mounted at `mounted`,
+ * with a stale socket on it.
+ */
 async function cleanMounted(directory: string, type: string, args: readonly string[]): Promise<Outcome> {
   fs.mkdirSync(`${directory}/mounted`);
   const leave = `import(process.argv[1]).then(({ leaveStale }) => leaveStale(process.argv[2]))`;

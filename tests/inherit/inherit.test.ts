@@ -33,7 +33,10 @@ interface Passed {
   readonly reach?: string;
 }
 
-/** Runs the program as a supervisor does that follows sd_listen_fds(3): the shell makes way for it, so the pid stays. */
+/**
+ * Runs the program as a supervisor does that follows sd_listen_fds(3): the shell makes way for it,
+ * and the pid stays.
+ */
 async function child(
   address: string,
   { fds = [], variables = {}, options = {}, how = 'listen', reach }: Passed,
@@ -90,7 +93,7 @@ test(
 test('the same by claim() → claim.fd is the inherited socket', onLinux, async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
   const { fd } = await holding(t, address);
-  assert.equal(fcntl(fd, 'F_SETFL', ''), 0); // Whoever passes a socket passes it blocking.
+  assert.equal(fcntl(fd, 'F_SETFL', ''), 0); // A supervisor passes a blocking socket.
   const report = await child(address, { fds: [fd], variables: ours, how: 'claim' });
   assert.deepEqual([report.fd, report.lockPath, report.nonBlocking, report.error], [3, undefined, true, undefined]);
 });

@@ -14,7 +14,7 @@ interface Report {
   readonly worker: number;
   readonly main: number;
   readonly refused: { readonly code: string; readonly reason: string; readonly message: string };
-  /** Of a thread that starts when the main thread has the socket. */
+  /** A thread that starts when the main thread has the socket. */
   readonly late: string;
   readonly answered: string;
   readonly reused: boolean;

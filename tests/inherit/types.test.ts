@@ -19,7 +19,10 @@ interface Report {
   readonly variables: readonly string[];
 }
 
-/** What a program reports that claims the address with this type, and to which these descriptors were passed: sd_listen_fds(3). */
+/**
+ * The report of a program that claims the address with this type, and to which these descriptors
+ * were passed: sd_listen_fds(3).
+ */
 function reportOf(address: string, fds: readonly number[], type: SocketType): Report {
   const announce = `LISTEN_PID=$$; export LISTEN_PID; LISTEN_FDS=${fds.length}; export LISTEN_FDS; exec "$@"`;
   const program = [process.execPath, fixtureBeside(import.meta.url, 'child.mjs'), address, JSON.stringify({ type }), 'claim'];

@@ -26,7 +26,7 @@ async function stray(t: TestContext, path: string): Promise<void> {
   await new Promise<void>((listening) => server.listen(path, listening));
 }
 
-/** Leaves a socket file that nobody is bound to. */
+/** Leaves a socket file that no process is bound to. */
 function stale(path: string): void {
   const fd = kernel.socket();
   assert.ok(typeof fd === 'number');
@@ -34,7 +34,10 @@ function stale(path: string): void {
   assert.equal(kernel.close(fd), 0);
 }
 
-/** What an address is like; gives what `inspect` must say, and perhaps something that ends it. */
+/**
+ * Prepares an address. Returns the expected answer of `inspect`, and perhaps a function that ends
+ * it.
+ */
 type State = (t: TestContext, path: string) => Promise<{ readonly expected: Partial<Inspection>; readonly pid?: number }>;
 
 const states: Readonly<Record<string, State>> = {
@@ -66,13 +69,13 @@ const states: Readonly<Record<string, State>> = {
     await holder.kill();
     return { expected: { state: 'stale', mode: 0o600 } };
   },
-  'somebody has the lock, and no socket': async (t, path) => {
+  'a process has the lock, and no socket': async (t, path) => {
     const fd = run(kernel, lock(placeOf(path), false));
     assert.ok(typeof fd === 'number');
     t.after(() => kernel.close(fd));
     return { expected: { state: 'starting' }, pid: process.pid };
   },
-  'somebody has the lock, and the socket file is stale': async (t, path) => {
+  'a process has the lock, and the socket file is stale': async (t, path) => {
     const fd = run(kernel, lock(placeOf(path), false));
     assert.ok(typeof fd === 'number');
     t.after(() => kernel.close(fd));
@@ -87,7 +90,7 @@ const states: Readonly<Record<string, State>> = {
     await stray(t, path);
     return { expected: { state: 'stray', type: 'stream' }, pid: process.pid };
   },
-  'somebody holds the lock of this address, for another one': async (t, path) => {
+  'a process holds the lock of this address, for another one': async (t, path) => {
     const held = await claim(`${path}.other`, { lockPath: `${path}.lock` });
     t.after(() => held.release());
     return { expected: { state: 'starting' }, pid: process.pid };
@@ -113,7 +116,7 @@ const states: Readonly<Record<string, State>> = {
     fs.mkdirSync(`${path}.lock`);
     return { expected: { state: 'blocked', reason: 'lock-not-a-file' } };
   },
-  'the lock file is somebody’s text': async (_, path) => {
+  'the lock file is another program’s text': async (_, path) => {
     fs.writeFileSync(`${path}.lock`, 'text');
     return { expected: { state: 'blocked', reason: 'lock-foreign-content' } };
   },

@@ -1,4 +1,4 @@
-/** The walk below a directory, while somebody exchanges what is there. */
+/** The walk below a directory, while another process exchanges its files. */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { test, type TestContext } from 'node:test';
@@ -24,7 +24,10 @@ interface Walked {
   readonly unlisted: readonly string[];
 }
 
-/** The paths that were visited, and the names by which their files could be reached at that moment; all below `directory`. */
+/**
+ * The paths that were visited, and the names by which their files could be reached at that moment;
+ * all below `directory`.
+ */
 function walk(directory: string, paths: readonly string[], gate?: Gate): Walked {
   const before = openDescriptors();
   const visited: string[] = [];

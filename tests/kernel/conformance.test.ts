@@ -49,8 +49,9 @@ function onSimulatedKernel({ run: operation, files = [] }: Conformance, socketTy
 }
 
 /**
- * What two kernels must agree on: of a file its type, mode, links and size, and which of the files are one; of a path what is
- * below the directory. Device, owner and the inode's very number are each kernel's own.
+ * The facts on which two kernels must agree: of a file its type, mode, links and size, and which of
+ * the files are one; of a path what is below the directory. Device, owner and the inode's very
+ * number are each kernel's own.
  */
 function comparable(answers: unknown, d: string): unknown {
   const known: bigint[] = [];

@@ -385,7 +385,7 @@ export const conformance: readonly Conformance[] = [
   },
 ];
 
-/** What a call gave, which must be a descriptor for the scenario to make sense. */
+/** Returns the descriptor that a call gave. The scenario makes sense only with a descriptor. */
 function* opened(call: Conversation<number | string>): Conversation<number> {
   const fd = yield* call;
   if (typeof fd !== 'number') throw new Error(`this was to succeed: ${fd}`);

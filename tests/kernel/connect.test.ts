@@ -19,7 +19,7 @@ function socket(t: TestContext, name?: string, backlog?: number): number {
   return fd;
 }
 
-/** What F_GETFL and F_GETFD say, as the kernel prints it: O_NONBLOCK and O_CLOEXEC. */
+/** The answers of F_GETFL and F_GETFD, as the kernel prints them: O_NONBLOCK and O_CLOEXEC. */
 function flagsOf(fd: number): { readonly nonBlocking: boolean; readonly closeOnExec: boolean } {
   const flags = Number.parseInt(/^flags:\s*([0-7]+)/m.exec(fs.readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))![1]!, 8);
   return { nonBlocking: (flags & 0o4000) !== 0, closeOnExec: (flags & 0o2000000) !== 0 };

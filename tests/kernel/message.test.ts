@@ -12,7 +12,7 @@ import { connectedPair } from '../support/sockets.js';
 const lockFlags = 'O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC';
 const existing = 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC';
 
-/** A file that is locked by `fd`, and whether nobody has the lock. */
+/** A file that is locked by `fd`, and whether its lock is free. */
 function lockedFile(t: TestContext) {
   const path = `${temporaryDirectory(t)}/lock`;
   const fd = kernel.openat(AT_FDCWD, path, lockFlags, 0o600) as number;

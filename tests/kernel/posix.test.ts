@@ -333,7 +333,8 @@ test('probe: a listener is probed before a client comes → the server sees the 
     connection.end();
   });
   server.listen({ fd });
-  // The queue is first in, first out: what the probes had left would have been accepted before the client.
+  // The queue is first in, first out: what the probes had left would have been accepted before the
+  // client.
   await once(client.resume(), 'end');
   assert.equal(connections, 1);
   server.close();
@@ -346,7 +347,8 @@ test('sock_diag: it agrees with lstat, and follows the file, not the name', onLi
   const named = value(kernel.fstatat(AT_FDCWD, `${dir}/a`));
   const identity = value(kernel.sock_diag(fd));
   assert.equal(identity.ino, BigInt.asUintN(32, named.ino));
-  // Elsewhere (btrfs, overlays over two file systems) stat(2) gives another device than the one that the kernel goes by.
+  // Elsewhere (btrfs, overlays over two file systems) stat(2) gives another device than the one
+  // that the kernel goes by.
   const [ext4, tmpfs, xfs] = [0xef53, 0x01021994, 0x58465342];
   if ([ext4, tmpfs, xfs].includes(fs.statfsSync(dir).type)) assert.equal(identity.dev, named.dev);
 

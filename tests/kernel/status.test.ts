@@ -1,4 +1,7 @@
-/** fstatat(2), fstat(2), and which file a socket is bound to, are each asked in two ways: by the addon, and by node:fs. They must agree. */
+/**
+ * fstatat(2), fstat(2), and which file a socket is bound to, are each asked in two ways: by the
+ * addon, and by node:fs. They must agree.
+ */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { test, type TestContext } from 'node:test';

@@ -12,7 +12,10 @@ import { onLinux } from '../support/privileges.js';
 import { connectedPair } from '../support/sockets.js';
 import { blockedWaits, until, waitThreads } from '../support/waits.js';
 
-/** A lock file, which is locked: `open` opens it anew, `release` closes the descriptor that has the lock. */
+/**
+ * A lock file, which is locked: `open` opens it anew, `release` closes the descriptor that has the
+ * lock.
+ */
 function heldLock(t: TestContext) {
   const path = `${temporaryDirectory(t)}/lock`;
   fs.writeFileSync(path, '');
@@ -139,7 +142,8 @@ test('waits are called off at every moment of their beginning → none is lost',
     const { flock, poll } = waitingKernel(controller.signal);
     const waits = Array.from({ length: together }, (_, i) => (i % 8 === 7 ? poll(client, Infinity) : flock(fd, 'LOCK_EX')));
     if (round % 2 === 0) await setImmediate();
-    // From right after the threads were made, to when they are inside the call: that takes about 0.1 ms.
+    // From right after the threads were made, to when they are inside the call: that takes about
+    // 0.1 ms.
     random = (random * 48_271) % 0x7fff_ffff;
     for (const from = process.hrtime.bigint(); process.hrtime.bigint() - from < random % 200_000;);
     controller.abort();

@@ -14,7 +14,10 @@ const lockFlags = 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC';
 const posix = JSON.stringify(import.meta.resolve('#dist/kernel/posix.js'));
 const waiting = JSON.stringify(import.meta.resolve('#dist/kernel/wait.js'));
 
-/** What a thread or a process does first: `path` is the lock file, and `wait()` begins a wait for its lock. */
+/**
+ * The first action of a thread or a process: `path` is the lock file, and `wait()` begins a wait
+ * for its lock.
+ */
 const prelude = `
   const { kernel } = await import(${posix});
   const { waitingKernel } = await import(${waiting});

@@ -12,7 +12,7 @@ import { blockedWaits, until, waitThreads } from '../support/waits.js';
 
 const lockFlags = 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC';
 
-/** A lock file that somebody else has locked, and a descriptor of it to wait with. */
+/** A lock file that another process has locked, and a descriptor of it to wait with. */
 function heldLock(t: TestContext) {
   const directory = temporaryDirectory(t);
   const path = `${directory}/lock`;
@@ -23,7 +23,7 @@ function heldLock(t: TestContext) {
   return { directory, path, fd };
 }
 
-/** What outsiders do to a lock file while somebody sleeps on it. */
+/** The actions of outsiders on a lock file on which a process sleeps. */
 const removals: Readonly<Record<string, (path: string) => void>> = {
   removed: (path) => fs.unlinkSync(path),
   'renamed away': (path) => fs.renameSync(path, `${path}.old`),

@@ -1,4 +1,7 @@
-/** The modules keep the timers that they were loaded with, so the test replaces these first, in a file of its own. */
+/**
+ * The modules keep the timers that they were loaded with, so the test replaces these first, in a
+ * file of its own.
+ */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';

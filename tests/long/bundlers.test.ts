@@ -1,4 +1,7 @@
-/** docs/frameworks.md: the program in one file, by each bundler, run where neither the project nor its packages are. */
+/**
+ * docs/frameworks.md: the program in one file, by each bundler, run where neither the project nor
+ * its packages are.
+ */
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -41,7 +44,10 @@ async function bundled(t: TestContext, way: string, home = tools): Promise<{ out
   return { out, command: /\.[cm]?js$/.test(file) ? [process.execPath, file] : [file] };
 }
 
-/** What the program prints. The folder that was bundled from has another name meanwhile, so nothing in it is found. */
+/**
+ * The output of the program. The folder that was bundled from has another name meanwhile, so
+ * nothing in it is found.
+ */
 function run([file = '', ...args]: readonly string[], out: string): string {
   fs.renameSync(user, `${user}.away`);
   try {

@@ -1,4 +1,7 @@
-/** Before the package is on a registry: installed from a Git URL, and from a clone next to the project. Downloads the build's tools. */
+/**
+ * Before the package is on a registry: installed from a Git URL, and from a clone next to the
+ * project. Downloads the build's tools.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -10,7 +13,10 @@ import { onLinux } from '../support/privileges.js';
 
 const fromGit = { skip: onLinux.skip || (!fs.existsSync(join(root, '.git')) && 'this folder is no clone') } as const;
 
-/** A clone of what has been committed, and a project next to it that installs the package from there. Returns the project. */
+/**
+ * A clone of what has been committed, and a project next to it that installs the package from
+ * there. Returns the project.
+ */
 function install(t: TestContext, from: (clone: string) => string): string {
   const directory = temporaryDirectory(t);
   const [clone, user] = [join(directory, 'clone'), join(directory, 'user')];

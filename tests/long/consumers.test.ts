@@ -1,4 +1,7 @@
-/** docs/frameworks.md: test runners and compilers that load the installed package, each as its users have it. */
+/**
+ * docs/frameworks.md: test runners and compilers that load the installed package, each as its users
+ * have it.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -72,7 +75,9 @@ const kinds = {
   },
 };
 
-/** The package is resolved by Jest, so both versions load it. The transforms are the same for both. */
+/**
+ * The package is resolved by Jest, so both versions load it. The transforms are the same for both.
+ */
 const ways: Readonly<Record<string, readonly (keyof typeof kinds)[]>> = {
   'jest-29': ['in its default mode'],
   'jest-30': ['in its default mode', 'with babel-jest', 'with ts-jest, as Nest has it'],

@@ -8,8 +8,9 @@ import { assertSound } from './stage.js';
 import { Strace, type Point } from './strace.js';
 
 /**
- * What the runtime does to wake its threads, and to watch a directory, is not in the same place each time, and how often a socket is
- * read depends on when the other side writes. Where such a call is not reached in any try, the count says so.
+ * The runtime's calls to wake its threads, and to watch a directory, are not in the same place each
+ * time, and how often a socket is read depends on when the other side writes. If such a call is not
+ * reached in any try, the count says so.
  */
 const notRepeatable = new Set(['read', 'write', 'inotify_init1', 'inotify_add_watch', 'recvmsg']);
 

@@ -46,7 +46,10 @@ after(async () => {
   if (skip === false) await browser.close();
 });
 
-/** Opens the page, does something with it, and fails on any word in its console and any request but that for itself. */
+/**
+ * Opens the page, does something with it, and fails on any word in its console and any request but
+ * that for itself.
+ */
 async function withPage(url: string, options: BrowserContextOptions, act: (page: Page) => Promise<void>): Promise<void> {
   const context = await browser.newContext({ viewport: sizes[1]!, ...options });
   try {
@@ -195,7 +198,10 @@ test('keys alone → a process steps and crashes, the steps go back and on, and 
   });
 });
 
-/** Runs in the page: the element that has the focus, if neither it nor what stands for it (a chip) has an outline. */
+/**
+ * Runs in the page: the element that has the focus, if neither it nor what stands for it (a chip)
+ * has an outline.
+ */
 const focusThatCannotBeSeen = `(() => {
   const focused = document.activeElement;
   if (!focused || focused === document.body) return [];

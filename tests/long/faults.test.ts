@@ -10,10 +10,12 @@ import { assertSound, type State } from './stage.js';
 import { injectedAt, Strace, type Point } from './strace.js';
 
 /**
- * With which errnos each call may fail, by its man page. Not in it is close(2): on Linux it gives the descriptor free whatever it
- * says, and strace could only leave it out. Nor epoll_ctl(2), at whose failure libuv aborts: that is a crash, and tested as one.
- * Nor mmap(2): the allocator of the runtime calls it at other moments each time, and ends the process when it fails. The record is
- * copied into a mapping by process_vm_writev(2), and its EFAULT stands for both: the same other way to write follows.
+ * With which errnos each call may fail, by its man page. Not in it is close(2): on Linux it gives
+ * the descriptor free whatever it says, and strace could only leave it out. Nor epoll_ctl(2), at
+ * whose failure libuv aborts: that is a crash, and tested as one. Nor mmap(2): the allocator of the
+ * runtime calls it at other moments each time, and ends the process when it fails. The record is
+ * copied into a mapping by process_vm_writev(2), and its EFAULT stands for both: the same other way
+ * to write follows.
  */
 const errnos: Readonly<Record<string, readonly string[]>> = {
   open: ['EINTR', 'ENOSPC', 'EMFILE', 'ENFILE', 'ENOMEM', 'EIO', 'EACCES', 'EROFS'],
@@ -53,7 +55,7 @@ const errnos: Readonly<Record<string, readonly string[]>> = {
   ppoll: ['EINTR', 'ENOMEM'],
 };
 
-/** For so long a process may go on with what it began when a call failed: it tries again after a rest. */
+/** How long a process may continue after a call failed: it tries again after a pause. */
 const settleMs = 5000;
 
 async function settled(program: Program, before: State): Promise<State> {
@@ -72,7 +74,10 @@ function errnosOf({ syscall, text }: Point): readonly string[] {
 
 const laneCount = 3;
 
-/** Longer than every deadline of a hand-over together: who is not done by then never will be. */
+/**
+ * Longer than all deadlines of a handover together: a process that is not done by then never will
+ * be.
+ */
 const hangMs = 300_000;
 
 /** These fail also from that call on, for good: what is tried again must come to an end. */
@@ -126,7 +131,7 @@ async function failAt(fault: Fault, cast: Cast, scenario: Scenario, root: string
     if (failure === undefined) return 'went on';
     // The second is Node's own, of a `server.listen({ fd })` that failed.
     assert.match(failure.message, /Cannot listen on|^listen E[A-Z]+: /, 'the error says what could not be done');
-    // A call that failed is never taken for somebody who has the address, where nobody has.
+    // A failed call is never mistaken for a holder, if there is none.
     // A long path that cannot be bound through /proc is too long.
     if (scenario.partner === undefined && stage.stray === undefined)
       assert.ok([errno, 'EINVAL', 'ENAMETOOLONG'].includes(failure.code), failure.message);

@@ -6,7 +6,10 @@ import { fileURLToPath } from 'node:url';
 import { needs } from '../support/commands.js';
 import { withMounts } from '../support/privileges.js';
 
-/** The tests make their directories in /tmp, so the file system under test is mounted there, for them alone. */
+/**
+ * The tests make their directories in /tmp, so the file system under test is mounted there, for
+ * them alone.
+ */
 const suites = [
   'kernel/conformance.test.js',
   'kernel/posix.test.js',
@@ -62,7 +65,8 @@ for (const { name, mount, maker } of fileSystems) {
       'chmod 1777 /tmp; cd "$1/repository/build/tests"; shift 2',
       'unset NODE_TEST_CONTEXT',
       '"$@"',
-      // Only root asks the kernel for the file of a socket itself; others compare numbers, which btrfs and overlays make up.
+      // Only root asks the kernel for the file of a socket itself; others compare numbers, which
+      // btrfs and overlays make up.
       'exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"',
     ].join('\n');
     const node = [process.execPath, '--test', '--test-reporter=tap', ...suites];

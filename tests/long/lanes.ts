@@ -1,4 +1,7 @@
-/** Works through a list, several at a time, each lane with a thing of its own. The first failure ends them all. */
+/**
+ * Works through a list, several at a time, each lane with a thing of its own. The first failure
+ * ends them all.
+ */
 export async function inLanes<Item, Lane>(
   items: readonly Item[],
   lanes: readonly Lane[],

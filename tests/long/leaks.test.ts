@@ -12,7 +12,10 @@ import { until, waitThreads } from '../support/waits.js';
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
-/** What the heap may grow by over all rounds: caches of the runtime, and code that is compiled late. 10,000 leaks of 100 bytes are more. */
+/**
+ * The permitted growth of the heap over all rounds: caches of the runtime, and code that is
+ * compiled late. 10,000 leaks of 100 bytes are more.
+ */
 const heapBytesMax = 1_000_000;
 
 const rounds = { claim: 10_000, handover: 1000 } as const;

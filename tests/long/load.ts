@@ -5,7 +5,7 @@ import net from 'node:net';
 import { join } from 'node:path';
 import type { Runtime } from '../package/installed.js';
 
-/** What clients saw while one server after another took an address over. */
+/** The results of clients while one server after another took an address over. */
 export interface Load {
   readonly requests: number;
   readonly errors: readonly string[];
@@ -16,8 +16,8 @@ export interface Load {
 }
 
 /**
- * Clients send requests without a pause, half of them on connections that they keep (http), while the server is replaced over and over by
- * another process of the runtime.
+ * Clients send requests without a pause, half of them on connections that they keep (http), while
+ * the server is replaced over and over by another process of the runtime.
  */
 export async function replaceUnderLoad(
   runtime: Runtime,

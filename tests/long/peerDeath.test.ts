@@ -8,7 +8,10 @@ import { fixtureBeside } from '../support/program.js';
 
 const program = fixtureBeside(import.meta.url, 'peer.mjs');
 
-/** More than a socket's buffers hold, on either family: most of it is still to be written when the other end dies. */
+/**
+ * More than a socket's buffers hold, on either family: most of it is still to be written when the
+ * other end dies.
+ */
 const pendingBytes = 32 * 1024 * 1024;
 
 interface Told {
@@ -60,11 +63,11 @@ interface Case {
   readonly allowHalfOpen?: boolean;
   /** Brings the two to where one of them is to die. */
   before(dies: Peer, lives: Peer): Promise<void>;
-  /** What the survivor does after the other has died, for what it has heard by itself is not enough. */
+  /** The survivor's action after the other has died, if the events alone do not tell enough. */
   after?(lives: Peer): Promise<void>;
-  /** What the survivor's own write came to is not compared. */
+  /** The result of the survivor's own write is not compared. */
   readonly ignore?: boolean;
-  /** What Node tells the survivor, in order, by family. */
+  /** The events of the survivor, in order, by family. */
   readonly expected: Readonly<Record<Family, readonly string[]>>;
 }
 

@@ -1,6 +1,7 @@
 /**
- * The packed file on every runtime that can be had here: Node 20 to 26, Deno, Bun, Node for arm64 under qemu, and Bun for musl. The
- * table "Platforms" of the README says what this shows, and a test holds the two together.
+ * The packed file on every runtime that can be had here: Node 20 to 26, Deno, Bun, Node for arm64
+ * under qemu, and Bun for musl. The table "Platforms" of the README says what this shows, and a
+ * test holds the two together.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -171,7 +172,10 @@ async function findBun(): Promise<Runtime> {
   return { name: 'Bun', command: [join(home, 'node_modules/@oven/bun-linux-x64/bin/bun')] };
 }
 
-/** Deno with these permissions. Its cache of compiled code is off: it takes a file of the same length for the same file. */
+/**
+ * Deno with these permissions. Its cache of compiled code is off: it takes a file of the same
+ * length for the same file.
+ */
 async function findDeno(...permissions: readonly string[]): Promise<Runtime> {
   const home = await installPackages('package/runtimes', ['--force']);
   const deno = join(home, 'node_modules/@deno/linux-x64-glibc/deno');

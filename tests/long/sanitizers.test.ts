@@ -6,7 +6,10 @@ import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { onLinux } from '../support/privileges.js';
 
-/** The tests that go through every function of the addon, its threads, and what happens to them at the end of a worker. */
+/**
+ * The tests that go through every function of the addon, its threads, and what happens to them at
+ * the end of a worker.
+ */
 const suites = [
   'kernel/posix.test.js',
   'kernel/message.test.js',
@@ -31,7 +34,8 @@ test(
   (t: TestContext) => {
     const work = fs.mkdtempSync('/var/tmp/reuseaddr-');
     t.after(() => fs.rmSync(work, { recursive: true, force: true }));
-    // A copy of what was built. Without the packages of other tests, which may be installing them just now.
+    // A copy of what was built. Without the packages of other tests, which may be installing them
+    // just now.
     const filter = (from: string): boolean => !basename(from).startsWith('node_modules');
     for (const part of ['package.json', 'dist', 'build/tests', 'tests', 'native'])
       fs.cpSync(`${root}/${part}`, `${work}/${part}`, { recursive: true, filter });
@@ -58,7 +62,8 @@ test(
       ...process.env,
       REUSEADDR_ADDON: addon,
       LD_PRELOAD: [libraryOf('libasan.so'), libraryOf('libubsan.so')].join(':'),
-      // Node itself never frees much at its end, so what is leaked is judged below by who had asked for it.
+      // Node itself never frees much at its end, so what is leaked is judged below by who had asked
+      // for it.
       ASAN_OPTIONS: `detect_leaks=1:log_path=${work}/report:exitcode=0:detect_stack_use_after_return=1`,
       LSAN_OPTIONS: `exitcode=0:max_leaks=0`,
       UBSAN_OPTIONS: `print_stacktrace=1:log_path=${work}/undefined`,

@@ -45,7 +45,9 @@ export interface Stage {
   left?: Promise<unknown>;
 }
 
-/** One thing that processes do to an address, in which one of them is killed, or has a call fail. */
+/**
+ * One thing that processes do to an address, in which one of them is killed, or has a call fail.
+ */
 export interface Scenario {
   readonly name: string;
   /** Whom strace is attached to. */
@@ -53,10 +55,10 @@ export interface Scenario {
   readonly address?: (directory: string) => string;
   /** The type of the socket that is claimed: a stream, of a server, unless said. */
   readonly type?: SocketType;
-  /** What there is before. Nothing of it is in the window. */
+  /** The preparation. None of it is in the window. */
   prepare(stage: Stage): Promise<void>;
   act(stage: Stage): Promise<unknown>;
-  /** What other processes do is not to be recorded, nor to be failed. */
+  /** Calls of other processes are neither recorded nor failed. */
   readonly killsOnly?: boolean;
   /** Ends what the victim has left running: a program that it had started serves on without it. */
   readonly cleanUp?: (stage: Stage) => Promise<void>;
@@ -92,7 +94,10 @@ const takeOver = async ({ cast, address }: Stage, type?: SocketType): Promise<un
     args: { address, options: { type, takeover: true, handover: true } },
   });
 
-/** A program that does nothing with its socket, and that can be told from all others by its command line. */
+/**
+ * A program that does nothing with its socket, and that can be told from all others by its command
+ * line.
+ */
 const programOf = ({ directory }: Stage): readonly string[] => [
   'sleep',
   `100000${directory.slice(directory.lastIndexOf('/') + 1)}`,
@@ -175,7 +180,7 @@ export const scenarios: readonly Scenario[] = [
     act: start,
   },
   {
-    name: 'start over what a crash left aside, with hand-overs served',
+    name: 'start over what a crash left aside, with handovers served',
     victim: 'starter',
     async prepare({ directory, address }) {
       deadSocket(`${directory}/.reuseaddr-aside.app.sock`);
@@ -218,7 +223,7 @@ export const scenarios: readonly Scenario[] = [
   ]),
 ];
 
-/** What a holder that serves hand-overs does. */
+/** The work of a holder that serves handovers. */
 function served(type?: SocketType): Scenario[] {
   const [of, typed] = type === undefined ? ['', {}] : [` of a ${type} socket`, { type }];
   return [
@@ -230,14 +235,15 @@ function served(type?: SocketType): Scenario[] {
       act: async ({ cast }) => (await cast.get('holder')).ask('window', { action: 'release' }),
     },
     {
-      name: `hand-over${of}, the old side`,
+      name: `handover${of}, the old side`,
       victim: 'holder',
       partner: 'newcomer',
       ...typed,
       async prepare(stage) {
         await serving(stage, type);
         await stage.cast.get('newcomer');
-        // Asked now, so that no other message comes in the window. A process that was killed answers too: that it has ended.
+        // Asked now, so that no other message comes in the window. A process that was killed
+        // answers too: that it has ended.
         const left = (await stage.cast.get('holder')).ask('left').catch(() => undefined);
         stage.left = left;
       },
@@ -247,7 +253,7 @@ function served(type?: SocketType): Scenario[] {
       },
     },
     {
-      name: `hand-over${of}, the new side`,
+      name: `handover${of}, the new side`,
       victim: 'newcomer',
       partner: 'holder',
       ...typed,

@@ -6,8 +6,8 @@ import { Arena, type Counts } from './soakArena.js';
 const progressMs = 10_000;
 
 /**
- * Processes start, wait, take over, release, exit, are killed, stopped and continued, at random from the seed, on several addresses at
- * once, while an observer connects to each.
+ * Processes start, wait, take over, release, exit, are killed, stopped and continued, at random
+ * from the seed, on several addresses at once, while an observer connects to each.
  *
  * @throws {SoakFailed} a guarantee was broken
  */

@@ -6,7 +6,7 @@ const program = fixtureBeside(import.meta.url, 'actor.mjs');
 /** CLOCK_MONOTONIC in milliseconds: the same for every process of the machine. */
 export const now = (): number => Number(process.hrtime.bigint()) / 1e6;
 
-/** What a process tells of itself, and when. */
+/** The messages of a process about itself, with their times. */
 export interface ActorMessage {
   readonly at: number;
   readonly event: string;

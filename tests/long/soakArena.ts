@@ -10,7 +10,10 @@ import { report, type Line } from './soakTimeline.js';
 
 const actorsPerArena = 3;
 
-/** Who is not done by then never will be: every wait and every take-over has a deadline that is far shorter. */
+/**
+ * A process that is not done by then never will be: every wait and every takeover has a far shorter
+ * deadline.
+ */
 const hangMs = 600_000;
 
 export interface Counts {
@@ -52,7 +55,7 @@ export class Arena {
   #displaced: { at: number; id: string; what: string }[] = [];
   #crashed: string[] = [];
   #heard: () => void = () => undefined;
-  /** The last that was sent, and whoever was before it. */
+  /** The last order that was sent, and those before it. */
   #cleaner: Promise<void> = Promise.resolve();
   #made = 0;
   #over = false;
@@ -125,13 +128,14 @@ export class Arena {
     const operations = 6 + this.#random.below(14);
     for (let i = 0; i < operations; i++) {
       await this.#operate();
-      // So long as nobody says anything, a moment: what happens in it is up to chance.
+      // A moment without messages: chance decides about it.
       await Promise.race([new Promise<void>((heard) => (this.#heard = heard)), pause(this.#random.below(12))]);
     }
     await this.#settle();
-    // Whoever is connected has been answered, or was cut off: nobody has the listening socket open any more.
+    // Every client has been answered, or was cut off: no process has the listening socket open any
+    // more.
     await this.#notHung(this.#observer.stop(), () => [
-      `hangs: the observer is connected to a socket that somebody has still open\n${whoHas(this.#address)}`,
+      `hangs: the observer is connected to a socket that a process still has open\n${whoHas(this.#address)}`,
     ]);
     this.#judge();
     const amiss = await whatIsAmiss(this.#address, this.#directory);
@@ -154,7 +158,7 @@ export class Arena {
     if (found.length > 0) this.#fail(found);
   }
 
-  /** What must come sooner or later. A deadline ends what would hang for good. */
+  /** An event that must come sooner or later. A deadline ends a run that would hang. */
   async #notHung(done: Promise<unknown>, describe: () => string[]): Promise<void> {
     const hung = await Promise.race([done.then(() => false), pause(hangMs, true, { ref: false })]);
     if (hung) this.#fail(describe());
@@ -252,7 +256,7 @@ export class Arena {
     this.#counts.stops++;
   }
 
-  /** Who starts meanwhile finds a lock that goes away together with its file. */
+  /** A process that starts meanwhile finds a lock that goes away together with its file. */
   async #clean(): Promise<void> {
     if (this.#directory === undefined) return;
     const from = now();
@@ -263,9 +267,9 @@ export class Arena {
     this.#cleanings.push({ from, to: now() });
   }
 
-  /** Until nobody has the address, and nobody wants it. Some release, the others are killed. */
+  /** Waits until no process has the address or wants it. Some release, the others are killed. */
   async #settle(): Promise<void> {
-    // Of one that was told to exit, another has the place.
+    // Another process has the place of one that was told to exit.
     for (const actor of new Set([...this.#actors, ...this.#deaths.map((death) => death.actor)])) {
       if (actor.stopped && !actor.over) this.#stop(actor);
     }

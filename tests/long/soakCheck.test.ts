@@ -31,7 +31,7 @@ test('soak checker: a second holder is seen, unless the first has handed over or
   assert.equal(judge([{ ...holder, ...ends(30, 'handed over'), gone: 30 }, successor]), '');
   assert.equal(judge([{ ...holder, ...ends(30, 'process ends') }, successor]), '');
   assert.match(judge([holder, successor]), /G1: B/);
-  // What B has is no hand-over of A: it listens anew.
+  // B has no handover from A: it listens anew.
   assert.match(
     judge([
       { ...holder, ...ends(30, 'process ends') },
@@ -44,8 +44,8 @@ test('soak checker: a second holder is seen, unless the first has handed over or
   assert.equal(judge([{ ...holder, ...ends(30, 'process ends') }, { ...successor, socket: 2 }, unheard]), '');
 });
 
-test('soak checker: an answer of whom nobody knows, of one who has closed, was refused, or has a successor is seen', () => {
-  assert.match(judge([holder], { looks: [look(20, { said: 'X' })] }), /nobody knows/);
+test('soak checker: an answer of an unknown process, of one that has closed, was refused, or has a successor is seen', () => {
+  assert.match(judge([holder], { looks: [look(20, { said: 'X' })] }), /which is unknown/);
   assert.equal(judge([holder], { looks: [look(55, { said: 'A' })] }), '');
   assert.match(judge([holder], { looks: [look(61, { said: 'A' })] }), /after it had closed all/);
   assert.match(judge([old, successor], { looks: [look(21, { said: 'A' })] }), /after it had closed all/);
@@ -63,7 +63,7 @@ test('soak checker: a refused connection is seen while the address is held, also
   assert.match(judge([holder], { looks: nobody }), /G7: ECONNREFUSED .* while A/);
   assert.equal(judge([holder], { looks: [look(49.5, { failure: 'ENOENT' })] }), '');
   assert.equal(judge([holder], { looks: [look(20, { failure: 'EAGAIN' })] }), '');
-  // No death excuses that nobody is there: the socket was handed over.
+  // No death excuses the lack of a server: the socket was handed over.
   const deaths = [{ from: 11, to: 30 }];
   assert.match(judge([{ ...holder, ...ends(11, 'process ends') }, successor], { looks: nobody, deaths }), /G7: ECONNREFUSED/);
   // Unless one who is dead now may have had it last.
@@ -79,23 +79,23 @@ test('soak checker: who is cut off was accepted by a process that died, or it is
   assert.match(judge([holder], { looks: cut, deaths: [{ from: 15, to: 19 }] }), /G7: ECONNRESET/);
 });
 
-test('soak checker: a refusal needs somebody who may have had the address, and a stray one who listens without a lock', () => {
+test('soak checker: a refusal needs a process that may have had the address, and a stray one that listens without a lock', () => {
   const start = (reason: string): Part => ({ id: 'B', asked: 70, ...refused(75, reason) });
-  assert.match(judge([holder, start('held')]), /G3: B was refused while nobody/);
+  assert.match(judge([holder, start('held')]), /G3: B was refused while no process/);
   assert.equal(judge([{ ...holder, gone: 71 }, start('held')]), '');
   assert.equal(judge([holder, start('starting')], { cleanings: [{ from: 71, to: 72 }] }), '');
   assert.match(judge([{ ...holder, gone: 71 }, start('lock-unstable')]), /G3: B was refused with/);
   assert.match(judge([{ ...holder, gone: 80 }, start('stray')]), /G1: B came past the lock/);
   assert.equal(judge([{ ...holder, gone: 80 }, start('stray')], { deaths: [{ from: 60, to: 71 }] }), '');
   assert.equal(judge([{ ...holder, kind: 'stray', gone: 80 }, start('stray')]), '');
-  // Nobody has removed the socket file of this holder, who has it all the time.
+  // No process has removed the socket file of this holder, which has it all the time.
   assert.match(judge([{ ...holder, ...ends(90, 'releasing'), gone: 95 }, start('displaced')]), /G3: B was refused with/);
   assert.equal(judge([{ ...holder, gone: 80 }, start('displaced')]), '');
   const displacer: Part = { id: 'D', kind: 'displacer', asked: 20, acquired: 21, ...ends(22, 'releasing'), gone: 25 };
   assert.equal(judge([{ ...holder, ...ends(90, 'releasing'), gone: 95 }, displacer, start('displaced')]), '');
 });
 
-test('soak checker: what is handed over to nobody is seen, and who is displaced without a displacer', () => {
+test('soak checker: a handover to no process is seen, and a process that is displaced without a displacer', () => {
   assert.match(judge([old]), /G7: A says that it has handed over/);
   assert.equal(judge([old, { id: 'C', kind: 'takeover', ...ends(30, 'process ends') }]), '');
   const displaced = [{ at: 30, id: 'A', what: 'socket' }];

@@ -1,15 +1,15 @@
 import { surelyHeld, type Held } from './soakCover.js';
 import { isOutsider, lifeOf, mayHaveSucceeded, overlap, tryOf, type Attempt, type Look, type RoundRecord } from './soakRecord.js';
 
-/** Somebody has the address, or it was called off. */
+/** A process has the address, or the attempt was called off. */
 const reasons = new Set(['held', 'starting', 'stray', 'cancelled']);
 
 /** The caller's own signal called it off. */
 const called = new Set(['ABORT_ERR', 'AbortError', 'TimeoutError']);
 
 /**
- * What of it breaks a guarantee. Only what is certain. Nothing is excused by a length of time: an excuse ends with a fact, which is that
- * a process has said that it closed everything, or was waited for.
+ * Returns the certain violations of a guarantee. Nothing is excused by a length of time: an excuse
+ * ends with a fact, which is that a process has said that it closed everything, or was waited for.
  */
 export function violations(round: RoundRecord): string[] {
   return [
@@ -40,7 +40,10 @@ function secondHolders({ attempts }: RoundRecord): string[] {
   return found;
 }
 
-/** Whether it has surely, or perhaps, handed over before `later` came: it may come to say so late, or be killed before. */
+/**
+ * Whether it has surely, or perhaps, handed over before `later` came: it may come to say so late,
+ * or be killed before.
+ */
 function hasPassedOn(earlier: Attempt, later: Attempt, attempts: readonly Attempt[]): boolean {
   if (isOutsider(earlier) || earlier.end === undefined || earlier.end.how === 'releasing') return false;
   return attempts.some(
@@ -50,7 +53,7 @@ function hasPassedOn(earlier: Attempt, later: Attempt, attempts: readonly Attemp
   );
 }
 
-/** Whether an outsider has come in between, by a means against which nobody can do anything. */
+/** Whether an outsider has come in between, by a means against which no program can do anything. */
 function isOutsidersWork(earlier: Attempt, later: Attempt, attempts: readonly Attempt[]): boolean {
   if (later.kind === 'displacer') return true;
   // It was past its look at the path already.
@@ -70,10 +73,13 @@ function lostHandovers({ attempts }: RoundRecord): string[] {
       !attempts.some((other) => sameSocket(attempt, other) && other.acquired! > attempt.acquired!) &&
       !attempts.some((other) => mayHaveSucceeded(other, attempt) && other.asked <= attempt.end!.at),
   );
-  return lost.map(({ id }) => `G7: ${id} says that it has handed over, and nobody has taken over`);
+  return lost.map(({ id }) => `G7: ${id} says that it has handed over, and no process has taken over`);
 }
 
-/** G1: a connection reaches only who has the address, or shares it, when it is begun. There is no way back. */
+/**
+ * G1: a connection reaches only who has the address, or shares it, when it is begun. There is no
+ * way back.
+ */
 function wrongAnswers({ attempts, looks }: RoundRecord): string[] {
   const byId = new Map(attempts.map((attempt) => [attempt.id, attempt]));
   const acquired = inOrder(attempts);
@@ -81,8 +87,9 @@ function wrongAnswers({ attempts, looks }: RoundRecord): string[] {
   for (const { said, from } of looks) {
     if (said === undefined) continue;
     const by = byId.get(said);
-    if (by === undefined) found.push(`G1: greeted by ${said}, of whom nobody knows`);
-    // A newcomer from whom the holder took its offer back may have accepted meanwhile. Nobody else accepts before he has it.
+    if (by === undefined) found.push(`G1: greeted by ${said}, which is unknown`);
+    // A new process from which the holder withdrew its offer may have accepted meanwhile. No other
+    // process accepts before it has the address.
     else if (by.refused !== undefined && by.kind !== 'takeover') found.push(`G1: ${said} answered at ${from}, and was refused`);
     else if (by.gone !== undefined && by.gone < from) found.push(`G1: ${said} answered at ${from}, after it had closed all`);
     else if (by.acquired !== undefined) {
@@ -98,7 +105,10 @@ function wrongAnswers({ attempts, looks }: RoundRecord): string[] {
   return found;
 }
 
-/** G2, G7: while it is held without a gap, nobody is refused, and only who was accepted by a process that then died is cut off. */
+/**
+ * G2, G7: while it is held without a gap, no client is refused, and only a client that was accepted
+ * by a process that then died is cut off.
+ */
 function refusedConnections({ attempts, looks, deaths }: RoundRecord): string[] {
   const helds = surelyHeld(attempts);
   const found: string[] = [];
@@ -116,7 +126,10 @@ function isWithin(look: Look, { from, to }: Held): boolean {
   return from < look.from && look.to < to;
 }
 
-/** G3: an attempt is refused only because somebody else may have had the address at some time between its question and the answer. */
+/**
+ * G3: an attempt is refused only because another process may have had the address at some time
+ * between its question and the answer.
+ */
 function wrongRefusals({ attempts, deaths, cleanings }: RoundRecord): string[] {
   const found: string[] = [];
   for (const attempt of attempts) {
@@ -132,7 +145,7 @@ function wrongRefusals({ attempts, deaths, cleanings }: RoundRecord): string[] {
     const meets = reasons.has(refused.reason ?? '') || called.has(refused.code) || isRemoval(attempt, others, attempts);
     if (!meets) found.push(`G3: ${id} was refused with ${said}`);
     else if (others.length === 0 && !cleanings.some((cleaning) => overlap(cleaning, asking)))
-      found.push(`G3: ${id} was refused while nobody could have the address: ${said}`);
+      found.push(`G3: ${id} was refused while no process could have the address: ${said}`);
     // A process that dies may close its lock before its socket.
     else if (refused.reason === 'stray' && !others.some(isOutsider) && !deaths.some((death) => overlap(death, asking)))
       found.push(`G1: ${id} came past the lock of a holder, and took it for a stray: ${said}`);
@@ -140,7 +153,10 @@ function wrongRefusals({ attempts, deaths, cleanings }: RoundRecord): string[] {
   return found;
 }
 
-/** Whether it is refused because the socket file went away: by a displacer, or by somebody who was just about to release. */
+/**
+ * Whether it is refused because the socket file went away: by a displacer, or by a process that was
+ * just about to release.
+ */
 function isRemoval({ asked, refused }: Attempt, others: readonly Attempt[], attempts: readonly Attempt[]): boolean {
   const asking = { from: asked, to: refused!.at };
   if (refused!.reason === 'unstable') return others.some((other) => other.kind === 'displacer' && overlap(tryOf(other), asking));

@@ -21,7 +21,8 @@ export class Observer {
     this.#child = fork(program, [address]);
     this.#ready = once(this.#child, 'message');
     this.#child.on('error', () => undefined); // It was ended, and is told something still.
-    // One listener for all: of messages that come together, `once` after `once` would hear the first.
+    // One listener for all: of messages that come together, `once` after `once` would hear the
+    // first.
     this.#child.on('message', (message) => this.#hear(message as ObserverMessage));
   }
 
@@ -30,7 +31,7 @@ export class Observer {
     if (stopped === true) this.#stopped();
   }
 
-  /** What it has found since `start`. */
+  /** Its findings since `start`. */
   get looks(): readonly Look[] {
     return this.#looks;
   }

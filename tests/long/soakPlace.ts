@@ -7,17 +7,20 @@ import { kernel } from '#dist/kernel/posix.js';
 import { inspect, listen } from 'reuseaddr';
 import { inodeAt, leftOpen } from '../support/directory.js';
 
-/** A file of somebody else's, beside the address. */
+/** A file of another program, next to the address. */
 export const bystander = { name: 'keep.sock', content: 'keep me' } as const;
 
-/** G3, G4: with nobody there, a start has the address at once; and then nothing is left but the lock file. Gives what is not so. */
+/**
+ * G3, G4: if no process is there, a start has the address at once, and then only the lock file is
+ * left. Returns the violations.
+ */
 export async function whatIsAmiss(address: string, directory: string | undefined): Promise<string | undefined> {
   const server = net.createServer((connection) => connection.end('fresh'));
   try {
     const claim = await listen(server, address);
     await claim.release();
   } catch (error) {
-    return `G3: nobody has it, and a start fails: ${(error as Error).message}`;
+    return `G3: no process has it, and a start fails: ${(error as Error).message}`;
   }
   const { state } = await inspect(address);
   if (state !== 'free') return `inspect says ${state} of a free address`;
@@ -31,8 +34,8 @@ export async function whatIsAmiss(address: string, directory: string | undefined
 }
 
 /**
- * What systemd-tmpfiles(8) does: a lock file that nobody has locked is removed while it is locked by the cleaner, after it has looked at
- * it for a while. Gives whether it did so.
+ * The work of systemd-tmpfiles(8): a lock file that no process has locked is removed while it is
+ * locked by the cleaner, after it has looked at it for a while. Gives whether it did so.
  */
 export async function removeUnlocked(path: string, lookMs: number): Promise<boolean> {
   const fd = kernel.openat(AT_FDCWD, path, 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);

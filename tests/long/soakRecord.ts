@@ -1,8 +1,10 @@
 /**
- * One attempt of a process to have an address. All times are CLOCK_MONOTONIC in milliseconds, of whoever did it.
+ * One attempt of a process to have an address. All times are CLOCK_MONOTONIC in milliseconds, of
+ * the process that did it.
  *
- * `start`, `standby` and `takeover` are those of reuseaddr. A `stray` listens without it. A `displacer` does so too, and removes
- * before whatever is at the path: against it nobody can keep an address, but what it binds must stay as it is.
+ * `start`, `standby` and `takeover` are those of reuseaddr. A `stray` listens without it. A
+ * `displacer` does so too, and removes before any file at the path: no process can keep an address
+ * against it, but the file that it binds must stay as it is.
  */
 export interface Attempt {
   readonly id: string;
@@ -12,7 +14,10 @@ export interface Attempt {
   readonly asked: number;
   /** By then it had the address. */
   acquired?: number;
-  /** The number of its listening socket, by fstat(2): the same after a hand-over, another after anything else. */
+  /**
+   * The number of its listening socket, by fstat(2): the same after a handover, another after
+   * anything else.
+   */
   socket?: number | undefined;
   refused?: {
     readonly at: number;
@@ -26,7 +31,7 @@ export interface Attempt {
   gone?: number;
 }
 
-/** What the observer found when it connected. */
+/** The result of the observer's connection. */
 export interface Look {
   readonly from: number;
   readonly to: number;
@@ -44,14 +49,17 @@ export interface Span {
 export interface RoundRecord {
   readonly attempts: readonly Attempt[];
   readonly looks: readonly Look[];
-  /** From the SIGKILL, or from the order to exit, until the process was waited for. What it had accepted is lost with it. */
+  /**
+   * From the SIGKILL, or from the order to exit, until the process was waited for. Connections that
+   * it had accepted are lost with it.
+   */
   readonly deaths: readonly Span[];
   /** While a cleaner had the lock. */
   readonly cleanings: readonly Span[];
   readonly displaced: readonly { readonly at: number; readonly id: string; readonly what: string }[];
 }
 
-/** The first end counts. What a process has said may come to us after we have killed it. */
+/** The first end counts. A message of a process may come to us after we have killed it. */
 export function endAt(attempt: Attempt, at: number, how: NonNullable<Attempt['end']>['how']): void {
   if (attempt.end === undefined || at < attempt.end.at) attempt.end = { at, how };
 }
@@ -85,7 +93,10 @@ export function tryOf({ asked, acquired, gone }: Attempt): Span {
   return { from: asked, to: Math.min(acquired ?? Infinity, gone ?? Infinity) };
 }
 
-/** The times in which it may have removed something from the directory: while it tried, and while it gave up what it had. */
+/**
+ * The times in which it may have removed something from the directory: while it tried, and while it
+ * gave up what it had.
+ */
 export function busyOf(attempt: Attempt): Span[] {
   const { end, gone } = attempt;
   return end === undefined ? [tryOf(attempt)] : [tryOf(attempt), { from: end.at, to: gone ?? Infinity }];

@@ -5,7 +5,7 @@ export interface Line {
   readonly text: string;
 }
 
-/** What happened in a round, in order, and what is wrong with it. */
+/** The events of a round, in order, and its faults. */
 export function report(title: string, found: readonly string[], lines: readonly Line[], looks: readonly Look[]): string {
   const all = [...lines, ...summarize(looks)].sort((a, b) => a.at - b.at);
   const first = all[0]?.at ?? 0;

@@ -9,7 +9,10 @@ import { leftOpen } from '../support/directory.js';
 import type { Failure, Program } from '../support/program.js';
 import type { Scenario, Stage } from './scenarios.js';
 
-/** What nobody may touch: beside the address, because a wrong path would most likely be one of these. */
+/**
+ * Files that no process may touch: next to the address, because a wrong path would most likely be
+ * one of these.
+ */
 const bystanders = ['app.sock.txt', 'app.sock.d', 'app.sock.link', 'app.socke'];
 
 export function addBystanders(directory: string): string {
@@ -30,8 +33,8 @@ function describeBystanders(directory: string): string {
 }
 
 /**
- * Who answers at a path: the greeting of a server, and else the pid of the process that has the socket behind the file. A path of
- * any length is reached through a descriptor of its directory.
+ * The answer at a path: the greeting of a server, and else the pid of the process that has the
+ * socket behind the file. A path of any length is reached through a descriptor of its directory.
  */
 export async function reach(path: string, type?: SocketType): Promise<string | undefined> {
   if (type !== undefined) return whoHas(path);
@@ -66,7 +69,7 @@ export interface State {
   readonly handedOver: boolean;
 }
 
-/** Who of the processes that are left has the claim, by its own word. At most one may say so. */
+/** The remaining process that has the claim, by its own word. At most one may say so. */
 async function holderAmong(survivors: readonly Program[]): Promise<Program | undefined> {
   const holders: Program[] = [];
   for (const survivor of survivors) {
@@ -78,8 +81,9 @@ async function holderAmong(survivors: readonly Program[]): Promise<Program | und
 }
 
 /**
- * The address as an outsider finds it, after something went wrong in the middle of `scenario`: whoever is left holds it and
- * answers, or a fresh start has it at once; and when all is released, only lock files are left.
+ * The address as an outsider finds it, after something went wrong in the middle of `scenario`: a
+ * process that is left holds it and answers, or a fresh start has it at once; and when all is
+ * released, only lock files are left.
  */
 export async function assertSound(
   stage: Stage,
@@ -95,7 +99,7 @@ export async function assertSound(
     const refused = await fresh(address, scenario.type);
     assert.ok('code' in refused, 'G1: a process held the address, and a fresh start had it too');
     assert.equal(refused.code, 'EADDRINUSE', refused.message);
-    assert.equal(await reach(address, scenario.type), String(holder.pid), 'the survivor holds, but somebody else answers');
+    assert.equal(await reach(address, scenario.type), String(holder.pid), 'the survivor holds, but another process answers');
     await holder.ask('release');
     outcome = 'a survivor holds';
   } else outcome = 'free';
@@ -112,7 +116,7 @@ export async function assertSound(
   if ('code' in started) throw Object.assign(new Error(`G3: a fresh start failed: ${started.message}`), { cause: started });
   assert.equal(await reach(address, scenario.type), 'fresh');
   await started.release();
-  assert.deepEqual(leftOpen(directory), [], 'somebody has it open still');
+  assert.deepEqual(leftOpen(directory), [], 'a process still has it open');
   assert.equal(describeBystanders(directory), before, 'G4: a bystander was touched');
   const left = fs.readdirSync(directory, { recursive: true, encoding: 'utf8' });
   const expected = [...bystanders, ...(scenario.address === undefined ? [] : [address.split('/').at(-2) ?? ''])];
@@ -126,7 +130,7 @@ export async function assertSound(
 
 type Started = { release(): Promise<void> } | Failure;
 
-/** A start by somebody who has nothing to do with what happened before: this process. */
+/** A start by a process that took no part in the events before: this one. */
 async function fresh(address: string, type?: SocketType): Promise<Started> {
   const server = net.createServer((connection) => connection.on('error', () => undefined).end('fresh'));
   try {

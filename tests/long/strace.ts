@@ -3,10 +3,11 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 
 /**
- * The system calls that are recorded, and killed or failed at: all that open, look at, change, or close a file, a socket or a thread.
- * Not in it: memory, locks in memory (futex), time, signals' bookkeeping, and the event loop's own sleep. None of them leaves anything
- * behind that another process could see. The record is written through a mapping, by the process_vm_writev(2) that is recorded.
- * strace before 6.5 does not know the name that has a question mark.
+ * The system calls that are recorded, and killed or failed at: all that open, look at, change, or
+ * close a file, a socket or a thread. Not in it: memory, locks in memory (futex), time, signals'
+ * bookkeeping, and the event loop's own sleep. None of them leaves anything behind that another
+ * process could see. The record is written through a mapping, by the process_vm_writev(2) that is
+ * recorded. strace before 6.5 does not know the name that has a question mark.
  */
 const recorded = [
   'open,openat,close,access,faccessat2,readlink,stat,lstat,fstat,newfstatat,statx,flock,fcntl,dup,dup3',
@@ -17,7 +18,10 @@ const recorded = [
   'clone,clone3,execve,kill,wait4,exit_group',
 ].join(',');
 
-/** Where in a process something is to happen: the nth call of this name that one of its threads makes after strace has attached. */
+/**
+ * The point in a process at which something is to happen: the nth call of this name that one of its
+ * threads makes after strace has attached.
+ */
 export interface Point {
   readonly syscall: string;
   readonly nth: number;
@@ -88,14 +92,18 @@ export class Strace {
   }
 }
 
-/** Every call of the window by thread, name and number. The numbers count from the attaching, as strace's own do. */
+/**
+ * Every call of the window by thread, name and number. The numbers count from the attaching, as
+ * strace's own do.
+ */
 export function pointsOf(log: string, mainTid: number): Point[] {
   const seen = new Map<string, number>();
   const points: Point[] = [];
   let inWindow = !log.includes('/reuseaddr-window-begins');
   for (const { tid, syscall, text } of linesOf(log, mainTid)) {
     if (text.includes('/reuseaddr-window-begins')) inWindow = true;
-    // The claim was refused and everything closed; whose stray it is, for the message, is looked up in all of /proc.
+    // The claim was refused and everything closed; whose stray it is, for the message, is looked up
+    // in all of /proc.
     if (text.includes('AT_FDCWD, "/proc", ')) break;
     // A call that strace knows only by its number is recorded nevertheless. It cannot stop at that.
     if (syscall.startsWith('syscall_')) continue;
@@ -111,7 +119,8 @@ export function pointsOf(log: string, mainTid: number): Point[] {
 
 function linesOf(log: string, mainTid: number): Line[] {
   return log.split('\n').flatMap((line) => {
-    // Without -f there is no thread id before the call. What is resumed has been counted where it began.
+    // Without -f there is no thread id before the call. A resumed call has been counted where it
+    // began.
     const [, tid, syscall] = /^(?:(\d+) +)?([a-z]\w*)\(/.exec(line) ?? [];
     return syscall === undefined
       ? []

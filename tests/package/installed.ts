@@ -9,10 +9,12 @@ import { certificate } from '../support/certificate.js';
 /** The repository's root folder. */
 export const root = fileURLToPath(new URL('../../../', import.meta.url));
 
-/** The programs beside the tests, as they are in the source. */
+/** The programs next to the tests, as they are in the source. */
 export const fixtures = join(root, 'tests/package/fixtures');
 
-/** The folder of a user who has installed the packed file, and nothing else. Remove it at the end. */
+/**
+ * The folder of a user who has installed the packed file, and nothing else. Remove it at the end.
+ */
 export function installPacked(): string {
   const folder = fs.mkdtempSync(join(fs.realpathSync(os.tmpdir()), 'ra-'));
   fs.writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'user', private: true, type: 'module' }));
@@ -37,13 +39,13 @@ export interface Runtime {
   readonly environment?: Readonly<Record<string, string>>;
 }
 
-/** What a program printed on stdout and stderr; a failure too. */
+/** The output of a program on stdout and stderr; also that of a failure. */
 export async function run(
   { command: [file = '', ...before], environment }: Runtime,
   args: readonly string[],
   cwd: string,
 ): Promise<string> {
-  // Nobody's PATH has a compiler in it here.
+  // No PATH has a compiler in it here.
   const env = { PATH: '/nowhere', TOUR_RUNTIME: JSON.stringify([file, ...before]), ...environment };
   const ended = promisify(execFile)(file, [...before, ...args], { cwd, env, encoding: 'utf8', timeout: 1_200_000 });
   return await ended.then(
@@ -55,7 +57,7 @@ export async function run(
   );
 }
 
-/** What `tour.mjs` prints where everything works. */
+/** The output of `tour.mjs` where everything works. */
 export const tour = [
   'listen: true listening true 640',
   'answer: hello',
@@ -67,7 +69,7 @@ export const tour = [
   'thrown: 1 free',
   'worker: hello hello',
   'waited: hello',
-  'hand-over: hello hello',
+  'handover: hello hello',
   'rule: hello nothing 0 true hello nothing 0',
   'rebind: hello',
   'abstract: hello',

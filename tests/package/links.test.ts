@@ -40,7 +40,7 @@ function filesOf(directory: string): string[] {
     .filter((file) => fs.statSync(join(installed, file)).isFile());
 }
 
-/** Where the relative links of a page lead, from the package's own folder. */
+/** Returns the targets of a page's relative links, from the package's own folder. */
 function linksOf(page: string): string[] {
   const text = fs.readFileSync(join(installed, page), 'utf8').replaceAll(/^```[^]*?^```$/gm, '');
   const links = [...text.matchAll(/\]\(([^)\s]+)\)|\b(?:src|srcset|href)="([^"]+)"/g)].map((match) => match[1] ?? match[2] ?? '');

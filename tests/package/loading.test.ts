@@ -19,7 +19,7 @@ before(() => {
 });
 after(() => fs.rmSync(user, { recursive: true, force: true }));
 
-/** What the program prints that listens once. */
+/** The output of the program that listens once. */
 function run(t: TestContext, command: readonly string[], environment: Readonly<Record<string, string>> = {}): string {
   const socket = join(temporaryDirectory(t), 'socket');
   const [file = '', ...args] = command;

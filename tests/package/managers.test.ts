@@ -40,7 +40,7 @@ function manager(folder: string, script: string, ...args: readonly string[]): st
   return execFileSync(process.execPath, [script, ...args], { cwd: folder, env, encoding: 'utf8', stdio: 'pipe' });
 }
 
-/** What a user writes: NODE_OPTIONS="$(… reuseaddr node-options)" … node app.mjs. */
+/** The command that a user writes: NODE_OPTIONS="$(… reuseaddr node-options)" … node app.mjs. */
 function run(folder: string, script: string, ...exec: readonly string[]): string {
   const NODE_OPTIONS = manager(folder, script, ...exec, 'reuseaddr', 'node-options').trim();
   assert.match(NODE_OPTIONS, /--require=\//);

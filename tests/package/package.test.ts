@@ -1,4 +1,7 @@
-/** The packed file in an empty folder, with no compiler, no install script and no other package: what a user has. */
+/**
+ * The packed file in an empty folder, with no compiler, no install script and no other package:
+ * what a user has.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -104,7 +107,7 @@ for (const arch of ['x64', 'arm64']) {
       assert.ok(fs.readFileSync(here).equals(fs.readFileSync(there)));
       const dynamic = execFileSync('readelf', ['--dynamic', '--wide', here], { encoding: 'utf8' });
       assert.ok(!dynamic.includes('(NEEDED)') && dynamic.includes('NODELETE'), dynamic);
-      // Of the compiler's own library there is nothing to call in a process of Node.
+      // Node's process has none of the compiler's own library to call.
       const symbols = execFileSync('readelf', ['--dyn-syms', '--wide', here], { encoding: 'utf8' });
       assert.doesNotMatch(symbols, /UND __(aarch64|stack_chk|\w+_chk)/);
     },

@@ -14,7 +14,7 @@ import { asUser, nobody, visit, type User } from './clients.js';
 
 const self = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
 
-/** A server that greets whoever comes in, with this rule, and all that the claim tells. */
+/** A server that greets each client that this rule admits, and the events of the claim. */
 async function greeter(t: TestContext, allow: AllowRule | undefined, address = `${temporaryDirectory(t, 0o755)}/app.sock`) {
   const server = net.createServer((connection) => connection.end('in'));
   const mode = address.startsWith('@') ? {} : { mode: 0o666 };
@@ -35,7 +35,7 @@ async function knock(path: string, said = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'): 
 const closing = (emitter: net.Socket | net.Server): Promise<void> =>
   new Promise((resolve) => emitter.once('close', () => resolve()));
 
-/** What a connection of our own hears: `in`, or nothing. */
+/** Returns the text that a connection of our own reads: `in`, or nothing. */
 async function heard(path: string): Promise<string> {
   const client = net.connect(path.replace(/^@/, '\0'));
   let text = '';
@@ -152,7 +152,7 @@ for (const [name, kind] of Object.entries(kinds)) {
         return emit.apply(this, args);
       } as typeof server.emit;
       for (let i = 0; i < 3; i++) await knock(path);
-      // With a rule that is late, whoever has gone is not decided about in the same turn.
+      // With a rule that is late, a peer that has gone is not judged in the same turn.
       await until(() => held.deniedCount >= 3);
       assert.deepEqual(seen, []);
       assert.equal(held.deniedCount, 3);

@@ -9,7 +9,10 @@ export interface User {
   readonly groups?: readonly number[];
 }
 
-/** `nobody` of most systems: the user that a sandbox, or a user namespace that maps nothing, makes of a process. */
+/**
+ * `nobody` of most systems: the user that a sandbox, or a user namespace that maps nothing, makes
+ * of a process.
+ */
 export const nobody: User = { uid: 65_534, gid: 65_534 };
 
 /** A command line that runs the command which follows it as this user. */
@@ -18,7 +21,10 @@ export function asUser({ uid, gid, groups = [] }: User): readonly string[] {
   return ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, grouped];
 }
 
-/** A client that sends nothing, under this command line: what the server says until it closes, or the errno's text of connect(2). */
+/**
+ * A client that sends nothing, under this command line: what the server says until it closes, or
+ * the errno's text of connect(2).
+ */
 export function visit(address: string, under: readonly string[] = []): Promise<string> {
   const [command = '', ...args] = [...under, compiled(fixture('client.c')), '-u', address];
   return new Promise((resolve) => {

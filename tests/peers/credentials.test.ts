@@ -21,7 +21,10 @@ function ownGroups(): readonly number[] {
     .map(Number);
 }
 
-/** A socket of each kind, from what the server's own event gives: the event, and the way from it to the socket. */
+/**
+ * A socket of each kind, from what the server's own event gives: the event, and the way from it to
+ * the socket.
+ */
 const events: Readonly<Record<string, readonly [event: string, socketOf: (given: never) => net.Socket | http2.Http2Session]>> = {
   net: ['connection', (socket: net.Socket) => socket],
   tls: ['secureConnection', (socket: net.Socket) => socket],

@@ -19,7 +19,7 @@ import { asUser, nobody, visit, type User } from './clients.js';
 const group = 70_123;
 const member: User = { ...nobody, groups: [group] };
 
-/** Who hears the server, by the mode and the group of its socket. */
+/** The users that the server's socket admits, by its mode and group. */
 const matrix: readonly (readonly [mode: number, who: string, user: User | undefined, heard: string])[] = [
   [0o600, 'root', undefined, 'in'],
   [0o600, 'uid 65534', nobody, 'Permission denied'],
@@ -102,7 +102,10 @@ for (const mode of [0o000, 0o566]) {
   );
 }
 
-/** A start that is cut off after so many system calls. The kernel closes what it had, as after a crash. */
+/**
+ * A start that is cut off after so many system calls. The kernel closes what it had, as after a
+ * crash.
+ */
 function startCutOff(place: Place, mode: number, callsMax: number): 'ended' | 'cut off' {
   const start = acquire(place, { mode, backlog: 1, record: '' });
   const open = new Set<number>();

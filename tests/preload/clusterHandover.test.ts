@@ -10,7 +10,10 @@ import { fixtureBeside } from '../support/program.js';
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const program = fixtureBeside(import.meta.url, 'generation.mjs');
 
-/** Starts a cluster that takes the address over; gives its pid and its end once both of its workers listen. */
+/**
+ * Starts a cluster that takes the address over; gives its pid and its end once both of its workers
+ * listen.
+ */
 async function generation(t: TestContext, path: string, ...options: readonly ('refork' | 'slow')[]) {
   const args = ['--import', 'reuseaddr/register', program, path, ...options];
   const child = spawn(process.execPath, args, {
@@ -30,7 +33,9 @@ async function generation(t: TestContext, path: string, ...options: readonly ('r
   return { child, pid: child.pid, ended };
 }
 
-/** Asks one after the other until it is stopped. Any failure of a request is a failure of the test. */
+/**
+ * Asks one after the other until it is stopped. Any failure of a request is a failure of the test.
+ */
 class Client {
   readonly answeredBy = new Set<string>();
   readonly #agent: http.Agent;

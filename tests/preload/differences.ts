@@ -1,6 +1,6 @@
 /**
- * The scenarios in which the preload is meant to differ from plain Node, and why. All others must give the same trace. Kept in
- * step with the table in docs/preload.md by `differential.test.ts`.
+ * The scenarios in which the preload is meant to differ from plain Node, and why. All others must
+ * give the same trace. Kept in step with the table in docs/preload.md by `differential.test.ts`.
  */
 export const differences: readonly { readonly scenarios: readonly string[]; readonly why: string }[] = [
   {

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { runtimes, type Runtime } from '../runtimes/install.js';
 import { differences } from './differences.js';
 
-/** What each scenario wrote down. */
+/** The trace of each scenario. */
 type Traces = Readonly<Record<string, readonly string[]>>;
 
 interface Run {
@@ -104,7 +104,7 @@ function differing(plain: Traces, preloaded: Traces): string[] {
 }
 
 async function traces({ path }: Runtime, options: readonly string[]): Promise<Traces> {
-  // NODE_OPTIONS and REUSEADDR of whoever runs the tests would reach both runs.
+  // NODE_OPTIONS and REUSEADDR of the tests' own environment would reach both runs.
   const env = { ...process.env, NODE_OPTIONS: '', REUSEADDR: '' };
   delete (env as NodeJS.ProcessEnv)['NODE_TEST_CONTEXT'];
   const { stdout } = await promisify(execFile)(path, [...options, script], { env, maxBuffer: 64 * 1024 * 1024 });

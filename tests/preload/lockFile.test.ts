@@ -1,4 +1,7 @@
-/** What a preloaded program leaves in a directory: a program that uses a new name each time must leave nothing. */
+/**
+ * The files that a preloaded program leaves in a directory: a program that uses a new name each
+ * time must leave nothing.
+ */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';

@@ -23,7 +23,7 @@ interface Said {
   readonly error?: Readonly<Record<string, unknown>>;
 }
 
-/** A program under the preload, and what it has said that nobody has asked for yet. */
+/** A program under the preload, and its messages that the test has not read yet. */
 class Preloaded {
   readonly child: ChildProcess;
   readonly pid: number;
@@ -55,7 +55,7 @@ class Preloaded {
     }
   }
 
-  /** What it has said and nobody has taken. */
+  /** Its messages that the test has not read. */
   get unasked(): readonly string[] {
     return this.#said.map(({ what }) => what);
   }
@@ -99,7 +99,7 @@ test('an address in use → Node’s own error, with the process that has it and
   const message = String(error?.['message']);
   assert.ok(message.startsWith(`listen EADDRINUSE: address already in use ${path}. Process ${first.pid} (`), message);
   assert.match(message, /Stop it, or wait for it with REUSEADDR=wait\.$/);
-  assert.doesNotMatch(message, /[{}]/, 'options of listen() are of no use to somebody who runs a program');
+  assert.doesNotMatch(message, /[{}]/, 'options of listen() are of no use to a user who runs a program');
   assert.match(String(error?.['stack']).split('\n')[1] ?? '', /listener\.mjs/, "the stack begins at the program's call");
 });
 
@@ -318,6 +318,6 @@ test('LISTEN_FDS has a socket of this address → it is used, and no lock is tak
   );
   assert.equal(stdout, `listening ${path}\n`);
   assert.ok(!fs.existsSync(`${path}.lock`));
-  assert.ok(fs.existsSync(path), 'the socket file belongs to whoever passed the socket');
+  assert.ok(fs.existsSync(path), 'the socket file belongs to the process that passed the socket');
   server.close();
 });

@@ -60,7 +60,7 @@ test('G2: the holder has its queue full → a start is refused all the same', as
   const [holder, other] = await Promise.all([Program.start(t), Program.start(t)]);
   await holder.ask('claim', { address, options: { backlog: 0 } });
   await other.refused('connect', { address: `${address}.nobody` });
-  // Nobody accepts, so this connection stays in the queue, which has room for it alone.
+  // No process accepts, so this connection stays in the queue, which has room for it alone.
   other.ask('connect', { address }).catch(() => {});
   await other.refused('connect', { address });
   assert.equal((await other.refused('listen', { address })).reason, 'held');

@@ -9,7 +9,7 @@ import { until } from '../support/waits.js';
 const program = fixtureBeside(import.meta.url.replace('/process/', '/handover/'), 'server.mjs');
 const both = { takeover: true, handover: true } as const;
 
-/** Of an answer that did not come. */
+/** The text for an answer that did not come. */
 function hasExited(failure: unknown): false {
   assert.equal((failure as NodeJS.ErrnoException).code, 'EXITED');
   return false;
@@ -27,7 +27,10 @@ async function holding(t: TestContext) {
   return { address, holder, newcomer };
 }
 
-/** It is the one holder, it accepts, and a third process can take over from it: whatever was shared is whole. */
+/**
+ * It is the one holder, it accepts, and a third process can take over from it: whatever was shared
+ * is whole.
+ */
 async function assertHolds(holder: Program, address: string, third: Program): Promise<void> {
   assert.equal(await greeting(address), String(holder.pid));
   const { code, reason } = await third.refused('listen', { address });
@@ -51,7 +54,8 @@ test('the newcomer is killed before each of its system calls → the holder cont
     await holder.ask('settled');
     if (survived) await assertHolds(newcomer, address, third);
     else if ((await holder.ask<string[]>('events', { address })).includes('handover')) {
-      // It had said that it is ready, the holder believed it, and then it died. This can't be told from an ordinary crash.
+      // It had said that it is ready, the holder believed it, and then it died. This can't be told
+      // from an ordinary crash.
       hole++;
       await third.ask('listen', { address, options: both });
       await third.ask('release', { address });
@@ -90,7 +94,8 @@ test('the newcomer is stopped before it says that it is ready, until the holder 
   await newcomer.ask('signalBeforeMessage', { text: 'ready', signal: 'SIGSTOP' });
   const taken = newcomer.ask('listen', { address, options: { ...both, takeover: 60_000 } });
   await withdrawn;
-  // Both accept while the newcomer has its share, and a stopped one leaves what it has accepted lying there: so nobody is asked here.
+  // Both accept while the newcomer has its share, and a stopped one leaves its accepted connections
+  // unanswered: this asks no server.
   const { reason } = await third.refused('listen', { address });
   assert.equal(reason, 'held');
   newcomer.signal('SIGCONT');

@@ -69,7 +69,10 @@ class Starters {
   }
 }
 
-/** The process that a client reaches. The winner tells whether a datagram came to it: nobody else names the receiver. */
+/**
+ * The process that a client reaches. The winner tells whether a datagram came to it: no other
+ * process names the receiver.
+ */
 async function reached(nodePath: string, type: SocketType, winner: ChildProcess): Promise<number | undefined> {
   if (type === 'stream') return Number(await greeting(nodePath));
   const fd = kernel.connect(nodePath, type);
@@ -89,7 +92,10 @@ export interface Address {
   readonly type?: SocketType;
 }
 
-/** Races, and SIGKILLs the winner between the rounds. In every round there is one winner, and all others learn who it is. */
+/**
+ * Races, and SIGKILLs the winner between the rounds. In every round there is one winner, and all
+ * others learn who it is.
+ */
 export async function raceRounds(
   t: TestContext,
   rounds: number,
@@ -110,7 +116,7 @@ export async function raceRounds(
       if (outcome.holder !== undefined) assert.equal(outcome.holder, winner.pid, `round ${round}: the wrong holder was named`);
       told[outcome.holder !== undefined ? 'the pid' : outcome.reason === 'starting' ? 'that it is starting' : 'no pid']++;
     }
-    assert.equal(await reached(nodePath, type, winner), winner.pid, `round ${round}: somebody else answers`);
+    assert.equal(await reached(nodePath, type, winner), winner.pid, `round ${round}: another process answers`);
     check();
     await starters.killAndReplace(winner);
   }

@@ -20,7 +20,10 @@ test(
 
 const library = import.meta.resolve('reuseaddr');
 
-/** What a worker does, and whether another holds the address before it, in this thread, and serves handovers. */
+/**
+ * The work of a worker, and whether another holds the address before it, in this thread, and serves
+ * handovers.
+ */
 const lives: readonly { readonly does: string; readonly takesOver?: boolean; readonly abstract?: boolean }[] = [
   { does: 'listen(net.createServer(), address)' },
   { does: 'listen(net.createServer(), address, { handover: true })' },

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { Runtime } from '../runtimes/install.js';
 import { temporaryDirectory } from '../support/directory.js';
 
-/** Of the process, without its bystander: open descriptors and threads. */
+/** The open descriptors and threads of the process, without its bystander. */
 interface Resources {
   readonly open: number;
   readonly threads: number;
@@ -16,7 +16,7 @@ interface Report {
   readonly workers: number;
   /** How often each message was a worker's last one. */
   readonly said: Readonly<Record<string, number>>;
-  /** What a start was told after all workers had been terminated. */
+  /** The result of a start after all workers had been terminated. */
   readonly refused: readonly string[];
   readonly before: Resources;
   readonly after: Resources;
@@ -24,12 +24,15 @@ interface Report {
   readonly grownMegabytes: number;
 }
 
-/** What the last two thirds may grow the process by: a thread's stack, code that is compiled late, and pages that the allocator keeps. */
+/**
+ * The permitted growth of the process over the last two thirds: a thread's stack, code that is
+ * compiled late, and pages that the allocator keeps.
+ */
 const grownMegabytesMax = 64;
 
 /**
- * Terminates worker threads that listen, claim, take over and wait on one address, at random moments, and looks at what they leave:
- * `fixtures/workers.mjs`.
+ * Terminates worker threads that listen, claim, take over and wait on one address, at random
+ * moments, and looks at what they leave: `fixtures/workers.mjs`.
  *
  * @param together how many run at a time
  */

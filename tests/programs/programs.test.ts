@@ -8,7 +8,10 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { installPackages } from '../runtimes/install.js';
 import { temporaryDirectory } from '../support/directory.js';
 
-/** Each program, and which client asks it: `fixtures/<program>.mjs`, `fixtures/clients/<client>.mjs`. */
+/**
+ * Each program, and which client asks it: `fixtures/<program>.mjs`,
+ * `fixtures/clients/<client>.mjs`.
+ */
 const programs = [
   { name: 'http', packages: [], client: 'http' },
   { name: 'express', packages: ['express'], client: 'http' },

@@ -57,14 +57,15 @@ export class Project {
     execFileSync('sh', ['-c', this.installCommand], { cwd: directory });
   }
 
-  /** What `npm install reuseaddr` is here, where the package may not be published yet. */
+  /** The command for `npm install reuseaddr` here, where the package may not be published yet. */
   get installCommand(): string {
     return `npm install --offline --no-audit --no-fund --silent ${this.tarball}`;
   }
 
   /**
-   * Runs an example until it ends, or until it has printed what it says that it prints: `// → text`. In place of /run and /tmp
-   * it gets a folder of its own, and for an abstract name one that nobody else uses.
+   * Runs an example until it ends, or until it has printed what it says that it prints: `// →
+   * text`. In place of /run and /tmp it gets a folder of its own, and for an abstract name one of
+   * its own.
    */
   async run(
     example: Example,
@@ -127,7 +128,7 @@ function runUntilPrinted(
   });
 }
 
-/** What is yet to come of the expected texts, each of which comes after the one before it. */
+/** The expected texts that are yet to come, each of which comes after the one before it. */
 function missingOf(printed: string, expected: readonly string[]): readonly string[] {
   let from = 0;
   for (const [index, text] of expected.entries()) {

@@ -1,4 +1,7 @@
-/** The guides' examples run, as the README's do. Links lead somewhere, and generated pages are current. */
+/**
+ * The guides' examples run, as the README's do. Links lead somewhere, and generated pages are
+ * current.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';

@@ -25,7 +25,7 @@ class Starter {
     this.#next = this.#operation.next();
   }
 
-  /** Goes on until the next call is this one, of this name. */
+  /** Continues until the next call is this one, of this name. */
   stopBefore(name: SystemCall['name'], file: string): void {
     while (this.#next.done !== true && !(this.#next.value.name === name && this.#next.value.args[1] === file)) this.#step();
     assert.ok(this.#next.done !== true, `it never came to ${name} ${file}`);
@@ -41,7 +41,10 @@ class Starter {
   }
 }
 
-/** A stale socket at P, B past its lock and its proof, and A the holder: the lock file was unlinked between the two. */
+/**
+ * A stale socket at P, B past its lock and its proof, and A the holder: the lock file was unlinked
+ * between the two.
+ */
 function removeLockBetweenTwoStarters(t: TestContext): { place: Place; b: Starter; claimA: PathnameClaim } {
   const directory = temporaryDirectory(t);
   const place = placeAt(`${directory}/app.sock`);

@@ -91,7 +91,9 @@ const servers: readonly Call[] = [
 
 type Start = (address: unknown, options?: unknown, callback?: unknown) => unknown;
 
-/** The functions that take an address and options, and the words with which their messages begin. */
+/**
+ * The functions that take an address and options, and the words with which their messages begin.
+ */
 const withAddress: readonly (readonly [name: string, start: Start])[] = [
   ['claim', (...args) => untyped.claim(...args)],
   ['listen', (...args) => untyped.listen(server(), ...args)],

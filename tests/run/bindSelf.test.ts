@@ -34,7 +34,7 @@ for (const lock of ['keeps', 'closes']) {
         server = await running.serving();
         assert.equal(await askLine(path), server);
       }
-      // While it waits, SIGTERM ends it, and the server goes on with its claim.
+      // While it waits, SIGTERM ends it, and the server keeps its claim.
       await running.line(/ is still in use by process /);
       assert.equal(await running.stop(), 143);
       assert.equal(await askLine(path), server);

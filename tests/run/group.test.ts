@@ -1,4 +1,7 @@
-/** A signal that reaches the whole process group or control group is not passed on once more; one for run alone is. */
+/**
+ * A signal that reaches the whole process group or control group is not passed on once more; one
+ * for run alone is.
+ */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,7 +15,10 @@ import { childrenOf, commandLine, kill, program as fixture, Running } from './ru
 
 const node = process.execPath;
 
-/** Counts its signals, and says the count and ends at SIGUSR1, which comes after the others and means nothing to run. */
+/**
+ * Counts its signals, and says the count and ends at SIGUSR1, which comes after the others and
+ * means nothing to run.
+ */
 const counting = `const counts = { SIGTERM: 0, SIGINT: 0, SIGQUIT: 0, SIGUSR2: 0 };
 for (const signal of Object.keys(counts)) process.on(signal, () => console.log('got', signal, ++counts[signal]));
 process.on('SIGUSR1', () => { console.log('counts', JSON.stringify(counts)); process.exit(); });

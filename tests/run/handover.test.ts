@@ -1,4 +1,4 @@
-/** One `reuseaddr run` after another: a hand-over, a standby, and what a killed one leaves. */
+/** One `reuseaddr run` after another: a handover, a standby, and what a killed one leaves. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -32,7 +32,7 @@ test(
     }
     const { answered, refused, reset, wrong, codes } = await unload();
     t.diagnostic(
-      `5 hand-overs: ${answered} answered, ${refused} refused, ${reset} reset, ${wrong} wrong ${JSON.stringify(codes)}`,
+      `5 handovers: ${answered} answered, ${refused} refused, ${reset} reset, ${wrong} wrong ${JSON.stringify(codes)}`,
     );
     assert.deepEqual({ refused, reset, wrong }, { refused: 0, reset: 0, wrong: 0 });
     assert.equal(await askLine(path), holder.pids[0]);

@@ -173,7 +173,8 @@ test(
     assert.ok(fs.lstatSync(socket).isSocket());
     assert.equal(fs.readFileSync('/proc/net/unix', 'utf8').includes(basename(socket)), true);
     assert.equal(fs.readFileSync('/proc/net/unix', 'utf8').includes(basename(dirname(socket))), false);
-    // Others may pass through the directory of root, for a program that gives up its privileges, but may not list it.
+    // Others may pass through the directory of root, for a program that gives up its privileges,
+    // but may not list it.
     const { mode } = fs.statSync(dirname(socket));
     assert.equal(mode & 0o777, process.geteuid?.() === 0 ? 0o711 : 0o700);
     killed.signal('SIGKILL');
@@ -211,7 +212,8 @@ test(
     t.after(() => floods.forEach((child) => child.kill('SIGKILL')));
     await Promise.all(floods.map((child) => once(child, 'message')));
     await askLine(path);
-    // And little of its time goes there: with the foreign messages unread for a while, the kernel takes no more of them.
+    // And little of its time goes there: with the foreign messages unread for a while, the kernel
+    // takes no more of them.
     const cpuOf = (pids: readonly number[]): number => pids.reduce((sum, pid) => sum + cpuTicks(pid), 0);
     const flooding = floods.map(({ pid = 0 }) => pid);
     const before = { run: cpuTicks(running.pid), floods: cpuOf(flooding) };

@@ -1,4 +1,7 @@
-/** PostgreSQL keeps a lock file of its own at `PATH.lock`, with a content of its own, and starts next to no other. */
+/**
+ * PostgreSQL keeps a lock file of its own at `PATH.lock`, with a content of its own, and starts
+ * next to no other.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';

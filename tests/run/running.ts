@@ -17,7 +17,7 @@ export function program(name: string): string {
 /** A `reuseaddr run`. It ends with its test, and so does every program that it said it started. */
 export class Running {
   readonly child: ChildProcess;
-  /** What it and its program have printed, line by line. */
+  /** The output of it and its program, line by line. */
   readonly lines: string[] = [];
   /** The exit status, or the signal. */
   readonly exited: Promise<number | string>;
@@ -108,7 +108,7 @@ export function kill(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** Whether there is a process of this pid, dead ones that nobody has reaped included. */
+/** Whether there is a process of this pid, dead ones that were not reaped included. */
 export function exists(pid: number): boolean {
   return fs.existsSync(`/proc/${pid}`);
 }

@@ -1,4 +1,7 @@
-/** A program that cannot be started, for a moment or at all: an instance that ended, and no end of `run` itself. */
+/**
+ * A program that cannot be started, for a moment or at all: an instance that ended, and no end of
+ * `run` itself.
+ */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';

@@ -7,12 +7,13 @@ import { promisify } from 'node:util';
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 
 /**
- * Installs the packages that `tests/<folder>/package-lock.json` lists, unless they are there, without their install scripts. Returns
- * the folder that has them in `node_modules`: `build/packages/<folder>`, outside the sources. A linter or compiler that reads the
- * sources would find the packages' types there, and judge the sources differently from then on.
+ * Installs the packages that `tests/<folder>/package-lock.json` lists, unless they are there,
+ * without their install scripts. Returns the folder that has them in `node_modules`:
+ * `build/packages/<folder>`, outside the sources. A linter or compiler that reads the sources would
+ * find the packages' types there, and judge the sources differently from then on.
  *
- * With `--force`, packages for other machines are installed, too. Two tests may call this at the same time: each installs next to the
- * final place, and moves the result there.
+ * With `--force`, packages for other machines are installed, too. Two tests may call this at the
+ * same time: each installs next to the final place, and moves the result there.
  */
 export async function installPackages(folder: string, options: readonly string[] = []): Promise<string> {
   const source = join(root, 'tests', folder);
@@ -49,7 +50,10 @@ export interface Runtime {
   readonly path: string;
 }
 
-/** The Node that runs this test, and the others of 22, 24 and 26 where their packages are made for this machine. */
+/**
+ * The Node that runs this test, and the others of 22, 24 and 26 where their packages are made for
+ * this machine.
+ */
 export async function runtimes(): Promise<readonly Runtime[]> {
   const own = { name: `Node ${process.versions.node.split('.', 1)[0]}`, path: process.execPath };
   if (process.platform !== 'linux' || process.arch !== 'x64') return [own];

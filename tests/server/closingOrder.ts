@@ -4,8 +4,8 @@ import fs from 'node:fs';
 const library = import.meta.resolve('reuseaddr');
 
 /**
- * Terminates a worker that holds an address, and gives the places of the closes of its socket and of its lock file among all closes
- * of the process.
+ * Terminates a worker that holds an address, and gives the places of the closes of its socket and
+ * of its lock file among all closes of the process.
  */
 export function closingOrder(directory: string, type: string): { readonly socket: number; readonly lock: number } {
   const log = `${directory}/log`;

@@ -5,7 +5,10 @@ import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { listen } from 'reuseaddr';
 import { kinds } from './kinds.js';
 
-/** Has a server of this kind listen, answer, be refused a second time, close, and listen again. Throws where anything is amiss. */
+/**
+ * Has a server of this kind listen, answer, be refused a second time, close, and listen again.
+ * Throws where anything is amiss.
+ */
 export async function exerciseKind(name: string, address: string, nodePath: string): Promise<void> {
   const kind = kinds[name]!;
   const server = kind.create(`${name} on ${address}`);
@@ -17,7 +20,7 @@ export async function exerciseKind(name: string, address: string, nodePath: stri
     assert.equal(await kind.request(nodePath), `${name} on ${address}`);
     await assert.rejects(listen(server, address), { code: 'ERR_SERVER_ALREADY_LISTEN', reason: 'already-listening' });
     await assert.rejects(listen(kind.create(''), address), { code: 'EADDRINUSE', reason: 'held' });
-    assert.equal(await kind.request(nodePath), `${name} on ${address}`, 'whoever was refused has disturbed nothing');
+    assert.equal(await kind.request(nodePath), `${name} on ${address}`, 'a refused start disturbs nothing');
     const closed = once(server, 'close');
     if (round === 1) server.close();
     else await claim.release();

@@ -125,7 +125,8 @@ test('bad input, a server that is listening already, on a port or on a path → 
 /** A path of just this length, whose directories are made. */
 function pathOfLength(directory: string, bytes: number, name: string): string {
   let path = directory;
-  // Made and entered part by part: mkdir(2) would take the whole path too, but this says which part is wrong.
+  // Made and entered part by part: mkdir(2) would take the whole path too, but this says which part
+  // is wrong.
   while (path.length < bytes - name.length - 1) {
     const room = bytes - name.length - 1 - path.length - 1;
     const part = Math.min(room, room > 400 ? 200 : room > 250 ? 100 : room);

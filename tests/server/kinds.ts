@@ -6,10 +6,13 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { certificate } from '../support/certificate.js';
 
-/** A kind of server that greets everybody, and its client. */
+/** A kind of server that greets every client, and its client. */
 export interface Kind {
   readonly create: (greeting: string) => net.Server;
-  /** Makes one request to the pathname (or, in Node's spelling, the abstract name), and gives the answer. */
+  /**
+   * Makes one request to the pathname (or, in Node's spelling, the abstract name), and gives the
+   * answer.
+   */
   readonly request: (nodePath: string) => Promise<string>;
 }
 

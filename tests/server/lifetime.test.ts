@@ -53,7 +53,7 @@ test('release twice, and other files have the numbers of our descriptors meanwhi
     await held.release();
     const others = Array.from({ length: 8 }, () => fs.openSync('/dev/null', 'r'));
     await held.release();
-    for (const fd of others) fs.closeSync(fd); // It throws where somebody has closed it.
+    for (const fd of others) fs.closeSync(fd); // It throws if it was closed already.
   }
 });
 
@@ -122,7 +122,7 @@ test('claim, then server.listen({ fd }), the server closed before the release â†
     await new Promise<void>((listening) => server.listen({ fd: held.fd }, listening));
     assert.equal(await greeting(path), 'served');
     await new Promise((closed) => server.close(closed));
-    // Its number goes to somebody else, whom the release must leave alone.
+    // Its number goes to another file, which the release must leave alone.
     const other = fs.openSync('/dev/null', 'r');
     await held.release();
     assert.equal(fs.fstatSync(other).isCharacterDevice(), true);

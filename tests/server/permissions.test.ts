@@ -18,7 +18,9 @@ function withUmask(t: TestContext, mask: number): void {
 
 const modeOf = (path: string): string => (fs.lstatSync(path).mode & 0o7777).toString(8);
 
-/** The name and the id of some user or group: passwd(5) and group(5) have them in the same columns. */
+/**
+ * The name and the id of some user or group: passwd(5) and group(5) have them in the same columns.
+ */
 function firstBesidesRoot(file: string): [name: string, id: number] {
   const entries = fs
     .readFileSync(file, 'utf8')
@@ -139,7 +141,7 @@ for (const [name, options] of [
     });
     for (let start = 0; start < 300; start++) {
       const held = await listen(server, path, asked);
-      await new Promise(setImmediate); // Whoever is in the queue is accepted.
+      await new Promise(setImmediate); // Connections in the queue are accepted.
       await held.release();
     }
     const results = await hammer.stop();

@@ -1,4 +1,7 @@
-/** An address is resolved once for each attempt, its directory is pinned, and a start that is refused leaves nothing behind. */
+/**
+ * An address is resolved once for each attempt, its directory is pinned, and a start that is
+ * refused leaves nothing behind.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';

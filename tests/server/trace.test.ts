@@ -12,7 +12,7 @@ import { onLinux } from '../support/privileges.js';
 import { Program } from '../support/program.js';
 import { greeting } from '../support/reach.js';
 
-/** What comes on a channel while a test runs. */
+/** The messages of a channel while a test runs. */
 function heardOn<Name extends keyof DiagnosticsChannels>(t: TestContext, name: Name): DiagnosticsChannels[Name][] {
   const heard: DiagnosticsChannels[Name][] = [];
   const listener = (message: unknown): void => void heard.push(message as DiagnosticsChannels[Name]);

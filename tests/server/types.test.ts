@@ -35,7 +35,10 @@ async function refusal(address: string, options: ListenOptions): Promise<SocketA
   return outcome;
 }
 
-/** Whether a client of this type reaches a socket at the address: it connects there, and is gone again. */
+/**
+ * Whether a client of this type reaches a socket at the address: it connects there, and is gone
+ * again.
+ */
 function reaches(address: string, type: SocketType): boolean {
   if (address.startsWith('/') && address.length > 107) return reachesFile(address, type);
   const fd = kernel.connect(address.replace(/^@/, '\0'), type);

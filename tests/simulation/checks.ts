@@ -10,22 +10,28 @@ export interface Breach {
   readonly what: string;
 }
 
-/** So many of each fit into the keys below. */
+/** The number of each that fits into the keys below. */
 const standingsMax = 128;
 const castsMax = 2 ** 20;
 
 /**
- * Looks for guarantees that are broken: all of them, in the order of the scenario, so that a search takes the first and a page shows
- * each.
+ * Looks for guarantees that are broken: all of them, in the order of the scenario, so that a search
+ * takes the first and a page shows each.
  */
 export class Checks {
   readonly #machine: Machine;
   readonly #repeats: boolean;
   /** The worlds in which a fresh start has been tried. */
   readonly #tried = new Set<number>();
-  /** The moments that have been checked: states with the same world and standings are alike to every guarantee. */
+  /**
+   * The moments that have been checked: states with the same world and standings are alike to every
+   * guarantee.
+   */
   readonly #checked = new Set<number>();
-  /** Standings, one process after another: the number of those before and the next one's give the number of all. */
+  /**
+   * Standings, one process after another: the number of those before and the next one's give the
+   * number of all.
+   */
   readonly #casts = new Map<number, number>();
   readonly #inMoment: readonly Guarantee[];
   readonly #inStep: readonly Guarantee[];
@@ -77,8 +83,9 @@ export class Checks {
   }
 
   /**
-   * G3 in this state. If all that use reuseaddr died now, would a fresh start succeed? And if none of them has a claim or asks for
-   * one, would it, with the others stopped where they are, some of them in the middle of a release?
+   * G3 in this state. If all that use reuseaddr died now, would a fresh start succeed? And if none
+   * of them has a claim or asks for one, would it, with the others stopped where they are, some of
+   * them in the middle of a release?
    */
   #byFreshStart(state: State): readonly Breach[] {
     const world = this.#machine.world(state);

@@ -1,4 +1,7 @@
-/** `clean` next to starts, and next to another of itself: it makes a lock file where there is none, and removes it again. */
+/**
+ * `clean` next to starts, and next to another of itself: it makes a lock file where there is none,
+ * and removes it again.
+ */
 import { test } from 'node:test';
 import { expectToBreak, expectToHold } from './expect.js';
 import { allGuarantees, strayUndisturbed, type Guarantee } from './guarantees.js';

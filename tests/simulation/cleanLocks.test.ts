@@ -1,4 +1,7 @@
-/** `clean --locks` next to starts, and next to another of itself: it removes the lock file that a release or a crash left. */
+/**
+ * `clean --locks` next to starts, and next to another of itself: it removes the lock file that a
+ * release or a crash left.
+ */
 import { test } from 'node:test';
 import { expectToBreak, expectToHold } from './expect.js';
 import { allGuarantees, type Guarantee } from './guarantees.js';

@@ -1,14 +1,17 @@
 import type { IntList } from './stateStore.js';
 
-/** The states' successors: those of state `i` are the edges from `firstEdge[i]` to `firstEdge[i + 1]`, one for each move. */
+/**
+ * The states' successors: those of state `i` are the edges from `firstEdge[i]` to `firstEdge[i +
+ * 1]`, one for each move.
+ */
 export interface Graph {
   readonly edges: IntList;
   readonly firstEdge: IntList;
 }
 
 /**
- * The number of ways through an acyclic graph from state 0 to the states without a successor; exact below 2^53. NaN for a graph
- * with a circle: there are endless ways.
+ * The number of ways through an acyclic graph from state 0 to the states without a successor; exact
+ * below 2^53. NaN for a graph with a circle: there are endless ways.
  */
 export function countSchedules({ edges, firstEdge }: Graph): number {
   const states = firstEdge.length - 1;

@@ -13,7 +13,10 @@ import { firstFd, has, openAt, putFile, socketBoundTo, type World } from './worl
 
 const [away, other] = ['/away', '/other'];
 
-/** What an outsider does to the directory, which it may rename: others' files are in the one that it puts in its place. */
+/**
+ * The actions of an outsider on the directory, which it may rename: others' files are in the one
+ * that it puts in its place.
+ */
 export const exchanges = {
   'another directory in its place': [
     ['renameat2', AT_FDCWD, directory, away, ''],
@@ -43,7 +46,10 @@ export interface Code {
   readonly placeIn: typeof placing.placeIn;
 }
 
-/** A start resolves its path, as production does; a refused one closes the directory again, and so does a release. */
+/**
+ * A start resolves its path, as production does; a refused one closes the directory again, and so
+ * does a release.
+ */
 export function resolving({ acquire, release, resolve, placeIn }: Code): Scheme {
   return {
     *start() {
@@ -62,7 +68,10 @@ export function resolving({ acquire, release, resolve, placeIn }: Code): Scheme 
   };
 }
 
-/** Processes that resolve their path, and an outsider that exchanges the directory. `theirs`: what has the name in the other one. */
+/**
+ * Processes that resolve their path, and an outsider that exchanges the directory. `theirs`: what
+ * has the name in the other one.
+ */
 export function exchangeScenario(
   kind: keyof typeof exchanges,
   code: Code,
@@ -87,7 +96,9 @@ export function exchangeScenario(
   return { ...alone, world, processes: [...alone.processes, outside] };
 }
 
-/** G4: a process changes no name in another directory than its own, but for that of its own socket. */
+/**
+ * G4: a process changes no name in another directory than its own, but for that of its own socket.
+ */
 const onlyPinned: Guarantee = {
   name: 'G4',
   inStep(step) {

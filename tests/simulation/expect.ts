@@ -6,7 +6,10 @@ import { formatLink } from './link.js';
 import type { Scenario } from './machine.js';
 import { formatSchedule, replay } from './schedule.js';
 
-/** Explores a scenario to its end, prints how much that was, and fails with a schedule where a guarantee does not hold. */
+/**
+ * Explores a scenario to its end, prints how much that was, and fails with a schedule where a
+ * guarantee does not hold.
+ */
 export function expectToHold(t: TestContext, scenario: Scenario): Exploration {
   const start = performance.now();
   const exploration = explore(scenario);

@@ -5,7 +5,7 @@ import { countSchedules } from './countSchedules.js';
 import { IntList, StateStore } from './stateStore.js';
 import type { World } from './world.js';
 
-/** What came of an exploration. */
+/** The result of an exploration. */
 export interface Exploration {
   readonly states: number;
   readonly transitions: number;
@@ -14,7 +14,10 @@ export interface Exploration {
   /** The longest of the shortest ways to a state. */
   readonly steps: number;
   readonly violation?: Violation;
-  /** All worlds that were met, and some that are like one of them but for the order of the processes. */
+  /**
+   * All worlds that were met, and some that are like one of them but for the order of the
+   * processes.
+   */
   readonly worlds: readonly World[];
 }
 
@@ -27,7 +30,10 @@ export interface Violation {
 
 export interface Limits {
   readonly statesMax?: number;
-  /** Is told now and then how many states there are so far, and how many steps the nearest of those that are left is away. */
+  /**
+   * Is told now and then how many states there are so far, and how many steps the nearest of those
+   * that are left is away.
+   */
   readonly progress?: (states: number, steps: number) => void;
 }
 
@@ -38,7 +44,9 @@ export class TooManyStates extends Error {
 
 const progressEvery = 4096;
 
-/** Visits every state that a scenario can come to, the nearest first, until one breaks a guarantee. */
+/**
+ * Visits every state that a scenario can come to, the nearest first, until one breaks a guarantee.
+ */
 export function explore(scenario: Scenario, limits: Limits = {}): Exploration {
   return new Explorer(scenario).run(limits);
 }
@@ -98,7 +106,7 @@ class Explorer {
     return { ...this.#report(steps.at(this.#store.count - 1)), schedules: countSchedules(this.#graph) };
   }
 
-  /** Nobody can move: has everybody come to his end? */
+  /** No process can move: has each come to its end? */
   #waiting(state: State): Breach | undefined {
     const process = this.#machine.scenario.processes.findIndex((_process, i) => this.#machine.position(state, i).callId >= 0);
     return process < 0 ? undefined : { guarantee: 'G3', what: `process ${process} waits for ever` };
@@ -136,7 +144,10 @@ class Explorer {
     return { guarantee, what, moves: this.#concrete([...targets, end]) };
   }
 
-  /** The moves of a way that is known by the states that stand for those on it: there each process moves under its own letter. */
+  /**
+   * The moves of a way that is known by the states that stand for those on it: there each process
+   * moves under its own letter.
+   */
   #concrete(targets: readonly State[]): Move[] {
     let state = this.#machine.initial();
     return targets.map((target) => {

@@ -7,7 +7,7 @@ import { openAt, firstFd, has, hasLocked, isServing, socketAt, socketBoundTo, ty
 export interface Moment {
   readonly world: World;
   readonly place: Place;
-  /** Of each process. */
+  /** The history of each process. */
   readonly standings: readonly Standing[];
   readonly pasts: readonly (readonly Past[])[];
 }
@@ -19,18 +19,20 @@ export interface Step extends Moment {
   readonly after: World;
 }
 
-/** What must never be otherwise. Each check gives a sentence that says what is wrong, or undefined. */
+/** The invariants. Each check returns a sentence that says what is wrong, or undefined. */
 export interface Guarantee {
   readonly name: 'G1' | 'G2' | 'G3' | 'G4' | 'G5' | 'G6' | 'G8';
   readonly inMoment?: (moment: Moment) => string | undefined;
   readonly inStep?: (step: Step) => string | undefined;
-  /** What a fresh start, run alone to its end, came to. `before`: the world in which it began. */
+  /**
+   * The result of a fresh start that runs alone to its end. `before`: the world in which it began.
+   */
   readonly afterFreshStart?: (outcome: FreshStart) => string | undefined;
 }
 
 export interface FreshStart {
   readonly place: Place;
-  /** Who was left as it was meanwhile: programs that know nothing of the lock. */
+  /** The programs that were left as they were meanwhile: they know nothing of the lock. */
   readonly outsiders: readonly number[];
   readonly after: World;
   readonly process: number;
@@ -40,7 +42,10 @@ export interface FreshStart {
 /** The permission bits that every process of the simulation asks for. */
 export const askedMode = 0o600;
 
-/** G1: at most one process is reachable, or believes that it is. One that can see that it has lost the address counts no more. */
+/**
+ * G1: at most one process is reachable, or believes that it is. One that can see that it has lost
+ * the address counts no more.
+ */
 export const oneHolder: Guarantee = {
   name: 'G1',
   inMoment(moment) {
@@ -52,7 +57,10 @@ export const oneHolder: Guarantee = {
   },
 };
 
-/** G2: a holder stays reachable; no start takes its name; and when somebody else does, it can tell. */
+/**
+ * G2: a holder stays reachable; no start takes its name; and if another program does, the holder
+ * can tell.
+ */
 export const noTheft: Guarantee = {
   name: 'G2',
   inMoment(moment) {
@@ -77,28 +85,32 @@ export const noTheft: Guarantee = {
 };
 
 /**
- * G3: with nobody else starting or holding, a start succeeds. What it may be refused for is a file or a live socket that is not
- * ours, and which it leaves at the path.
+ * G3: if no other process starts or holds, a start succeeds. It may be refused only because of a
+ * file or a live socket that is not ours, and which it leaves at the path.
  */
 export const alwaysRestarts: Guarantee = {
   name: 'G3',
   afterFreshStart({ place, after, process, outcome, outsiders }) {
     const foreign = (path: string): boolean => isForeign(after, path, outsiders);
     if (foreign(place.asidePath) && after.names[place.path] === undefined)
-      return 'a file of somebody else stays aside for no reason';
+      return 'a file of another program stays aside for no reason';
     if (isClaim(outcome)) {
       const socket = socketAt(after, place.path);
       const reached = socket !== undefined && isServing(socket) && has(after, process, socket);
       return reached ? undefined : 'a fresh start succeeds, but is not reachable';
     }
     const why = JSON.stringify(outcome);
-    // Two outsiders' files, and a dead socket in between: nothing of theirs may be removed, so a human has to choose.
+    // Two outsiders' files, and a dead socket in between: nothing of theirs may be removed, so a
+    // human has to choose.
     const hindered = after.flockErrno !== undefined || foreign(place.path) || foreign(place.asidePath);
     return hindered ? undefined : `a fresh start is refused: ${why}`;
   },
 };
 
-/** G4: nothing is unlinked or replaced but a dead socket, or one's own. No listener ever sees a connection of ours. */
+/**
+ * G4: nothing is unlinked or replaced but a dead socket, or one's own. No listener ever sees a
+ * connection of ours.
+ */
 export const nothingLost: Guarantee = {
   name: 'G4',
   inMoment({ world }) {
@@ -119,8 +131,9 @@ export const nothingLost: Guarantee = {
 };
 
 /**
- * G4, where nobody removes or replaces the name without asking: a stray is not even moved aside for a moment. (Elsewhere it may
- * be: it took the place of a stale socket just before that was set aside. Then it gets its name back.)
+ * G4, where no program removes or replaces the name without asking: a stray is not even moved aside
+ * for a moment. (Elsewhere it may be: it took the place of a stale socket just before that was set
+ * aside. Then it gets its name back.)
  */
 export const strayUndisturbed: Guarantee = {
   name: 'G4',
@@ -192,7 +205,10 @@ export function isReachable({ world, place, standings }: Moment, process: number
   return standings[process]!.role === 'reuseaddr' && socket !== undefined && isServing(socket) && has(world, process, socket);
 }
 
-/** Whether a holder that looks at the path and at the lock file sees that they are not its own any more. */
+/**
+ * Whether a holder that looks at the path and at the lock file sees that they are not its own any
+ * more.
+ */
 function canTell({ world, place, standings }: Moment, process: number): boolean {
   const { lockFd, identity } = standings[process]!.claim!;
   const named = world.names[place.path];
@@ -200,7 +216,10 @@ function canTell({ world, place, standings }: Moment, process: number): boolean 
   return lockFd >= 0 && openAt(world, process, lockFd)?.ino !== world.names[place.lockPath];
 }
 
-/** The names by which inodes lose a link in this step. A rename loses none, unless it replaces something. */
+/**
+ * The names by which inodes lose a link in this step. A rename loses none, unless it replaces
+ * something.
+ */
 function lostNames({ world, after }: Step): (readonly [path: string, ino: number])[] {
   const links = (names: World['names'], wanted: number): number => Object.values(names).filter((ino) => ino === wanted).length;
   return Object.entries(world.names).filter(
@@ -208,7 +227,10 @@ function lostNames({ world, after }: Step): (readonly [path: string, ino: number
   );
 }
 
-/** Whether there is something at the path that only an outsider may remove: no socket, or a live one of an outsider. */
+/**
+ * Whether there is something at the path that only an outsider may remove: no socket, or a live one
+ * of an outsider.
+ */
 function isForeign(world: World, path: string, outsiders: readonly number[]): boolean {
   const ino = world.names[path];
   if (ino === undefined) return false;

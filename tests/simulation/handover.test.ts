@@ -11,13 +11,13 @@ const handoverPath = `${place.path}.handover`;
 const scenarios = {
   'a holder and a newcomer that tries twice, every crash': () => handoverScenario(1, 2),
   'a holder and two newcomers, one of which may die': () => handoverScenario(2, 1, {}, 'B'),
-  'a holder and a newcomer, and somebody who removes the socket file': () =>
+  'a holder and a newcomer, and a program that removes the socket file': () =>
     handoverScenario(1, 1, {}, 'AB', () => call('unlinkat', AT_FDCWD, place.path)),
   'a holder of a datagram socket and a newcomer that tries twice, every crash': () =>
     handoverScenario(1, 2, {}, 'ABC', undefined, { holder: 'datagram', newcomers: 'datagram' }),
   'a holder of a stream and a newcomer that wants a datagram socket, every crash': () =>
     handoverScenario(1, 2, {}, 'ABC', undefined, { newcomers: 'datagram' }),
-  'a holder and a newcomer, and somebody who binds the name of the hand-over socket and offers nothing': () =>
+  'a holder and a newcomer, and a program that binds the name of the handover socket and offers nothing': () =>
     handoverScenario(1, 1, {}, 'AB', liar),
 } as const;
 
@@ -121,7 +121,7 @@ const mutants: Readonly<
     },
   },
   'READY before accepting': {
-    breaks: /nobody accepts|does not accept/,
+    breaks: /no process accepts|does not accept/,
     changes: {
       request: () => {
         let connection: unknown;
@@ -135,7 +135,7 @@ const mutants: Readonly<
     },
   },
   'the old one stops to accept before READY': {
-    breaks: /nobody accepts|does not accept/,
+    breaks: /no process accepts|does not accept/,
     changes: {
       offer: ({ listenFd }) =>
         function* (pending, make) {

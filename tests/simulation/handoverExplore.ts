@@ -11,10 +11,10 @@ import {
 
 export interface HandoverScenario {
   readonly world: HandoverWorld;
-  /** What each process does from the start on. Made again for each replay. */
+  /** The work of each process from the start on. Made again for each replay. */
   readonly lives: readonly (() => Conversation<unknown>)[];
   readonly letters: string;
-  /** What may never be: a sentence that says what is wrong. */
+  /** A violation: a sentence that says what is wrong. */
   readonly check: (after: HandoverWorld, before: HandoverWorld, mover: number, call: string) => string | undefined;
   /** Which of them may die. */
   readonly crashes: string;
@@ -43,7 +43,10 @@ interface Reached {
 const crash = '!';
 const choices = ['', 'timeout', 'abandon', 'release'] as const;
 
-/** Visits every state, the nearest first, until one is wrong. Each process is the production code, run again up to where it is. */
+/**
+ * Visits every state, the nearest first, until one is wrong. Each process is the production code,
+ * run again up to where it is.
+ */
 export function exploreHandover(scenario: HandoverScenario, statesMax = 3_000_000): HandoverExploration {
   const positions: Position[] = [];
   const known = new Map<string, number>();
@@ -136,7 +139,10 @@ export function exploreHandover(scenario: HandoverScenario, statesMax = 3_000_00
   }
 }
 
-/** A poll may time out, or be called off by a release; whoever waits for newcomers may be told to release. */
+/**
+ * A poll may time out, or be called off by a release; a holder that waits for new processes may be
+ * told to release.
+ */
 function isOpen(choice: string, { name, args }: { readonly name: string; readonly args: readonly unknown[] }): boolean {
   if (choice === '') return true;
   if (name === 'accept') return choice === 'release';

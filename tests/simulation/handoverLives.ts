@@ -33,7 +33,7 @@ export class Leave extends Error {
   }
 }
 
-/** What is changed in the production code, for a mutant. */
+/** The change to the production code, for a mutant. */
 export interface Changes {
   readonly offer?: (offered: Offered, connection: number) => Change;
   readonly request?: () => Change;
@@ -43,7 +43,9 @@ export interface Changes {
   readonly unlinkWhenAbandoned?: boolean;
 }
 
-/** A call that is no system call of the protocol: what the harness does, or what it says of itself. */
+/**
+ * A call that is no system call of the protocol: what the harness does, or what it says of itself.
+ */
 export function* call(name: string, ...args: readonly unknown[]): Conversation<unknown> {
   return yield { name, args } as unknown as SystemCall;
 }
@@ -70,7 +72,10 @@ export function* changed<Outcome>(operation: Conversation<Outcome>, change: Chan
   return step.value;
 }
 
-/** A process that has the claim: serves hand-overs, or releases, until it has it no more. What server/hold.ts and handover/serve.ts do. */
+/**
+ * A process that has the claim: serves handovers, or releases, until it has it no more, as
+ * server/hold.ts and handover/serve.ts do.
+ */
 export function* holding(offered: Offered, changes: Changes): Conversation<unknown> {
   for (let served = 0; served < 2; served++) {
     const connection = yield* call('accept', offered.handoverFd);
@@ -104,7 +109,10 @@ function* offering(connection: number, offered: Offered, changes: Changes, neste
   });
 }
 
-/** `Hold.surrender` while an offer is out: everything is closed, and nothing unlinked. The connection is closed last, by `offer`. */
+/**
+ * `Hold.surrender` while an offer is out: everything is closed, and nothing unlinked. The
+ * connection is closed last, by `offer`.
+ */
 function* abandoning(offered: Offered, changes: Changes): Conversation<void> {
   if (changes.unlinkWhenAbandoned) yield* removeSocketFile(place, offered);
   yield* mark('leaving');
@@ -122,7 +130,10 @@ function* releasing(offered: Offered): Conversation<unknown> {
   return yield* mark('done');
 }
 
-/** A process that asks for the claim, and holds it then. What server/obtain.ts and server/takeover.ts do. */
+/**
+ * A process that asks for the claim, and holds it then, as server/obtain.ts and server/takeover.ts
+ * do.
+ */
 export function* asking(changes: Changes, triesMax: number, type?: SocketType): Conversation<unknown> {
   const asked = { ...terms, type };
   for (let tries = 0; tries < triesMax; tries++) {
@@ -154,7 +165,7 @@ export function* beginning(type?: SocketType): Conversation<Offered> {
   const claim = yield* acquire(place, { ...terms, type });
   if (isRefusal(claim)) throw new Error('the first start is refused');
   const socket = yield* bindUnderLock(handover, terms);
-  if (isRefusal(socket)) throw new Error('the hand-over socket is refused');
+  if (isRefusal(socket)) throw new Error('the handover socket is refused');
   yield* call('accepting', 'start', claim.listenFd);
   yield* mark('holding');
   return { ...claim, handoverFd: socket.listenFd };

@@ -15,7 +15,7 @@ import {
   type HandoverWorld,
 } from './handoverWorld.js';
 
-/** A holder that serves hand-overs, and newcomers that ask for one. */
+/** A holder that serves handovers, and newcomers that ask for one. */
 export function handoverScenario(
   newcomers: number,
   triesMax: number,
@@ -59,7 +59,7 @@ function runAlone<Outcome>(
   return { world, outcome: step.value };
 }
 
-/** The rules that hold at every moment of a hand-over. */
+/** The rules that hold at every moment of a handover. */
 function breach(after: HandoverWorld, before: HandoverWorld, mover: number, call: string, outsider: number): string | undefined {
   const at = after.names[place.path];
   const lock = after.open.findIndex((one) => one.kind === 'file' && one.locked && one.ino === after.names[place.lockPath]);
@@ -77,7 +77,7 @@ function breach(after: HandoverWorld, before: HandoverWorld, mover: number, call
   if (sharers.length > 2) return 'G1: more than two processes have a share of the claim';
 
   const accepting = all.some((process) => after.processes[process]!.accepts.length > 0);
-  if (!after.ended && !accepting) return 'G7: nobody accepts';
+  if (!after.ended && !accepting) return 'G7: no process accepts';
   const idle = holders.find((process) => after.processes[process]!.accepts.length === 0);
   if (idle !== undefined) return `G7: process ${idle} is the holder and does not accept`;
   if (after.readDead && call.startsWith('accepting ["stop"') && before.processes[mover]!.standing === 'handing') {
@@ -93,7 +93,7 @@ function breach(after: HandoverWorld, before: HandoverWorld, mover: number, call
     return `G4: process ${mover} unlinks the socket file that another process has`;
   }
   if (lock >= 0 && after.processes.every(({ standing }) => standing === 'done'))
-    return 'G3: nobody holds the claim, and the lock is not free';
+    return 'G3: no process holds the claim, and the lock is not free';
   return undefined;
 }
 

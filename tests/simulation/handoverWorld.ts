@@ -2,13 +2,16 @@ import { hasConnections, socketTypeDefault, type SocketType } from '#dist/addres
 import { AT_FDCWD } from '#dist/kernel/kernel.js';
 import type { Errno, FileStatus } from '#dist/kernel/kernel.js';
 
-/** The kernel as far as a hand-over needs it: names, locks, sockets, connections, and descriptors that are on their way. */
+/**
+ * The kernel as far as a handover needs it: names, locks, sockets, connections, and descriptors
+ * that are on their way.
+ */
 export interface HandoverWorld {
   names: Record<string, number>;
   inodes: ({ type: 'file' | 'socket' } | null)[];
   open: Description[];
   processes: ProcessState[];
-  /** Whether a process was ended, or gave its claim up: then there may be nobody for a time. */
+  /** Whether a process was ended, or gave its claim up: then there may be no server for a time. */
   ended: boolean;
   /** Whether a newcomer had died already when the holder last read that one is ready. */
   readDead: boolean;
@@ -20,14 +23,14 @@ export interface ProcessState {
   /** The listening sockets that its event loop accepts on. */
   accepts: number[];
   /**
-   * `handing`: it has been told that the newcomer is ready, and gives up its share. `leaving`: it gives up the claim. `misled`: it
-   * was handed a socket of another type than it asked for.
+   * `handing`: it has been told that the newcomer is ready, and gives up its share. `leaving`: it
+   * gives up the claim. `misled`: it was handed a socket of another type than it asked for.
    */
   standing: 'starting' | 'holding' | 'handing' | 'leaving' | 'done' | 'misled';
   uid: number;
 }
 
-/** What a descriptor refers to. */
+/** The object that a descriptor refers to. */
 export type Description =
   | { kind: 'file'; ino: number; locked: boolean }
   | { kind: 'socket'; type: SocketType; ino: number; listening: boolean; uid: number; queue: number[] }
@@ -53,7 +56,9 @@ export function copyHandoverWorld(world: HandoverWorld): HandoverWorld {
 /** The one directory, which stays where it is. */
 const directory: FileStatus = { dev: 1n, ino: 0n, type: 'directory', mode: 0o755, uid: 1000, gid: 1000, nlink: 2, size: 0 };
 
-/** Makes a call in a world that may be changed. `timeout`: the time that a poll may take is over. */
+/**
+ * Makes a call in a world that may be changed. `timeout`: the time that a poll may take is over.
+ */
 export function handoverCall(world: HandoverWorld, who: number, name: string, args: readonly unknown[], choice: string): unknown {
   const process = world.processes[who]!;
   const at = (fd: unknown): Description | undefined => world.open[process.fds[(fd as number) - firstFd] ?? -1];
@@ -267,7 +272,10 @@ function status(world: HandoverWorld, ino: number): FileStatus | Errno {
   return { dev: 1n, ino: BigInt(ino), type: inode.type, mode: 0o600, uid: 1000, gid: 1000, nlink, size: 0 };
 }
 
-/** Closes what nobody refers to any more, also what was on its way over a connection that is gone, and renumbers what is left. */
+/**
+ * Closes objects that no descriptor refers to any more, also those on their way over a connection
+ * that is gone, and renumbers the others.
+ */
 export function settleHandover(world: HandoverWorld): HandoverWorld {
   const renumbered = new Map<number, number>();
   const order: number[] = [];

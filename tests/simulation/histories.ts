@@ -4,11 +4,11 @@ import { Numbers } from './numbers.js';
 import type { Past, Phase, Standing } from './process.js';
 
 /**
- * Where a process is within its phase.
+ * The position of a process within its phase.
  *
- * A running generator can't be copied, but it is determined by the answers that it was sent. So each position is made once, by
- * running a new generator up to there, and is known by a number from then on. The exploration, which comes by millions of times,
- * runs no protocol code.
+ * A running generator can't be copied, but it is determined by the answers that it was sent. So
+ * each position is made once, by running a new generator up to there, and is known by a number from
+ * then on. The exploration, which comes by millions of times, runs no protocol code.
  */
 export interface Position {
   readonly id: number;
@@ -21,7 +21,7 @@ export interface Position {
   readonly standingId: number;
   /** One way to come here within the phase. */
   readonly past: readonly Past[];
-  /** What is wrong with the outcome of the phase that ended here, if anything. */
+  /** The fault in the outcome of the phase that ended here, if any. */
   readonly wrong?: string;
 }
 
@@ -35,7 +35,9 @@ export class Histories {
   readonly #after: Map<number, number>[] = [];
   readonly #forgets: boolean;
 
-  /** `forgets`: whether ways to the same place are taken for one (`advance` says why they may be). */
+  /**
+   * `forgets`: whether ways to the same place are taken for one (`advance` says why they may be).
+   */
   constructor(forgets = true) {
     this.#forgets = forgets;
   }
@@ -60,7 +62,10 @@ export class Histories {
     return id;
   }
 
-  /** Runs the phase up to the end of `past`. When it is over there, gives the position where what follows begins. */
+  /**
+   * Runs the phase up to the end of `past`. When it is over there, gives the position where what
+   * follows begins.
+   */
   #follow(phase: Phase, past: readonly Past[]): number {
     const standing = past.length === 0 ? phase.first : phase.later;
     if (!phase.begin) return this.#add({ phase, callId: -1, standing, past });

@@ -1,4 +1,4 @@
-/** What a scenario of the explorer consists of. */
+/** The parts of a scenario of the explorer. */
 export interface Setting {
   /** The key of a scheme. */
   readonly scheme: string;
@@ -28,7 +28,10 @@ export function formatLink({ scheme, processes, outsiders, stale, schedule, at }
   return `#${parts.join('&')}`;
 }
 
-/** Reads a link. Throws an `Error` that says what is wrong with it; whether the schedule can be played shows in playing it. */
+/**
+ * Reads a link. Throws an `Error` that says what is wrong with it; whether the schedule can be
+ * played shows in playing it.
+ */
 export function parseLink(fragment: string): Linked {
   const given = new URLSearchParams(fragment.replace(/^#/, ''));
   const scheme = given.get('scheme') ?? '';

@@ -18,14 +18,20 @@ export interface Scheme {
 }
 
 export interface LifeOptions {
-  /** How often it starts. Each time it releases at any later moment; after a crash or a refusal too it starts again. */
+  /**
+   * How often it starts. Each time it releases at any later moment; after a crash or a refusal too
+   * it starts again.
+   */
   readonly starts: number;
   /** Whether a holder ever releases, or only crashes. */
   readonly releases: boolean;
   readonly crashes: boolean | 'slowly';
 }
 
-/** The life of a process that uses a scheme: start, hold, release, start again, with a crash before and after every call. */
+/**
+ * The life of a process that uses a scheme: start, hold, release, start again, with a crash before
+ * and after every call.
+ */
 export function life(scheme: Scheme, place: Place, options: LifeOptions): Phase {
   return starting(scheme, place, options);
 }
@@ -68,7 +74,10 @@ function crash(phase: () => Phase, { crashes }: LifeOptions): Pick<Phase, 'crash
   return { crash: { phase: () => dying(phase()), closesAll: false } };
 }
 
-/** The kernel closes the descriptors of a dead process one after another, and others see the moments in between. */
+/**
+ * The kernel closes the descriptors of a dead process one after another, and others see the moments
+ * in between.
+ */
 function dying(after: Phase): Phase {
   const standing: Standing = { role: 'reuseaddr', doing: 'dying' };
   return {
@@ -100,9 +109,12 @@ function claimOf({ lockFd, listenFd, identity, removesLock = false }: Claim): Cl
   return { lockFd, listenFd, identity: { dev: identity.dev, ino: identity.ino }, removesLock };
 }
 
-/** `held` and `starting` say that somebody has the lock. They may be said only after the kernel said so. */
+/**
+ * `held` and `starting` say that a process has the lock. They may be said only after the kernel
+ * said so.
+ */
 function wrongRefusal(outcome: unknown, history: readonly Past[]): string | undefined {
   if (!isRefusal(outcome) || (outcome.refused !== 'held' && outcome.refused !== 'starting')) return undefined;
   const last = history.findLast(({ call }) => call.name === 'flock');
-  return last?.answer === 'EAGAIN' ? undefined : `a start was refused as ${outcome.refused}, but nobody had the lock`;
+  return last?.answer === 'EAGAIN' ? undefined : `a start was refused as ${outcome.refused}, but no process had the lock`;
 }

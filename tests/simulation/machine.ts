@@ -14,12 +14,18 @@ export interface Scenario {
   readonly place: Place;
   readonly world: World;
   readonly processes: readonly Member[];
-  /** So many of the first processes lead the same life: which of them is which makes no difference. */
+  /**
+   * This number of the first processes lead the same life: which of them is which makes no
+   * difference.
+   */
   readonly alike: number;
   readonly guarantees: readonly Guarantee[];
   /** A start of one more process, alone, for G3. */
   readonly freshStart: () => Conversation<unknown>;
-  /** False: positions are told apart by all that led to them. For the check that this makes no difference. */
+  /**
+   * False: positions are told apart by all that led to them. For the check that this makes no
+   * difference.
+   */
   readonly forgets?: boolean;
   /** Moves after which nothing is promised; they are not explored. */
   readonly excludes?: (moment: Moment, mover: number, call: SystemCall) => boolean;
@@ -35,13 +41,13 @@ export interface Member {
 /** A state: the number of its world, then the number of each process's position. */
 export type State = Uint32Array<ArrayBuffer>;
 
-/** Who moves. A crash is a move of its own. */
+/** The process that moves. A crash is a move of its own. */
 export interface Move {
   readonly process: number;
   readonly crash: boolean;
 }
 
-/** So many of each fit into the keys below, beside ten million worlds. */
+/** The number of each that fits into the keys below, next to ten million worlds. */
 const callsMax = 4096;
 const processesMax = 16;
 
@@ -49,8 +55,8 @@ const blocked = -1;
 const half = -2;
 
 /**
- * A scenario as a transition system. Worlds, positions, calls and answers are known by numbers, and each distinct call in each
- * distinct world is made once.
+ * A scenario as a transition system. Worlds, positions, calls and answers are known by numbers, and
+ * each distinct call in each distinct world is made once.
  */
 export class Machine {
   readonly scenario: Scenario;
@@ -106,7 +112,10 @@ export class Machine {
     };
   }
 
-  /** The pending call of a process and, after it, those that concern nobody else: they need no step of their own. */
+  /**
+   * The pending call of a process and, after it, those that concern no other process: they need no
+   * step of their own.
+   */
   #step(from: State, process: number, to: State): boolean {
     const { positions } = this.histories;
     if (positions[from[process + 1]!]!.callId < 0) return false;
@@ -163,7 +172,7 @@ export class Machine {
     return true;
   }
 
-  /** Where a crash leads from a position. A process that has not begun has nothing to lose. */
+  /** The position to which a crash leads. A process that has not begun has nothing to lose. */
   #crashTarget(positionId: number): number {
     let target = this.#crashTargets[positionId];
     if (target === undefined) {
@@ -175,7 +184,10 @@ export class Machine {
     return target;
   }
 
-  /** Replaces the state by the one that stands for all that differ from it only in which of the like processes is which. */
+  /**
+   * Replaces the state by the one that stands for all that differ from it only in which of the like
+   * processes is which.
+   */
   canonicalize(state: State): void {
     const { alike } = this.scenario;
     if (alike < 2) return;

@@ -2,7 +2,10 @@ import type { SocketType } from '#dist/address/socketType.js';
 import type { Edit } from './mutate.js';
 import type { Guarantee } from './guarantees.js';
 
-/** The protocol without one of its checks, the guarantee that breaks, and the scenario in which it does. */
+/**
+ * The protocol without one of its checks, the guarantee that breaks, and the scenario in which it
+ * does.
+ */
 export interface Mutant {
   readonly name: string;
   readonly edits: readonly Edit[];

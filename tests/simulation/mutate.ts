@@ -12,7 +12,10 @@ import { cleanersRecord, terms } from './scenarios.js';
 import type { Code } from './exchange.js';
 import type { Scheme } from './lives.js';
 
-/** A change to the compiled protocol: the text `from` in `dist/claim/<file>.js`, which must be there exactly once. */
+/**
+ * A change to the compiled protocol: the text `from` in `dist/claim/<file>.js`, which must be there
+ * exactly once.
+ */
 export interface Edit {
   readonly file: 'acquire' | 'bind' | 'lock' | 'probe' | 'release' | 'removeLock' | 'removeStale' | 'take';
   readonly from: string;
@@ -41,11 +44,15 @@ export async function mutateLocks(edits: readonly Edit[]): Promise<Scheme> {
   };
 }
 
-/** Loads the production code with some lines changed. A line that isn't there any more is an error: no mutant dies unnoticed. */
+/**
+ * Loads the production code with some lines changed. A line that isn't there any more is an error:
+ * no mutant dies unnoticed.
+ */
 export async function mutateCode(
   edits: readonly Edit[],
 ): Promise<Code & Pick<typeof cleaning, 'removeStale'> & Pick<typeof unlocking, 'removeLock'>> {
-  // Below the package, whose package.json says that these are ES modules; in a folder of its own, since test files run side by side.
+  // Below the package, whose package.json says that these are ES modules; in a folder of its own,
+  // since test files run side by side.
   mkdirSync(new URL('build/mutants/', root), { recursive: true });
   const folder = mkdtempSync(fileURLToPath(new URL('build/mutants/', root)));
   for (const layer of ['claim', 'kernel', 'address']) {

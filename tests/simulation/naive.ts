@@ -9,10 +9,10 @@ import type { World } from './world.js';
 export interface NaiveScheme extends Scheme {
   readonly key: string;
   readonly name: string;
-  /** Who does so (design, section 2). */
+  /** Programs that do so (design, section 2). */
   readonly usedBy: string;
   readonly caughtBy: Guarantee['name'];
-  /** What is there before, where it is not a stale socket. */
+  /** The file that is there before, if it is not a stale socket. */
   readonly before?: (world: World) => World;
 }
 
@@ -86,7 +86,10 @@ const connectProbe: NaiveScheme = {
   release: unlinkAtExit.release,
 };
 
-/** The pid file is written and then renamed into place, so that it is never torn, and no pid is ever given again. */
+/**
+ * The pid file is written and then renamed into place, so that it is never torn, and no pid is ever
+ * given again.
+ */
 const pidFile: NaiveScheme = {
   key: 'pid-file',
   name: 'pid file',

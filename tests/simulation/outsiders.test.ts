@@ -12,14 +12,17 @@ const two: Cast = { processes: 2, starts: 2, releases: true, crashes: true };
 const three: Cast = { ...two, processes: 3 };
 const undisturbed: Partial<Scenario> = { guarantees: [...allGuarantees, strayUndisturbed] };
 
-/** With two processes the code as it is; with three, and with pairs of outsiders, less patient (`impatient.ts`). */
+/**
+ * With two processes the code as it is; with three, and with pairs of outsiders, less patient
+ * (`impatient.ts`).
+ */
 const alone: readonly (readonly [letter: string, who: string, more?: Partial<Scenario>])[] = [
   ['K', 'a cleaner locks the lock file for a moment', undisturbed],
   ['S', 'a stranger binds the path without the lock', undisturbed],
   ['T', 'a stranger unlinks the path and binds it'],
-  ['U', 'somebody unlinks the socket file'],
+  ['U', 'a program unlinks the socket file'],
   ['R', 'a regular file is renamed over the path'],
-  ['L', 'somebody unlinks the lock file', { excludes: unlinksLockUnderStarter }],
+  ['L', 'a program unlinks the lock file', { excludes: unlinksLockUnderStarter }],
 ];
 
 for (const [letter, who, more] of alone) {
@@ -34,13 +37,13 @@ for (const [letter, who, more] of alone) {
 const pairs: readonly (readonly [letters: string, who: string, more?: Partial<Scenario>])[] = [
   ['KS', 'a cleaner and a stranger', undisturbed],
   ['ST', 'a stranger, and another that unlinks first'],
-  ['TU', 'a stranger that unlinks first, and somebody who unlinks'],
+  ['TU', 'a stranger that unlinks first, and a program that unlinks'],
   ['TR', 'a stranger that unlinks first, and a regular file'],
   ['KT', 'a cleaner, and a stranger that unlinks first'],
-  ['LK', 'a cleaner, and somebody who unlinks the lock file', { excludes: unlinksLockUnderStarter }],
+  ['LK', 'a cleaner, and a program that unlinks the lock file', { excludes: unlinksLockUnderStarter }],
   ['LM', 'two who unlink the lock file', { excludes: unlinksLockUnderStarter }],
   ['LU', 'two who unlink the lock file and the socket file', { excludes: unlinksLockedFile }],
-  ['LT', 'somebody who unlinks the lock file, and a stranger that unlinks first', { excludes: unlinksLockedFile }],
+  ['LT', 'a program that unlinks the lock file, and a stranger that unlinks first', { excludes: unlinksLockedFile }],
 ];
 
 for (const [letters, who, more] of pairs) {

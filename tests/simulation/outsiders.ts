@@ -4,7 +4,7 @@ import { AT_FDCWD, failed, sys, type Conversation } from '#dist/kernel/kernel.js
 import type { Member } from './machine.js';
 import type { Phase, Standing } from './process.js';
 
-/** Where the renamer's file is before. */
+/** The place of the renamer's file before. */
 export const otherPath = '/run/other';
 
 /** The outsiders of these letters, in their order. */
@@ -23,7 +23,10 @@ export function outsiders(place: Place, letters: string): Member[] {
   return Array.from(letters, (letter) => ({ letter, life: lives[letter]! }));
 }
 
-/** A program that knows nothing of the lock: it does its few calls, at any moments, and stays. It may die at any moment. */
+/**
+ * A program that knows nothing of the lock: it does its few calls, at any moments, and stays. It
+ * may die at any moment.
+ */
 export function outsider(name: string, calls: () => Conversation<unknown>, dies = false): Phase {
   const standing = (doing: Standing['doing']): Standing => ({ role: 'outsider', doing });
   const over: Phase = { key: `${name} over`, first: standing('done'), later: standing('done') };
@@ -39,17 +42,20 @@ export function outsider(name: string, calls: () => Conversation<unknown>, dies 
   };
 }
 
-/** L, M, U: somebody who removes a file. */
+/** L, M, U: a program that removes a file. */
 function unlinker(path: string): Phase {
   return outsider(`unlink ${path}`, () => sys.unlinkat(AT_FDCWD, path));
 }
 
-/** R: somebody who renames a regular file over the path. */
+/** R: a program that renames a regular file over the path. */
 function renamer(from: string, to: string): Phase {
   return outsider(`rename ${from}`, () => sys.renameat2(AT_FDCWD, from, to, ''));
 }
 
-/** S, T, D, E: a program that binds the path without the lock, and may die; T and E unlink it first, as many do. */
+/**
+ * S, T, D, E: a program that binds the path without the lock, and may die; T and E unlink it first,
+ * as many do.
+ */
 function stranger({ path }: Place, unlinksFirst: boolean, type?: SocketType): Phase {
   return outsider(
     `stranger ${unlinksFirst} ${type}`,

@@ -44,10 +44,13 @@ export function playable(key: string): Playable {
   return found;
 }
 
-/** More often than anybody will start a process by hand. */
+/** More often than a user will start a process by hand. */
 const startsByHand = 99;
 
-/** The scenario of a setting. `starts`: how often each process starts; by hand as often as one likes. */
+/**
+ * The scenario of a setting. `starts`: how often each process starts; by hand as often as one
+ * likes.
+ */
 export function scenarioOf(setting: Setting, starts: number = startsByHand): Scenario {
   const { name, scheme } = playable(setting.scheme);
   const cast = { processes: setting.processes, starts, releases: true, crashes: true, scheme, with: setting.outsiders };
@@ -56,13 +59,13 @@ export function scenarioOf(setting: Setting, starts: number = startsByHand): Sce
   return setting.scheme === 'pid-file' ? { ...run, alike: 1 } : run;
 }
 
-/** What is told of a move: the system calls that it consists of, and what came of them. */
+/** The report of a move: its system calls, and their results. */
 export interface Told {
   readonly move: Move;
   readonly calls: readonly Past[];
   /** Undefined where the process is in the middle of something. */
   readonly event?: string;
-  /** What this move broke that held before. */
+  /** The guarantees that this move broke. */
   readonly broken: readonly Breach[];
 }
 
@@ -103,12 +106,14 @@ export class Play {
     return this.#machine.move(this.#states[at]!, move, this.#states[at]!.slice());
   }
 
-  /** Where a process is within its life: changes when a start or a release begins or is over. */
+  /**
+   * The position of a process within its life: changes when a start or a release begins or ends.
+   */
   phase(at: number, process: number): string {
     return this.#machine.position(this.#states[at]!, process).phase.key;
   }
 
-  /** What has been broken in the first `at` moves, and by which of them. */
+  /** The guarantees that were broken in the first `at` moves, and by which of them. */
   broken(at: number): Map<string, { readonly what: string; readonly at: number }> {
     const broken = new Map<string, { readonly what: string; readonly at: number }>();
     for (const [index, told] of this.told.slice(0, at).entries())

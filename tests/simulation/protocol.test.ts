@@ -7,11 +7,12 @@ import { keyOf } from './numbers.js';
 import { productionWithRecord, scenario, standby, unlinksLockUnderStarter } from './scenarios.js';
 import { permute, type World } from './world.js';
 
-// What is explored without a gap: every order of the system calls of two or three processes, each a step of its own (but for
-// those that concern nobody else, `isLocal`), with a crash before and after each of them; bind(2) in two halves; inode numbers
-// given again at once. What is bounded: how many lives a process has, what the outsiders do (`outsiders.ts`), and in the larger
-// scenarios the rests (`impatient.ts`). What is not simulated: permissions, long paths, other file systems' ways with inode
-// numbers, hand-over.
+// Explored without a gap: every order of the system calls of two or three processes, each a step of
+// its own (but for those that concern no other process, `isLocal`), with a crash before and after
+// each of them; bind(2) in two halves; inode numbers given again at once. Bounded: how many lives a
+// process has, the actions of the outsiders (`outsiders.ts`), and in the larger scenarios the rests
+// (`impatient.ts`). Not simulated: permissions, long paths, other file systems' ways with inode
+// numbers, handover.
 
 const crashes = true;
 const releases = true;

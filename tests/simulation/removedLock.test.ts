@@ -1,4 +1,7 @@
-/** Holders that remove their lock file as the last step of a release, next to waiters, starters, and holders that keep it. */
+/**
+ * Holders that remove their lock file as the last step of a release, next to waiters, starters, and
+ * holders that keep it.
+ */
 import { test } from 'node:test';
 import type { Terms } from '#dist/claim/bind.js';
 import { expectToBreak, expectToHold } from './expect.js';

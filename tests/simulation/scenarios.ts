@@ -23,7 +23,10 @@ export const terms: Terms = { mode: askedMode, backlog: 1, record: '' };
 
 export const production: Scheme = { key: 'reuseaddr', start: () => acquire(place, terms), release };
 
-/** What `clean` writes into the lock file while it has it; for starts, it only decides how long they rest. */
+/**
+ * The record of `clean` in the lock file while it holds the lock; for starts, it only decides how
+ * long they rest.
+ */
 export const cleanersRecord = cleaningRecord('{"reuseaddr":1,}\n');
 
 /** The same for another type of socket. */
@@ -58,11 +61,13 @@ export interface Cast extends LifeOptions {
   readonly scheme?: Scheme;
   /** The schemes of the processes, if they differ. */
   readonly schemes?: readonly Scheme[];
-  /** What is there before. By default a socket file that a server left when it crashed. */
+  /**
+   * The files that are there before. By default a socket file that a server left when it crashed.
+   */
   readonly before?: (world: World) => World;
 }
 
-/** So many processes that use a scheme, and outsiders. */
+/** The number of processes that use a scheme, and the outsiders. */
 export function scenario(name: string, cast: Cast, more: Partial<Scenario> = {}): Scenario {
   const scheme = cast.scheme ?? production;
   const own = Array.from({ length: cast.processes }, (_, i) => ({
@@ -89,7 +94,10 @@ export function scenario(name: string, cast: Cast, more: Partial<Scenario> = {})
   };
 }
 
-/** What the explorer needs to show the same, where it can: it has no mutants, no slow deaths, and two worlds to begin with. */
+/**
+ * The explorer's form of the same scenario, if it can show it: it has no mutants, no slow deaths,
+ * and two worlds to begin with.
+ */
 function settingOf(cast: Cast, { key }: Scheme, empty: World, world: World): Pick<Scenario, 'setting'> | undefined {
   const stale = keyOf(world) === keyOf(staleSocket(empty));
   if (
@@ -103,14 +111,15 @@ function settingOf(cast: Cast, { key }: Scheme, empty: World, world: World): Pic
   return { setting: { scheme: key, processes: cast.processes, outsiders: cast.with ?? '', stale } };
 }
 
-/** A stale socket at the path, and a regular file that somebody may rename over it. */
+/** A stale socket at the path, and a regular file that a program may rename over it. */
 export function staleSocket(world: World): World {
   return putFile(putFile(world, place.path, 'socket'), otherPath, 'file', 'precious');
 }
 
 /**
- * The one hole that is known (design, section 4): somebody removes the lock file while a process that has locked it and compared
- * the inodes is on its way to its bind(2). Another start then locks a new file, and both are inside.
+ * The one hole that is known (design, section 4): a program removes the lock file while a process
+ * that has locked it and compared the inodes is on its way to its bind(2). Another start then locks
+ * a new file, and both are inside.
  */
 export function unlinksLockUnderStarter(moment: Moment, _mover: number, call: SystemCall): boolean {
   return (
@@ -125,8 +134,9 @@ export function unlinksLockUnderStarter(moment: Moment, _mover: number, call: Sy
 }
 
 /**
- * The same with somebody who removes the socket file as well: then also a release may be overtaken, between its look at the path
- * and its rename, by a start that locked a new file and bound the path that was free.
+ * The same with a program that removes the socket file as well: then also a release may be
+ * overtaken, between its look at the path and its rename, by a start that locked a new file and
+ * bound the path that was free.
  */
 export function unlinksLockedFile(moment: Moment, _mover: number, call: SystemCall): boolean {
   return (

@@ -3,7 +3,9 @@ import { has, openAt, socketAt, socketBoundTo, type World } from './world.js';
 
 /** A file, as the page shows it. */
 export interface FileRow {
-  /** Undefined: it has no name any more, and lives because somebody has it open or is bound to it. */
+  /**
+   * Undefined: it has no name any more, and lives because a process has it open or is bound to it.
+   */
   readonly name?: string;
   readonly ino: number;
   readonly type: string;
@@ -17,7 +19,7 @@ export interface FileRow {
 export interface ClientView {
   /** The process that a client reaches. */
   readonly reaches?: number;
-  /** What connect(2) says otherwise, and why. */
+  /** The other answer of connect(2), and why. */
   readonly errno?: 'ENOENT' | 'ECONNREFUSED';
   readonly why: 'nothing' | 'not-a-socket' | 'dead' | 'not-listening' | 'served';
   /** Processes that believe they serve, and which no client finds. */
@@ -44,7 +46,7 @@ function file(world: World, ino: number): Omit<FileRow, 'name'> {
   return { ino, type, mode, users, listening: socketBoundTo(world, ino)?.listening ?? false, lockedBy };
 }
 
-/** What a client that connects to the path now would see. */
+/** The result for a client that connects to the path now. */
 export function clientView(moment: Moment): ClientView {
   const { world, place, standings } = moment;
   const lost = standings.flatMap(({ doing, claim }, process) => {

@@ -2,7 +2,10 @@ import { AT_FDCWD, type FileStatus, type SystemCall } from '#dist/kernel/kernel.
 import { Machine, type Move, type Scenario } from './machine.js';
 import { halfway } from './systemCalls.js';
 
-/** Moves as text that can be pasted back: `A3 B7 !A B2` is three steps of A, seven of B, a crash of A, two steps of B. */
+/**
+ * Moves as text that can be pasted back: `A3 B7 !A B2` is three steps of A, seven of B, a crash of
+ * A, two steps of B.
+ */
 export function formatSchedule(scenario: Scenario, moves: readonly Move[]): string {
   const words: string[] = [];
   let steps = 0;
@@ -30,7 +33,9 @@ export function parseSchedule(scenario: Scenario, text: string): Move[] {
     });
 }
 
-/** Runs a schedule again and tells it, a line for each system call: who, which call, which answer. */
+/**
+ * Runs a schedule again and tells it, a line for each system call: who, which call, which answer.
+ */
 export function replay(scenario: Scenario, schedule: string): string[] {
   const machine = new Machine(scenario);
   const lines: string[] = [];

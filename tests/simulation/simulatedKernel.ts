@@ -2,7 +2,10 @@ import type { Kernel } from '#dist/kernel/kernel.js';
 import { halfway, systemCall, waits } from './systemCalls.js';
 import type { World } from './world.js';
 
-/** A kernel for one process of a world: each call is made whole and at once, and `world` holds what it leaves. */
+/**
+ * A kernel for one process of a world: each call is made whole and at once, and `world` holds what
+ * it leaves.
+ */
 export interface SimulatedKernel {
   readonly kernel: Kernel;
   world: World;

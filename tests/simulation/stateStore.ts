@@ -1,6 +1,7 @@
 /**
- * A set of states, each of them `width` small integers, numbered in the order of their coming. It keeps the states themselves,
- * not hashes of them: nothing is taken for known because of a collision. 20 bytes a state rather than the 200 of a Map.
+ * A set of states, each of them `width` small integers, numbered in the order of their coming. It
+ * keeps the states themselves, not hashes of them: nothing is taken for known because of a
+ * collision. 20 bytes a state rather than the 200 of a Map.
  */
 export class StateStore {
   readonly width: number;

@@ -12,12 +12,12 @@ import {
   type World,
 } from './world.js';
 
-/** The call can't go on now: it waits for a lock, or for the directory. */
+/** The call cannot continue now: it waits for a lock, or for the directory. */
 export const waits: unique symbol = Symbol('waits');
 /** The call has done a first part; making it again does the rest. */
 export const halfway: unique symbol = Symbol('halfway');
 
-/** What the pid file scheme and the outsiders call besides. */
+/** The further calls of the pid file scheme and the outsiders. */
 export interface OtherCalls {
   /** kill(2) with signal 0. A process that has nothing open counts as gone. */
   kill(pid: number): 0 | Errno;
@@ -55,8 +55,9 @@ export function systemCall(
 }
 
 /**
- * Whether a call concerns nobody but its process: no other process's call, and no guarantee, depends on whether it was made, it
- * never fails or waits because of another, and a crash after it leaves just what a crash before it leaves.
+ * Whether a call concerns its process alone: no other process's call, and no guarantee, depends on
+ * whether it was made, it never fails or waits because of another, and a crash after it leaves just
+ * what a crash before it leaves.
  */
 export function isLocal(world: World, process: number, name: string, args: readonly unknown[]): boolean {
   if (name === 'socket' || name === 'geteuid' || name === 'sleep' || name === 'getpid') return true;
@@ -211,8 +212,9 @@ const table: Table = {
   },
   fchownat: (caller, directory, name) => (itself(caller, directory, name) === undefined ? 'ENOENT' : 0),
   /**
-   * In two halves, as Linux does it: the file is there, and only then the socket is found behind it. The directory stays locked
-   * from the one to the other, so others may look at the file in between, but can't remove it, rename it or bind.
+   * In two halves, as Linux does it: the file is there, and only then the socket is found behind
+   * it. The directory stays locked from the one to the other, so others may look at the file in
+   * between, but can't remove it, rename it or bind.
    */
   bind(caller, fd, name) {
     const { world, process } = caller;
@@ -248,7 +250,7 @@ const table: Table = {
     if (typeof socket === 'string') return socket;
     return socket.type === 'datagram' ? 0 : 'EPROTOTYPE';
   },
-  /** Of a stream: no other is simulated. */
+  /** The socket is a stream: no other type is simulated. */
   connect(caller, name) {
     const socket = socketNamed(caller, name, socketTypeDefault);
     if (typeof socket === 'string') return socket;

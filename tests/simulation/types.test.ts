@@ -2,8 +2,8 @@ import { test } from 'node:test';
 import { expectToHold } from './expect.js';
 import { letters, ofTypes, withOutsider } from './types.js';
 
-// Streams are explored in the other files. The simulated kernel treats seqpacket sockets like them. `long/types.test.ts` has more
-// lives.
+// Streams are explored in the other files. The simulated kernel treats seqpacket sockets like them.
+// `long/types.test.ts` has more lives.
 
 test('two processes claim datagram sockets, crashing anywhere → the guarantees hold', (t) => {
   expectToHold(t, ofTypes(['datagram', 'datagram'], 2));

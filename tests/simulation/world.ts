@@ -2,23 +2,30 @@ import { hasConnections, type SocketType } from '#dist/address/socketType.js';
 import type { FileType } from '#dist/kernel/kernel.js';
 
 /**
- * All that the simulated kernel knows at one moment: one directory, the open files and sockets, and each process's descriptors.
+ * All that the simulated kernel knows at one moment: one directory, the open files and sockets, and
+ * each process's descriptors.
  *
- * A world is a plain value. Two moments that no process can tell apart have the same world (`settle` sees to that), so a world's
- * JSON text is its identity.
+ * A world is a plain value. Two moments that no process can tell apart have the same world
+ * (`settle` sees to that), so a world's JSON text is its identity.
  */
 export interface World {
   /** The directory's entries: which inode has which name. */
   names: Record<string, number>;
-  /** By inode number. Numbers are given again at once, the lowest first, as ext4 does: a comparison of numbers alone may lie. */
+  /**
+   * By inode number. Numbers are given again at once, the lowest first, as ext4 does: a comparison
+   * of numbers alone may lie.
+   */
   inodes: (Inode | null)[];
   /** The open file descriptions (open(2)). A lock belongs to one of these, not to a process. */
   open: (OpenFile | OpenSocket)[];
-  /** For each process, the description behind each of its descriptors, from `firstFd` on; -1 where there is none. */
+  /**
+   * For each process, the description behind each of its descriptors, from `firstFd` on; -1 where
+   * there is none.
+   */
   descriptors: number[][];
   /** The process that is halfway through bind(2), and has the directory locked; -1 when none is. */
   binding: number;
-  /** Where flock(2) doesn't work, the errno that it gives. */
+  /** The errno of flock(2), if it does not work. */
   flockErrno?: 'ENOLCK';
 }
 
@@ -70,7 +77,7 @@ export function copyWorld(world: World): World {
   };
 }
 
-/** Makes a file that is in nobody's hands. */
+/** Makes a file that is that no process has open. */
 export function putFile(world: World, path: string, type: FileType, text = ''): World {
   const next = copyWorld(world);
   next.names[path] = newInode(next, { type, mode: 0o644, text });
@@ -100,8 +107,8 @@ export function permute(world: World, order: readonly number[]): World {
 }
 
 /**
- * Drops what nobody refers to any more, and brings what is left into the one order that a world has: descriptions by the
- * descriptors that refer to them, names by the alphabet.
+ * Drops objects that no descriptor refers to any more, and brings the others into the one order
+ * that a world has: descriptions by the descriptors that refer to them, names by the alphabet.
  */
 export function settle(world: World): World {
   const open: (OpenFile | OpenSocket)[] = [];
@@ -126,7 +133,10 @@ export function settle(world: World): World {
   return world;
 }
 
-/** Whether clients reach a socket at its address. A datagram socket needs no listen(2): bind(2) is enough. */
+/**
+ * Whether clients reach a socket at its address. A datagram socket needs no listen(2): bind(2) is
+ * enough.
+ */
 export function isServing({ type, ino, listening }: OpenSocket): boolean {
   return hasConnections(type) ? listening : ino !== 0;
 }

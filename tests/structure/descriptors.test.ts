@@ -27,7 +27,8 @@ test('no descriptor of a claim is opened or closed by node:fs, which would be an
 });
 
 test('every function of the addon that gives a descriptor registers it', () => {
-  // What opens one in C: each file that calls it either registers the result, or closes it before it returns.
+  // Calls that open one in C: each file that makes one either registers the result, or closes it
+  // before it returns.
   const opening = filesWith(
     'native',
     /(?<![\w.])(openat|open|socket|ioctl|recvmsg|pipe2?|dup3?|F_DUPFD_CLOEXEC|syscall\(pidfd_open)\b/,

@@ -5,8 +5,8 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 /**
- * The folders of src, from the caller down to the kernel. Each imports from itself and from the rows below; those of one row
- * may use each other too, but not in a circle.
+ * The folders of src, from the caller down to the kernel. Each imports from itself and from the
+ * rows below; those of one row may use each other too, but not in a circle.
  */
 const rows: readonly (readonly string[])[] = [
   ['cli', 'register'],
@@ -22,7 +22,10 @@ const rows: readonly (readonly string[])[] = [
   ['address'],
 ];
 
-/** The claim layer is also run by the simulation and in a browser page: nothing that it reaches may need Node. */
+/**
+ * The claim layer is also run by the simulation and in a browser page: nothing that it reaches may
+ * need Node.
+ */
 const withoutNode = ['claim', 'address'];
 
 const addon = 'kernel/addon.ts';
@@ -96,7 +99,9 @@ function upwardImports(files: Sources): string[] {
   return wrong.map(({ from, to }) => `${from} imports ${to}`);
 }
 
-/** Every way from a file of these layers to a module that is not ours: the shortest for each pair. */
+/**
+ * Every way from a file of these layers to a module that is not ours: the shortest for each pair.
+ */
 function nodeReachedFrom(files: Sources, layers: readonly string[]): string[] {
   const imports = importsOf(files);
   return [...files.keys()]
@@ -127,7 +132,8 @@ function circle(files: Sources): string[] {
     .filter(({ to }) => isOurs(to))
     .map(({ from, to }) => [layerOf(from), layerOf(to)] as const)
     .filter(([from, to]) => from !== to);
-  // Folders that import no folder which is left can be in no circle; what remains in the end is one, or leads to one.
+  // Folders that import no folder which is left can be in no circle; what remains in the end is
+  // one, or leads to one.
   let left = new Set(edges.map(([from]) => from));
   const importedBy = (folder: string) => edges.filter(([from, to]) => from === folder && left.has(to)).map(([, to]) => to);
   for (let before = -1; before !== left.size;) {
@@ -166,7 +172,10 @@ function layerOf(file: string): string {
   return file.split('/')[0]!.replace(/\.ts$/, '');
 }
 
-/** Docstrings hold examples with imports. Only comments that begin a line are removed: a path like `/proc/*` opens none. */
+/**
+ * Docstrings hold examples with imports. Only comments that begin a line are removed: a path like
+ * `/proc/*` opens none.
+ */
 function withoutComments(text: string): string {
   return text.replaceAll(/^\s*\/\*[\s\S]*?\*\//gm, '').replaceAll(/^\s*\/\/.*$/gm, '');
 }

@@ -88,7 +88,8 @@ test('the package with four addons → small', () => {
 test('the package → no function is in two of its files', () => {
   const seen = new Map<string, string>();
   for (const file of files.filter((name) => /^dist\/bundle\/[^/]+\.[cm]js$/.test(name))) {
-    // What a function begins with, and is long enough to be of one's own; esbuild's helpers are in each file.
+    // The beginning of a function that is long enough to be our own; esbuild's helpers are in each
+    // file.
     const own = readFileSync(join(folder, file), 'utf8').matchAll(/^(?:async )?function\*? \w{4,}\(.*\n.*|^var \w+ = class .*/gm);
     for (const [line] of own) {
       assert.equal(seen.get(line), undefined, `${file} has ${line}`);

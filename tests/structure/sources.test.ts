@@ -6,7 +6,10 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 
-/** A linter that resolves imports would read the types of these packages, and judge the sources by what a test has installed. */
+/**
+ * A linter that resolves imports would read the types of these packages, and judge the sources by
+ * what a test has installed.
+ */
 test('the folders of the sources → no package is installed in them, so the checks say the same before and after the tests', () => {
   const folders = readdirSync(root, { withFileTypes: true }).filter((entry) => entry.isDirectory());
   const sources = folders.map(({ name }) => name).filter((name) => !['.git', 'node_modules', 'build', 'dist'].includes(name));

@@ -1,4 +1,7 @@
-/** A self-signed certificate of `localhost` and its key, for tests alone: made once with openssl, good until 2126. */
+/**
+ * A self-signed certificate of `localhost` and its key, for tests alone: made once with openssl,
+ * good until 2126.
+ */
 export const certificate = {
   key: `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg19pIArDiWCPHxDKu

@@ -4,8 +4,9 @@ import os from 'node:os';
 import { basename, join } from 'node:path';
 
 /**
- * Options of a test that calls programs which not every machine has, `.ci/run` installs them all. Only for what such a program is
- * the point of: everything else is tested with what every machine has that can build the package, Node and a C compiler.
+ * Options of a test that calls programs which not every machine has, `.ci/run` installs them all.
+ * Only for what such a program is the point of: everything else is tested with what every machine
+ * has that can build the package, Node and a C compiler.
  */
 export function needs(...programs: readonly string[]): { skip: string | false } {
   const missing = programs.find((program) => spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0);
@@ -14,7 +15,10 @@ export function needs(...programs: readonly string[]): { skip: string | false } 
 
 let folder: string | undefined;
 
-/** Compiles a C program of the tests, once in a process; gives its path, where every user may run it. */
+/**
+ * Compiles a C program of the tests, once in a process; gives its path, where every user may run
+ * it.
+ */
 export function compiled(source: string): string {
   if (folder === undefined) {
     const made = fs.mkdtempSync(join(os.tmpdir(), 'ra-c-'));

@@ -4,7 +4,10 @@ import os from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 
-/** A directory of the test's own, removed after it. Its path is short, because socket names are, and has no symlink in it. */
+/**
+ * A directory of the test's own, removed after it. Its path is short, because socket names are, and
+ * has no symlink in it.
+ */
 export function temporaryDirectory(t: TestContext, mode = 0o700): string {
   const path = fs.mkdtempSync(join(fs.realpathSync(process.platform === 'linux' ? '/tmp' : os.tmpdir()), 'ra-'));
   fs.chmodSync(path, mode);
@@ -12,7 +15,10 @@ export function temporaryDirectory(t: TestContext, mode = 0o700): string {
   return path;
 }
 
-/** Everything that a start could do to a directory's files: which there are, and of each its inode, type, mode, owner and content. */
+/**
+ * Everything that a start could do to a directory's files: which there are, and of each its inode,
+ * type, mode, owner and content.
+ */
 export function snapshot(directory: string): Readonly<Record<string, string>> {
   return Object.fromEntries(fs.readdirSync(directory).map((name) => [name, describeFile(join(directory, name))]));
 }
@@ -41,7 +47,10 @@ export function openDescriptors(): number {
   return fs.readdirSync('/proc/self/fd').length;
 }
 
-/** What this process has open of the files in a directory, and the sockets that anybody listens on there. */
+/**
+ * The files of a directory that this process has open, and the sockets that any process listens on
+ * there.
+ */
 export function leftOpen(directory: string): readonly string[] {
   const links = fs.readdirSync('/proc/self/fd').map((fd) => {
     try {

@@ -1,13 +1,16 @@
 import { spawnSync } from 'node:child_process';
 import os from 'node:os';
 
-/** A user and a group that nobody has. */
+/** A user and a group that no process has. */
 export const stranger = { uid: 54_321, gid: 54_322 } as const;
 
-/** Another user that nobody is. */
+/** Another user that no process has. */
 export const secondStranger = { uid: 54_331, gid: 54_332 } as const;
 
-/** The name of the user who runs this test, or the uid where no name belongs to it, as in many containers. */
+/**
+ * The name of the user who runs this test, or the uid where no name belongs to it, as in many
+ * containers.
+ */
 export function ownUser(): string {
   try {
     return os.userInfo().username;
@@ -21,7 +24,10 @@ export const onLinux = { skip: process.platform !== 'linux' && 'only Linux has i
 /** Options of a test that runs programs as other users. */
 export const asRoot = { skip: process.geteuid?.() !== 0 && 'only root can run a program as another user' } as const;
 
-/** Options of a test that makes namespaces as this command of unshare(1) does, which is tried once, where somebody asks. */
+/**
+ * Options of a test that makes namespaces as this command of unshare(1) does, which is tried once,
+ * when a test asks.
+ */
 function where(reason: string, args: readonly string[], as: object = {}): { readonly skip: string | false } {
   let works: boolean | undefined;
   return {
@@ -45,7 +51,10 @@ export const withNamespaces = where('this user may not make namespaces (unshare 
   'true',
 ]);
 
-/** Options of a test in which a user who is not root makes a user namespace. Some systems forbid it, and every chroot does. */
+/**
+ * Options of a test in which a user who is not root makes a user namespace. Some systems forbid it,
+ * and every chroot does.
+ */
 export const withUserNamespaces = where(
   'users may not make user namespaces here (unshare --user)',
   ['--user', '--map-root-user', 'true'],
@@ -53,8 +62,8 @@ export const withUserNamespaces = where(
 );
 
 /**
- * A command line that runs the command which follows it in a mount namespace of its own, where these shell commands were run
- * first. They are words of this test, `$1` is the directory.
+ * A command line that runs the command which follows it in a mount namespace of its own, where
+ * these shell commands were run first. They are words of this test, `$1` is the directory.
  */
 export function inMountNamespace(directory: string, mountCommands: string): readonly string[] {
   return ['unshare', '-m', 'sh', '-c', `${mountCommands} && shift && exec "$@"`, 'sh', directory];

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-/** What a program says of an action that failed. */
+/** The report of a program about an action that failed. */
 export interface Failure {
   readonly code: string;
   readonly reason?: string;
@@ -25,22 +25,30 @@ export interface StartOptions {
   readonly cwd?: string;
   /** A command line that runs the command which follows it. */
   readonly under?: readonly string[];
-  /** Where a program is expected to print an error, so that the test's output stays clean. */
+  /** For a program that is expected to print an error, so that the test's output stays clean. */
   readonly quiet?: boolean;
 }
 
-/** The fixture program of this name in `tests/support/fixtures`, as seen from `build/tests/support`. */
+/**
+ * The fixture program of this name in `tests/support/fixtures`, as seen from `build/tests/support`.
+ */
 export function fixture(name: string): string {
   return fileURLToPath(new URL(`../../../tests/support/fixtures/${name}`, import.meta.url));
 }
 
-/** The fixture program beside a test: `from` is the test's `import.meta.url`, somewhere in `build/tests/<folder>`. */
+/**
+ * The fixture program next to a test: `from` is the test's `import.meta.url`, somewhere in
+ * `build/tests/<folder>`.
+ */
 export function fixtureBeside(from: string, name: string): string {
   const folder = from.slice(from.indexOf('/build/tests/') + '/build/tests/'.length, from.lastIndexOf('/'));
   return fileURLToPath(new URL(`../../../tests/${folder}/fixtures/${name}`, import.meta.url));
 }
 
-/** A process that does what it is told by message: `holder.mjs` says what there is. It never outlives its test. */
+/**
+ * A process that does what it is told by message: `holder.mjs` says what there is. It never
+ * outlives its test.
+ */
 export class Program {
   readonly pid: number;
   readonly #child: ChildProcess;
@@ -97,7 +105,10 @@ export class Program {
     this.#child.kill(signal);
   }
 
-  /** Ends the program by SIGKILL; when the promise is fulfilled, the kernel has closed its descriptors. */
+  /**
+   * Ends the program by SIGKILL; when the promise is fulfilled, the kernel has closed its
+   * descriptors.
+   */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL');
     await this.#exit;
@@ -110,7 +121,8 @@ export class Program {
   }
 
   #send(action: string, args: object): Promise<Answer> {
-    // A child of a program that was killed may have the other end of the channel until execve(2): it takes messages, and answers none.
+    // A child of a program that was killed may have the other end of the channel until execve(2):
+    // it takes messages, and answers none.
     if (this.ended) return Promise.resolve({ failure: { code: 'EXITED', message: 'it has ended' } });
     const id = this.#asked++;
     return new Promise((resolve) => {

@@ -1,7 +1,10 @@
 import { once } from 'node:events';
 import net from 'node:net';
 
-/** Connects, and gives what the server says until it ends the connection: its pid, from a `holder.mjs`. */
+/**
+ * Connects, and gives what the server says until it ends the connection: its pid, from a
+ * `holder.mjs`.
+ */
 export async function greeting(path: string): Promise<string> {
   const client = net.connect(path);
   client.setEncoding('utf8');
@@ -22,8 +25,9 @@ export async function connected(path: string): Promise<net.Socket> {
 }
 
 /**
- * Connects again and again in one turn of the event loop, in which nobody can accept: how many of them the listener's queue
- * took, before connect(2) failed with EAGAIN. Linux takes one more than the backlog.
+ * Connects again and again in one turn of the event loop, in which no process can accept: how many
+ * of them the listener's queue took, before connect(2) failed with EAGAIN. Linux takes one more
+ * than the backlog.
  */
 export async function queuedConnections(path: string, attemptsMax: number): Promise<number> {
   const clients = Array.from({ length: attemptsMax }, () => net.connect(path));

@@ -10,7 +10,7 @@ export interface ConnectedPair {
   readonly client: number;
   readonly server: number;
   closeClient(): void;
-  /** Somebody else has closed it. */
+  /** Another part of the program has closed it. */
   clientClosed(): void;
   closeServer(): Promise<void>;
 }

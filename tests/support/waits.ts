@@ -1,14 +1,18 @@
 import fs from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 
-/** Looks again and again, a turn of the event loop each, until it is so. A test that waits in vain ends by the runner's limit. */
+/**
+ * Looks again and again, a turn of the event loop each, until it is so. A test that waits in vain
+ * ends by the runner's limit.
+ */
 export async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await setImmediate();
 }
 
 /**
- * How many are inside flock(2) and wait for the lock of this file, as the kernel counts them: proc_locks(5). While others lock and
- * unlock, a line may be missing or come twice: so wait `until` it is so many. Only none is sure.
+ * How many are inside flock(2) and wait for the lock of this file, as the kernel counts them:
+ * proc_locks(5). While others lock and unlock, a line may be missing or come twice: so wait `until`
+ * it is so many. Only none is sure.
  */
 export function blockedWaits(path: string): number {
   const { ino } = fs.statSync(path, { bigint: true });

@@ -9,7 +9,9 @@ import { temporaryDirectory } from '../support/directory.js';
 import { onLinux } from '../support/privileges.js';
 import { Program } from '../support/program.js';
 
-/** The thread may not sleep while this test runs: everything else in the process would stand still. */
+/**
+ * The thread may not sleep while this test runs: everything else in the process would stand still.
+ */
 function forbidSleep(t: TestContext): void {
   t.mock.method(Atomics, 'wait', () => {
     throw new Error('The thread was put to sleep.');
@@ -35,7 +37,7 @@ test('starts of every kind meet a holder that has locked and does not listen →
   const address = `${temporaryDirectory(t)}/app.sock`;
   const holder = await listen(net.createServer(), address);
   t.after(() => holder.release());
-  fs.rmSync(address); // Its lock is held, and nobody is at the path.
+  fs.rmSync(address); // Its lock is held, and no socket is at the path.
   forbidSleep(t);
   for (const options of [{}, { wait: 100 }, { takeover: 100 }]) {
     await assert.rejects(listen(net.createServer(), address, options), { code: 'EADDRINUSE' });
@@ -52,7 +54,10 @@ test('an abstract name is held → likewise', onLinux, async (t) => {
   }
 });
 
-/** What replaces the timers of a program under test: those of node:test, and a clock that stands still. */
+/**
+ * The replacement for the timers of a program under test: those of node:test, and a clock that
+ * stands still.
+ */
 function fakeTimers(t: TestContext): void {
   mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'setImmediate', 'Date'] });
   const now = t.mock.method(performance, 'now', () => 0);

@@ -36,7 +36,8 @@ test(
 
     const subjects = [
       { name: 'reuseaddr', holder: ours, standby: ours },
-      // The kernel gives a process's memory back before it closes its files, whoever waits for that: here the holder is Node's too.
+      // The kernel gives a process's memory back before it closes its files, for any standby: here
+      // the holder is Node's, too.
       { name: 'C standby', holder: ours, standby: inC },
       { name: 'C', holder: inC, standby: inC },
     ].map((subject, number) => ({ ...subject, address: `${directory}/${number}`, times: [] as number[] }));

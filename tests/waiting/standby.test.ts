@@ -211,7 +211,7 @@ for (const replace of [false, true]) {
       await holder.ask('listen', { address });
       const one = standby(address, 'standby');
       await until(() => blockedWaits(`${address}.lock`) === 1);
-      // Nobody listens, but the lock is held: only the standby that looks at the path can know.
+      // No process listens, but the lock is held: only the standby that looks at the path can know.
       fs.rmSync(address);
       if (replace) {
         fs.writeFileSync(`${address}.new`, '', { mode: 0o600 });
@@ -288,7 +288,7 @@ test('the holder has locked and does not listen → the standby waits for it all
   const address = `${temporaryDirectory(t)}/app.sock`;
   const holder = await listen(greeter('first'), address);
   t.after(() => holder.release());
-  fs.rmSync(address); // Its lock is held, and nobody is at the path.
+  fs.rmSync(address); // Its lock is held, and no socket is at the path.
   const one = standby(address, 'standby');
   await until(() => blockedWaits(`${address}.lock`) === 1);
   await assert.rejects(listen(greeter('x'), address), { reason: 'displaced' });

@@ -1,4 +1,7 @@
-/** The workflows of GitHub: actions pinned by hash, the project's own commands, no secret. `tests/long/actionlint.test.ts` lints them. */
+/**
+ * The workflows of GitHub: actions pinned by hash, the project's own commands, no secret.
+ * `tests/long/actionlint.test.ts` lints them.
+ */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +11,7 @@ import { root } from '../package/installed.js';
 const folder = join(root, '.github/workflows');
 const workflows = fs.readdirSync(folder).map((name) => ({ name, text: fs.readFileSync(join(folder, name), 'utf8') }));
 
-test('every action is pinned by a full hash, with its version beside it, and the same one everywhere', () => {
+test('every action is pinned by a full hash, with its version next to it, and the same one everywhere', () => {
   const used = workflows.flatMap(({ text }) => [...text.matchAll(/uses: (.*)$/gm)].map((match) => match[1] ?? ''));
   assert.ok(used.length > 5);
   assert.deepEqual(
