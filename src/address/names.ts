@@ -12,6 +12,11 @@ export interface Names {
    * (`claim/bind.ts`).
    */
   readonly recalled: string;
+  /**
+   * The directory in which a runtime binds its own socket, which then gets the name of the address
+   * (`claim/publish.ts`).
+   */
+  readonly private: string;
   /** The socket on which a holder serves handovers. */
   readonly handover: string;
   readonly handoverAside: string;
@@ -24,19 +29,33 @@ export function namesOf(socket: string): Names {
     lock: `${socket}.lock`,
     aside: asideOf(socket),
     recalled: `.reuseaddr-recalled.${socket}`,
+    private: `${privatePrefix}${socket}`,
     handover,
     handoverAside: asideOf(handover),
   };
 }
 
 /** Returns the names of the files that the lock file of an address guards. */
-export function guardedNames({ socket, aside, recalled, handover, handoverAside }: Names): readonly string[] {
-  return [socket, aside, recalled, handover, handoverAside];
+export function guardedNames({ socket, aside, recalled, private: privately, handover, handoverAside }: Names): readonly string[] {
+  return [socket, aside, recalled, privately, handover, handoverAside];
 }
 
 /** Returns the socket whose lock file has this name by default, or undefined. */
 export function guardedBy(lock: string): string | undefined {
   return /^(.+)\.lock$/.exec(lock)?.[1];
+}
+
+const privatePrefix = '.reuseaddr-private.';
+
+/**
+ * Returns the path of the address whose socket was bound by this name, if it is a name in a private
+ * directory.
+ */
+export function publishedAs(bound: string): string {
+  const [directory, above] = bound.split('/').slice(0, -1).toReversed();
+  if (above === undefined || directory === undefined || !directory.startsWith(privatePrefix)) return bound;
+  const end = bound.lastIndexOf(`/${directory}/`);
+  return `${bound.slice(0, end)}/${directory.slice(privatePrefix.length)}`;
 }
 
 /**

@@ -17,6 +17,10 @@ export interface Terms {
   readonly mode?: number | undefined;
   readonly uid?: number | undefined;
   readonly gid?: number | undefined;
+  /**
+   * Whether it listens. Not if it only keeps the name for a socket of the runtime. Default: yes.
+   */
+  readonly listens?: boolean | undefined;
   /** For listen(2). The kernel caps it at net.core.somaxconn. */
   readonly backlog: number;
   /** The content of the lock file, see `record.ts`. */
@@ -228,8 +232,8 @@ export function* grant(place: Place, terms: Terms, file: FileStatus): Operation<
  * The step "listen". Clients reach a socket without connections since its bind(2), so there is
  * nothing to do.
  */
-function* listen({ path }: Place, fd: number, { type, backlog }: Terms): Operation<Refusal | undefined> {
-  if (!hasConnections(type)) return undefined;
+function* listen({ path }: Place, fd: number, { type, listens, backlog }: Terms): Operation<Refusal | undefined> {
+  if (!hasConnections(type) || listens === false) return undefined;
   const listening = yield* sys.listen(fd, backlog);
   return failed(listening) ? refuse('system', listening, 'listen', path) : undefined;
 }

@@ -1,3 +1,4 @@
+import { publishedAs } from '../address/names.js';
 import { pinDirectory, type Directory, type Place } from '../claim/place.js';
 import { isRefusal } from '../claim/refusal.js';
 import { workingDirectory } from '../holder/find.js';
@@ -75,7 +76,8 @@ function lookAtSocket(socket: UnixSocket, snapshot: Snapshot): ListedSocket {
 
 /** Returns the path of the file that the socket is bound to, if it is still there. */
 function pathOf(socket: UnixSocket, holder: Holder | undefined): string | undefined {
-  const { name = '', file: bound } = socket;
+  const { file: bound } = socket;
+  const name = publishedAs(socket.name ?? '');
   if (name.startsWith('/proc/self/')) return undefined;
   // A relative name belongs to the working directory of that moment. That is often still the
   // working directory today, but the file has to prove it.

@@ -75,7 +75,7 @@ export class Claim extends EventEmitter<ClaimEvents> {
 
   /**
    * The listening socket, close-on-exec and non-blocking. The server owns it after `listen`, the
-   * claim after `claim`.
+   * claim after `claim`. -1 for a server of node:http on Bun, whose socket Bun keeps.
    */
   get fd(): number {
     return this.#hold.listenFd;

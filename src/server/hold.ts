@@ -32,6 +32,7 @@ export class Hold {
   #handover: HandoverSocket | undefined;
   #hooks: Hooks | undefined;
   #released = false;
+  #exchanged = false;
 
   constructor(held: Held, { request, address }: Attempt, acceptor: Acceptor) {
     this.request = request;
@@ -104,8 +105,9 @@ export class Hold {
     return this.#released;
   }
 
+  /** -1: the runtime has the listening socket. */
   get listenFd(): number {
-    return this.#held.listenFd;
+    return this.#exchanged ? -1 : this.#held.listenFd;
   }
 
   /** Whether the process that passed the socket has the claim. */
@@ -187,6 +189,14 @@ export class Hold {
     this.#handover?.removeFile();
     removeSocket(held, this.#socket);
     return false;
+  }
+
+  /** Replaces the claim's own socket by one of the runtime, of which this process has the file. */
+  exchange(bound: Bound): void {
+    this.closeSocket();
+    this.#held = { ...this.#held, ...bound };
+    this.#socket = Descriptor.at(bound.listenFd);
+    this.#exchanged = true;
   }
 
   /** Replaces the displaced listening socket by another one, bound under the same lock. */

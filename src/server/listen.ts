@@ -28,8 +28,6 @@ import type { Displacement } from './watch.js';
  * exit releases it too. After `kill -9`, the kernel releases the claim, and the next start removes
  * the socket file. No signal handler is installed.
  *
- * On Bun, servers of node:http and node:https have weaker promises: `docs/platforms.md`.
- *
  * @example
  * ```js
  * import { createServer } from 'node:http';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { namesOf, ownerOf } from '#dist/address/names.js';
+import { namesOf, ownerOf, publishedAs } from '#dist/address/names.js';
 import { parseAddress } from '#dist/address/address.js';
 
 const platforms = ['linux', 'darwin', 'win32'] as const;
@@ -67,7 +67,14 @@ test('a lock path → kept; one that cannot be a file → said so', () => {
 });
 
 test('the names next to a socket that appear for a moment → a pattern that ignores the socket ignores them too', () => {
-  const { aside, recalled, handoverAside } = namesOf('app.sock');
-  for (const name of [aside, recalled]) assert.match(name, /^\..*\.sock$/);
+  const { aside, recalled, private: privately, handoverAside } = namesOf('app.sock');
+  for (const name of [aside, recalled, privately]) assert.match(name, /^\..*\.sock$/);
   assert.deepEqual([ownerOf(aside), ownerOf(handoverAside)], ['app.sock', 'app.sock']);
+});
+
+test('the name of a socket in a private directory → the path that it has got; any other name is itself', () => {
+  assert.equal(publishedAs('/run/.reuseaddr-private.app.sock/12-1'), '/run/app.sock');
+  assert.equal(publishedAs('/.reuseaddr-private.app.sock/12-1'), '/app.sock');
+  for (const name of ['', '/run/app.sock', '@app', '.reuseaddr-private.app.sock', '/run/.reuseaddr-private.app.sock', 'a/b'])
+    assert.equal(publishedAs(name), name);
 });

@@ -79,14 +79,6 @@ export const tour = [
   'end',
 ];
 
-/** The tour on a runtime that does some of it in another way: those lines, by their first word. */
-export function tourWith(other: Readonly<Record<string, string>>): readonly string[] {
-  return tour.map((line) => {
-    const [what = ''] = line.split(':', 1);
-    return what in other ? `${what}: ${other[what]}` : line;
-  });
-}
-
 /** Every kind of server of the tour. */
 export const kinds = ['net', 'http', 'https', 'tls', 'http2'] as const;
 

@@ -98,6 +98,7 @@ test('a lock path that is one of the names of the address → refused, each of t
   const beside = [
     '.reuseaddr-aside.app.sock',
     '.reuseaddr-recalled.app.sock',
+    '.reuseaddr-private.app.sock',
     'app.sock.handover',
     '.reuseaddr-aside.app.sock.handover',
   ];
