@@ -28,6 +28,7 @@ interface Script {
   readonly polls: readonly (0 | Errno)[];
   readonly sent: readonly Sent[];
   readonly send: 'sent' | Errno;
+  readonly socketType: ReturnType<Kernel['socketType']>;
   readonly flock: 0 | Errno;
   readonly lockIno: number;
   readonly pathIno: number;
@@ -65,6 +66,13 @@ function scripts(...firsts: readonly fc.Arbitrary<Sent>[]): fc.Arbitrary<Script>
     polls: fc.array(mostly<0 | Errno>(0, errno('ETIMEDOUT', 'ECANCELED', 'ENOMEM')), { maxLength: 4 }),
     sent: fc.oneof({ weight: 3, arbitrary: dialogue }, { weight: 1, arbitrary: fc.array(sent, { maxLength: 5 }) }),
     send: mostly<'sent' | Errno>('sent', errno('EPIPE', 'EAGAIN', 'ECANCELED')),
+    socketType: mostly<ReturnType<Kernel['socketType']>>(
+      { type: 'stream' },
+      fc.oneof(
+        errno('EPROTOTYPE'),
+        fc.constantFrom('datagram' as const, 'seqpacket' as const).map((type) => ({ type })),
+      ),
+    ),
     flock: mostly<0 | Errno>(0, errno('EAGAIN', 'EBADF')),
     lockIno: mostly(3, fc.nat(9)),
     pathIno: mostly(7, fc.nat(9)),
@@ -146,6 +154,7 @@ class ScriptedKernel {
           : path === place.path
             ? status(script.pathIno, script.pathType)
             : status(8),
+      socketType: (fd) => (usable(fd), script.socketType),
       flock: (fd) => (usable(fd), script.flock),
       sock_diag: (fd) => (
         usable(fd),
@@ -271,6 +280,7 @@ for (const kind of ['pathname', 'abstract name'] as const) {
         assert.deepEqual([...world.open], [listenFd, handoverFd, ...(lockFd === undefined ? [] : [lockFd])]);
         const [first] = script.sent;
         assert.ok(isTrusted(script) && typeof first === 'object' && script.accepts === 0 && script.connects === 'connected');
+        assert.deepEqual(script.socketType, { type: 'stream' });
         assert.match(first.text, /^reuseaddr 1 offer \d{1,20} \d{1,20}\n$/);
         assert.equal(first.fds >= 3, kind === 'pathname');
         assert.equal(lastWord(script.sent.slice(1)), 'mine');

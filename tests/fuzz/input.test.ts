@@ -165,7 +165,7 @@ test('10,000 environments → LISTEN_* is believed only if it is for this proces
         /^[0-9]{1,4}$/.test(given.LISTEN_FDS) &&
         Number(given.LISTEN_FDS) <= 1024;
       const inRange = (fd: number): boolean => fd >= 3 && fd < 3 + Number(given.LISTEN_FDS);
-      assert.deepEqual(found, forUs && inRange(unixFd) ? [{ fd: unixFd, name: path }] : []);
+      assert.deepEqual(found, forUs && inRange(unixFd) ? [{ fd: unixFd, name: path, type: 'stream' }] : []);
       assert.ok(found.every(({ fd }) => fd !== tcpFd && fd !== bound));
       assert.deepEqual(environment, forUs ? { OTHER: 'stays' } : { ...given, OTHER: 'stays' });
       taken += found.length;
