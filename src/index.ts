@@ -3,6 +3,8 @@ export { claim, Claim } from './server/claim.js';
 export type { ClaimSummary } from './server/claim.js';
 export type { DiagnosticsChannels, DiagnosticsTracing } from './server/trace.js';
 export { listen } from './server/listen.js';
+export { bind } from './server/bind.js';
+export type { BindOptions } from './server/bind.js';
 export type { ListenOptions } from './request/options.js';
 export { SocketAddressError } from './errors/error.js';
 export type { Reason } from './errors/reasons.js';

@@ -212,7 +212,7 @@ export const reasons = {
     todo: () => ['connect to a stream socket'],
   },
   'bad-argument': {
-    codes: ['ERR_INVALID_ARG_TYPE'],
+    codes: ['ERR_INVALID_ARG_TYPE', 'ERR_SOCKET_DGRAM_NOT_RUNNING'],
     verdict: true,
     happened: ({ wrong }) => wrong,
     todo: (_words, { right }) => [right],
@@ -248,9 +248,10 @@ export const reasons = {
     todo: (_words, { right }) => [right],
   },
   'already-listening': {
-    codes: ['ERR_SERVER_ALREADY_LISTEN'],
+    codes: ['ERR_SERVER_ALREADY_LISTEN', 'ERR_SOCKET_ALREADY_BOUND'],
     verdict: true,
-    happened: () => 'the server is listening already',
+    happened: ({ code }) =>
+      code === 'ERR_SOCKET_ALREADY_BOUND' ? 'the socket is bound already' : 'the server is listening already',
     todo: () => ['close it first'],
   },
   'no-credentials': {

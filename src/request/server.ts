@@ -24,6 +24,7 @@ function advise(value: unknown): string {
   if (typeof value === 'function') return 'write listen(createServer(app), …) with createServer of node:http';
   if (isServer(get(value, 'server'))) return 'write listen(app.server, …), after await app.ready()';
   if (isServer(get(value, 'httpServer'))) return 'write listen(io.httpServer, …)';
+  if (has(value, 'bind', 'addMembership')) return 'write bind(socket, address) for a socket of node:dgram';
   if (has(value, 'getHttpServer')) return 'write listen(app.getHttpServer(), …), after await app.init()';
   if (has(value, 'getRequestHandler')) return 'write listen(createServer(app.getRequestHandler()), …), after await app.prepare()';
   if (has(value, 'callback')) return 'write listen(createServer(app.callback()), …) with createServer of node:http';

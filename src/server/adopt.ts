@@ -4,7 +4,7 @@ import { Descriptor } from '../kernel/descriptor.js';
 import { closeMethod, nameServer } from '../kernel/runtime.js';
 import type { Credentials, Judge } from '../peers/credentials.js';
 import { canGuard, guard } from '../peers/gate.js';
-import type { Acceptor } from './acceptor.js';
+import type { OwnedAcceptor } from './claimFor.js';
 import { drain, trackSessions } from './drain.js';
 import type { Pending } from './pending.js';
 import { acceptsDescriptor, relayTo } from './relay.js';
@@ -26,7 +26,8 @@ export interface Handle {
 }
 
 /** A server that accepts the connections of a claim. */
-export class ServerAcceptor implements Acceptor {
+export class ServerAcceptor implements OwnedAcceptor {
+  onClose = (closeHandle: () => void): void => closeHandle();
   /** The server that accepts: the program's, or an inner one. */
   #server: Server & InternalServer;
   readonly #backlog: number;
@@ -40,8 +41,6 @@ export class ServerAcceptor implements Acceptor {
     this.#sayClosed = resolve;
   });
   #closeHandle = (): void => undefined;
-  /** Runs around the close of the listening handle. */
-  #onClose = (closeHandle: () => void): void => closeHandle();
 
   constructor(pending: Pending) {
     const { terms, judge } = pending.request;
@@ -91,17 +90,12 @@ export class ServerAcceptor implements Acceptor {
   #closing(closeHandle: () => void): void {
     this.#closed = true;
     this.#sayClosed();
-    this.#onClose(closeHandle);
+    this.onClose(closeHandle);
   }
 
   /** Whether the server has closed its handle since it started. */
   get closed(): boolean {
     return this.#closed;
-  }
-
-  /** `listener` receives a function that closes the handle, and must call it. */
-  set onClose(listener: (closeHandle: () => void) => void) {
-    this.#onClose = listener;
   }
 
   takeBack(): void {

@@ -194,7 +194,7 @@ async function claimWithoutServer(address: string, options: ListenOptions, callb
   const request = explainMistakes(address, 'listen on', () => {
     refuseCallback(callback);
     const read = readRequest(address, options);
-    if (read.rebind) throw badOption('onDisplaced', "'rebind' needs a server", 'use listen()');
+    if (read.rebind) throw badOption('onDisplaced', "'rebind' needs a server", 'use listen() or bind()');
     if (options.allow !== undefined) throw badOption('allow', 'needs a server', 'use listen()');
     return read;
   });

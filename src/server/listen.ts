@@ -8,12 +8,9 @@ import { socketTypeDefault } from '../address/socketType.js';
 import { refuseCallback } from '../request/refuse.js';
 import { ServerAcceptor } from './adopt.js';
 import { listenByName, listensByName, refuseUnsupported } from './byName.js';
-import { Claim } from './claim.js';
-import { sayReady } from './inherit.js';
-import { obtain } from './obtain.js';
+import type { Claim } from './claim.js';
+import { claimFor } from './claimFor.js';
 import { Pending } from './pending.js';
-import { rebind } from './rebind.js';
-import type { Displacement } from './watch.js';
 
 /**
  * Makes a server listen on a Unix socket, under an exclusive claim that a crash never leaves
@@ -63,7 +60,7 @@ async function listenOnClaim(server: Server, address: string, options: ListenOpt
     refuseUnsupported(server, read);
     return read;
   });
-  const pending = new Pending(server, request);
+  const pending = Pending.ofServer(server, request);
   try {
     return await (listensByName(pending) ? listenByName(pending) : adopt(pending));
   } finally {
@@ -72,21 +69,12 @@ async function listenOnClaim(server: Server, address: string, options: ListenOpt
 }
 
 async function adopt(pending: Pending): Promise<Claim> {
-  const { server } = pending;
+  const { server, request } = pending;
   const acceptor = new ServerAcceptor(pending);
-  const hold = await obtain(pending.request, acceptor);
-  acceptor.onClose = (closeHandle) => hold.surrender(closeHandle);
-  // A listener of 'listening' closed it before this line.
-  if (acceptor.closed) hold.surrender();
   const release = (): void => {
-    if (!hold.released && server.listening) server.close();
+    if (server.listening) server.close();
   };
-  return hold.finish(() => {
-    const recover = hold.request.rebind ? (what: Displacement): void => rebind(hold, what) : undefined;
-    const claim = new Claim(hold, release, recover);
+  return await claimFor(request, acceptor, release, (claim) => {
     acceptor.onDenied = (peer) => claim.deny(peer);
-    hold.serve(() => claim.emit('handover'));
-    if (hold.inherited) sayReady();
-    return claim;
   });
 }

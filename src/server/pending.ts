@@ -8,35 +8,57 @@ import type { Request } from '../request/options.js';
  */
 const mark: unique symbol = Symbol.for('reuseaddr.pending');
 
-type Marked = Server & { [mark]?: true };
+type Method = (...args: readonly unknown[]) => unknown;
+
+/** The other way in which a program starts its server or socket. */
+interface Entry<Owner> {
+  /** The method that would start it in another way. */
+  readonly name: keyof Owner & string;
+  /** The code with which Node refuses a second start. */
+  readonly taken: 'ERR_SERVER_ALREADY_LISTEN' | 'ERR_SOCKET_ALREADY_BOUND';
+  /** Whether it has started. */
+  isTaken(owner: Owner): boolean;
+}
+
+const listen: Entry<Server> = {
+  name: 'listen',
+  taken: 'ERR_SERVER_ALREADY_LISTEN',
+  isTaken: ({ listening }) => listening,
+};
 
 /**
- * A server on its way to an address, and its request: it waits, or asks the holder, and does not
- * listen yet.
+ * A server or a socket on its way to an address, and its request: it waits, or asks the holder, and
+ * does not listen yet.
  *
- * Until it does, its `close` cancels the start, and another `listen` is refused, just as Node
- * refuses it for a server that listens.
+ * Until it does, its `close` cancels the start, and another start is refused, just as Node refuses
+ * it for a server that listens.
  */
-export class Pending {
-  readonly server: Marked;
+export class Pending<Owner extends { close: Server['close'] | (() => unknown) } = Server> {
+  readonly server: Owner;
   /** With a signal that a `close` aborts too. */
   readonly request: Request;
+  readonly #entry: Entry<Owner>;
   readonly #controller: AbortController | undefined;
   #calledOff = false;
   #restore: (() => void) | undefined;
 
   /**
-   * @throws {SocketAddressError} `ERR_SERVER_ALREADY_LISTEN`
+   * @throws {SocketAddressError} with the code of `entry`
    */
-  constructor(server: Server, request: Request) {
+  constructor(server: Owner, request: Request, entry: Entry<Owner>) {
     const { waitMs, takeoverMs, signal } = request;
     this.server = server;
+    this.#entry = entry;
     // Only a start that takes time must notice a `close` in the middle of it.
     this.#controller = waitMs === undefined && takeoverMs === undefined ? undefined : new AbortController();
     const signals = [this.#controller?.signal, signal].filter((each) => each !== undefined);
     this.request = { ...request, signal: signals.length > 1 ? AbortSignal.any(signals) : signals[0] };
-    if (server.listening || this.server[mark] === true) throw this.#alreadyListening();
+    if (entry.isTaken(server) || (server as Marked)[mark] === true) throw this.#taken();
     this.begin();
+  }
+
+  static ofServer(server: Server, request: Request): Pending {
+    return new Pending(server, request, listen);
   }
 
   /** @throws {SocketAddressError} if the server was closed in the meantime */
@@ -46,19 +68,19 @@ export class Pending {
 
   begin(): void {
     if (this.#restore !== undefined) return;
-    const { server } = this;
-    const restoreClose = shadow(server, 'close', (close, ...args: Parameters<Server['close']>) => {
+    const server = this.server as Marked;
+    const restoreClose = shadow(server, 'close', (close) => {
       this.#calledOff = true;
       this.#controller?.abort(this.closed());
-      return close(...args);
+      return close();
     });
-    const restoreListen = shadow(server, 'listen', () => {
-      throw this.#alreadyListening();
+    const restoreStart = shadow(server, this.#entry.name, () => {
+      throw this.#taken();
     });
     server[mark] = true;
     this.#restore = () => {
       restoreClose();
-      restoreListen();
+      restoreStart();
       delete server[mark];
     };
   }
@@ -73,23 +95,21 @@ export class Pending {
     return explain(this.request.text, refuse('cancelled', 'ECANCELED', 'listen'));
   }
 
-  #alreadyListening(): Error {
-    return explainWrong(this.request.text, 'already-listening', 'ERR_SERVER_ALREADY_LISTEN');
+  #taken(): Error {
+    return explainWrong(this.request.text, 'already-listening', this.#entry.taken);
   }
 }
+
+type Marked = Record<string, unknown> & { [mark]?: true };
 
 /**
  * Puts a method in front of another. Returns a function that removes it again, unless the program
  * has put its own there in the meantime.
  */
-function shadow<Name extends 'close' | 'listen'>(
-  server: Server,
-  name: Name,
-  method: (original: (...args: Parameters<Server[Name]>) => Server, ...args: Parameters<Server[Name]>) => Server,
-): () => void {
+function shadow(server: Marked, name: string, method: (original: () => unknown) => unknown): () => void {
   const own = Object.getOwnPropertyDescriptor(server, name);
-  const original = server[name].bind(server) as (...args: Parameters<Server[Name]>) => Server;
-  const shadowing = (...args: Parameters<Server[Name]>): Server => method(original, ...args);
+  const original = server[name] as Method;
+  const shadowing: Method = (...args) => method(() => original.apply(server, [...args]));
   Object.defineProperty(server, name, {
     value: shadowing,
     configurable: true,
@@ -98,7 +118,7 @@ function shadow<Name extends 'close' | 'listen'>(
   });
   return () => {
     if (server[name] !== shadowing) return;
-    if (own === undefined) delete (server as Partial<Server>)[name];
+    if (own === undefined) delete server[name];
     else Object.defineProperty(server, name, own);
   };
 }

@@ -1,0 +1,44 @@
+import type { Request } from '../request/options.js';
+import type { Acceptor } from './acceptor.js';
+import { Claim } from './claim.js';
+import { sayReady } from './inherit.js';
+import { obtain } from './obtain.js';
+import { rebind } from './rebind.js';
+import type { Displacement } from './watch.js';
+
+/** A server or socket of the program, whose close releases the claim. */
+export interface OwnedAcceptor extends Acceptor {
+  /** Whether it has closed its handle since it started. */
+  readonly closed: boolean;
+  /** Runs around the close of the handle: it gets the function that closes it, and must call it. */
+  onClose: (closeHandle: () => void) => void;
+}
+
+/**
+ * Makes the claim for a server or socket, which has started when this returns.
+ *
+ * @param close closes it, for a release
+ * @param prepare gets the claim before handovers are served
+ */
+export async function claimFor(
+  request: Request,
+  acceptor: OwnedAcceptor,
+  close: () => void,
+  prepare: (claim: Claim) => void = () => undefined,
+): Promise<Claim> {
+  const hold = await obtain(request, acceptor);
+  acceptor.onClose = (closeHandle) => hold.surrender(closeHandle);
+  // A listener of 'listening' closed it before this line.
+  if (acceptor.closed) hold.surrender();
+  const release = (): void => {
+    if (!hold.released) close();
+  };
+  return hold.finish(() => {
+    const recover = hold.request.rebind ? (what: Displacement): void => rebind(hold, what) : undefined;
+    const claim = new Claim(hold, release, recover);
+    prepare(claim);
+    hold.serve(() => claim.emit('handover'));
+    if (hold.inherited) sayReady();
+    return claim;
+  });
+}

@@ -1,0 +1,76 @@
+import type { Socket } from 'node:dgram';
+import { errnoName } from '../kernel/errno.js';
+import { Descriptor } from '../kernel/descriptor.js';
+import { readDatagramSocket, unbound, type SocketState, type UdpHandle } from '../request/datagramSocket.js';
+import type { OwnedAcceptor } from './claimFor.js';
+import { wrapClose } from './adopt.js';
+import type { Pending } from './pending.js';
+
+/**
+ * A socket of node:dgram that reads from a claim's socket.
+ *
+ * `bind({ fd })` rejects a Unix socket by a check of its type. `bind(handle)`, with which a socket
+ * that came from another process is bound, does not check, and libuv reads any datagram socket.
+ */
+export class DatagramAcceptor implements OwnedAcceptor {
+  onClose = (closeHandle: () => void): void => closeHandle();
+  readonly #socket: Socket;
+  readonly #state: SocketState;
+  readonly #pending: Pending<Socket>;
+  /** The first handle of this socket, with the functions that Node has set on it for its family. */
+  readonly #outfit: UdpHandle;
+  #closed = false;
+  #closeHandle = (): void => undefined;
+
+  constructor(pending: Pending<Socket>) {
+    this.#socket = pending.server;
+    this.#state = readDatagramSocket(pending.server);
+    this.#outfit = this.#state.handle as UdpHandle;
+    this.#pending = pending;
+  }
+
+  start(fd: number, _address: string, shared = false): void {
+    this.#pending.throwIfCalledOff();
+    this.#pending.end();
+    const handle = this.#newHandle();
+    const opened = handle.open(fd);
+    if (opened < 0) throw Object.assign(new Error(`open ${errnoName(opened)}`), { code: errnoName(opened), syscall: 'open' });
+    // Before the 'listening' listeners of the program, which are called in bind, can close it.
+    this.#closeHandle = wrapClose(handle, Descriptor.at(fd), (closeHandle) => this.#closing(closeHandle));
+    this.#socket.bind(handle as unknown as number);
+    // The holder has not stopped yet, and now need not.
+    if (shared && this.#closed) throw this.#pending.closed();
+  }
+
+  #newHandle(): UdpHandle {
+    const { constructor } = this.#outfit as unknown as { readonly constructor: new () => UdpHandle };
+    return new constructor();
+  }
+
+  #closing(closeHandle: () => void): void {
+    this.#closed = true;
+    this.onClose(closeHandle);
+  }
+
+  /** Whether the socket has closed its handle since it started. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  takeBack(): void {
+    this.#closeHandle();
+    this.#closeHandle = () => undefined;
+    // The program has closed the socket, and it stays closed.
+    if (this.#state.handle === null) return;
+    const handle = this.#newHandle();
+    const outfit = this.#outfit as unknown as Record<PropertyKey, unknown>;
+    for (const key of Reflect.ownKeys(outfit)) (handle as unknown as typeof outfit)[key] = outfit[key];
+    Object.assign(this.#state, { handle, bindState: unbound, receiving: false } satisfies SocketState);
+    this.#pending.begin();
+  }
+
+  /** It has emitted all that it has read. The queue belongs to the next holder. */
+  drain(): void {
+    this.#socket.close();
+  }
+}
