@@ -199,30 +199,65 @@ function reasonType(names) {
   return `/** ${summary} */\nexport type Reason = ${names.map((name) => `'${name}'`).join(' | ')};\n`;
 }
 
-/** Bundles the types for CommonJS, with a module for `import` that exports the same. */
+/**
+ * Bundles the types for CommonJS, with a module for `import` that exports the same.
+ *
+ * A file keeps the functions that the files before it import. The others lead to the types of half
+ * the package.
+ */
 function types(reasons) {
-  const found = new Map();
   // The exports of `index` are public, and shown on hover. Elsewhere only the types matter.
   const index = readFileSync(join(dist, 'index.d.ts'), 'utf8');
   const shown = new Set([...index.matchAll(relativeImport)].map(([, name]) => `${name.slice(3)}.d.ts`));
-  const add = (file) => {
-    const path = join('types', file.replace(/\.d\.ts$/, '.d.cts'));
-    if (found.has(path)) return;
+  const wanted = new Map();
+  const texts = new Map();
+  const add = (file, names) => {
+    const before = wanted.get(file) ?? new Set();
+    if (texts.has(file) && names.every((name) => before.has(name))) return;
+    wanted.set(file, new Set([...before, ...names]));
     const text = file === reasonsFile ? reasonType(reasons) : readFileSync(join(dist, file), 'utf8');
-    const kept = shown.has(file) ? text : text.replaceAll(docstring, '');
-    found.set(path, kept.replaceAll(relativeImport, '$1.cjs$2'));
-    for (const [, name] of text.matchAll(relativeImport)) add(join(dirname(file), `${name.slice(1)}.d.ts`));
+    const kept = pruned(text, wanted.get(file));
+    texts.set(file, shown.has(file) ? kept : kept.replaceAll(docstring, ''));
+    for (const [, imported, name] of kept.matchAll(namedImport)) add(join(dirname(file), `${name}.d.ts`), namesIn(imported));
   };
-  add('index.d.ts');
-  add('register.d.ts');
+  add('index.d.ts', []);
+  add('register.d.ts', []);
   return [
-    ...found,
+    ...[...texts].map(([file, text]) => [
+      join('types', file.replace(/\.d\.ts$/, '.d.cts')),
+      text.replaceAll(relativeImport, '$1.cjs$2'),
+    ]),
     ['index.d.mts', `export * from './types/index.cjs';\n`],
     ['register.d.mts', `import './types/register.cjs';\n`],
   ];
 }
 
+/** Leaves out internal members, functions that no other file imports, and imports without use. */
+function pruned(text, names) {
+  const members = text.replaceAll(internal, (_all, indent, isConstructor) =>
+    isConstructor === undefined ? '' : `${indent}protected constructor(...internal: never);\n`,
+  );
+  const rest = members.replaceAll(declaredFunction, (all, name) => (names.has(name) ? all : ''));
+  return rest.replaceAll(namedImport, (statement, imported) => {
+    if (statement.startsWith('export')) return statement;
+    const others = rest.replace(statement, '');
+    return namesIn(imported).some((name) => new RegExp(`\\b${name}\\b`).test(others)) ? statement : '';
+  });
+}
+
+/** The names in the braces of an import or export. */
+function namesIn(list) {
+  return list.split(',').map((name) => name.trim().replace(/^type /, ''));
+}
+
+/** A member of one line that follows the mark. */
+const internal = /^( *)\/\*\* @internal \*\/\n *(constructor\()?.*;\n/gm;
+
 const docstring = /^ *\/\*\*[^]*?\*\/\n/gm;
+
+const declaredFunction = /(?:^\/\*\*(?:(?!\*\/)[^])*\*\/\n)?^export declare function\*? (\w+)[^]*?;\n(?=[a-z/]|(?![^]))/gm;
+
+const namedImport = /^(?:import|export) (?:type )?\{ ([^}]+) \} from '(\.[^']+)\.js';\n/gm;
 
 /** The name of a module, with the quotation mark before it. */
 const relativeImport = /(['"]\.{1,2}\/[^'"]+)\.js(['"])/g;

@@ -278,7 +278,7 @@ test('a takeover of a holder with a stream → the socket is unbound again, and 
   const address = `${temporaryDirectory(t)}/log.sock`;
   const holder = await Program.start(t);
   await holder.ask('listen', { address, options: { handover: true } });
-  // The holder has a stream, so this ends after the socket has been prepared and before it is bound.
+  // The holder has a stream, so this ends after the socket was prepared, and before it is bound.
   const socket = newSocket(t);
   await assert.rejects(bind(socket, address, { takeover: true }), /Its socket is of another type/);
   await holder.ask('release', { address });
