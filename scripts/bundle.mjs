@@ -235,7 +235,7 @@ function types(reasons) {
 /** Leaves out internal members, functions that no other file imports, and imports without use. */
 function pruned(text, names) {
   const members = text.replaceAll(internal, (_all, indent, isConstructor) =>
-    isConstructor === undefined ? '' : `${indent}protected constructor(...internal: never);\n`,
+    isConstructor === undefined ? '' : `${indent}constructor(...internal: unknown[]);\n`,
   );
   const rest = members.replaceAll(declaredFunction, (all, name) => (names.has(name) ? all : ''));
   return rest.replaceAll(namedImport, (statement, imported) => {
