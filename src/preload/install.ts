@@ -1,5 +1,6 @@
 import diagnostics from 'node:diagnostics_channel';
 import { SocketAddressError } from '../errors/error.js';
+import { isBun, isDeno } from '../kernel/runtime.js';
 import type { Request } from '../request/options.js';
 import { PreloadedServer } from './acceptor.js';
 import { readPath } from './address.js';
@@ -11,6 +12,7 @@ import { asNodeError, negativeErrno } from './error.js';
 import { guardFiles } from './files.js';
 import { refuseRename, removeSocket } from './guard.js';
 import { connectLongPaths } from './longPath.js';
+import { installOnOthers } from './otherRuntimes.js';
 import { isPath, nodeNet, serverPrototype, type CreateServerHandle, type Listen2, type NodeServer } from './node.js';
 import type { PreloadOptions } from './options.js';
 
@@ -25,11 +27,21 @@ const installed: unique symbol = Symbol.for('reuseaddr.register');
  * node:cluster are Node's own before it, and so are `listening`, its tick, `unref` and the backlog
  * after it.
  *
- * @throws Error with the code `ERR_REUSEADDR_RUNTIME`: this runtime has no such step (Bun)
+ * On Bun and Deno it replaces the functions of the runtime that bind, see `otherRuntimes.ts`.
+ *
+ * @throws Error with the code `ERR_REUSEADDR_RUNTIME`: this runtime has no such step, or Bun cannot
+ * keep the choices of REUSEADDR
  */
 export function install(options: PreloadOptions): void {
   const prototype = serverPrototype as NodeServer & { [installed]?: true };
   if (process.platform === 'win32' || prototype[installed] === true) return;
+  if (isBun) refuseChoices(options);
+  if (isBun || isDeno) installOnOthers();
+  if (isBun) {
+    Object.defineProperty(prototype, installed, { value: true });
+    guardFiles(() => ({ removeSocket, removeDirectory, refuseRename }));
+    return;
+  }
   const { _listen2: listen2 } = serverPrototype;
   const { _createServerHandle: create } = nodeNet;
   if (typeof (listen2 as unknown) !== 'function' || typeof (create as unknown) !== 'function') throw unknownRuntime();
@@ -122,9 +134,13 @@ function claimingCreate(create: CreateServerHandle): CreateServerHandle {
   };
 }
 
-function unknownRuntime(): Error {
-  const message =
-    `Cannot load reuseaddr/register: it needs Node.js 20.19, or 22.3 or later, and this runtime listens in another way. ` +
-    `Call listen() of reuseaddr in the program instead, or set REUSEADDR=off.`;
+/** On Bun a server listens at once, or fails. */
+function refuseChoices(options: PreloadOptions): void {
+  const chosen = Object.entries(options).find(([, isChosen]) => isChosen);
+  if (chosen !== undefined) throw unknownRuntime(`Bun listens at once, and REUSEADDR=${chosen[0]} takes time`);
+}
+
+function unknownRuntime(why = 'it needs Node.js 20.19, or 22.3 or later, and this runtime listens in another way'): Error {
+  const message = `Cannot load reuseaddr/register: ${why}. Call listen() of reuseaddr in the program instead, or set REUSEADDR=off.`;
   return Object.assign(new Error(message), { code: 'ERR_REUSEADDR_RUNTIME' });
 }

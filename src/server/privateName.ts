@@ -47,7 +47,7 @@ export class PrivateName {
   }
 
   #make(): number | Refusal {
-    const path = throughOf(this.#directory);
+    const path = pathOf(this.#directory);
     try {
       try {
         mkdirSync(path, 0o700);
@@ -105,7 +105,7 @@ export class PrivateName {
     if (!failed(left)) for (const entry of left) kernel.unlinkat(fd, entry.name);
     kernel.close(fd);
     try {
-      rmdirSync(throughOf(this.#directory));
+      rmdirSync(pathOf(this.#directory));
     } catch {
       // It belongs to another user, and the next start says so.
     }

@@ -56,19 +56,7 @@ test('Deno → everything, and the preload', onLinuxX64, async (t) => {
   for (const kind of kinds) {
     await t.test(`${deno.name}, ${kind}`, async () => assert.deepEqual(await takeTour(deno, kind, folder), tour));
   }
-  for (const kind of ['net', 'http'] as const) {
-    await t.test(`${deno.name}, ${kind}, preload`, async () => {
-      const path = join(fs.mkdtempSync(join(folder, 'p')), 'app.sock');
-      const args = ['--preload=./node_modules/reuseaddr/dist/bundle/register.mjs', 'unchanged.mjs', path, kind];
-      for (const ending of ['killed', 'killed', 'closed']) {
-        assert.match(
-          await run(deno, [...args, ending], folder),
-          new RegExp(`^listening on "${path}", locked\n(status null|closed)\n$`),
-        );
-      }
-      assert.deepEqual(fs.readdirSync(join(path, '..')), ['app.sock.lock']);
-    });
-  }
+  await preloadAll(t, deno, `--preload=${register}`);
 });
 
 test(
@@ -91,9 +79,27 @@ test('Deno, 50,000 requests while 10 servers hand over → none fails', onLinuxX
   assertServed(await replaceUnderLoad(await findDeno('--allow-all'), 'http', folder, load));
 });
 
-test('Bun → everything', onLinuxX64, async (t) => {
-  await tourAll(t, await findBun(), kinds);
+test('Bun → everything, and the preload', onLinuxX64, async (t) => {
+  const bun = await findBun();
+  await tourAll(t, bun, kinds);
+  await preloadAll(t, bun, `--preload=${register}`);
 });
+
+test(
+  'Bun, and REUSEADDR asks for what takes time → the preload refuses to start, and nothing is created',
+  onLinuxX64,
+  async () => {
+    const bun = await findBun();
+    const path = join(fs.mkdtempSync(join(folder, 'p')), 'app.sock');
+    for (const choice of ['wait', 'takeover', 'handover', 'rebind']) {
+      const asking = { ...bun, environment: { REUSEADDR: choice } };
+      const output = await run(asking, [`--preload=${register}`, 'unchanged.mjs', path, 'net', 'closed'], folder);
+      assert.match(output, new RegExp(`Cannot load reuseaddr/register: .*REUSEADDR=${choice}`));
+      assert.match(output, /status 1\n$/);
+    }
+    assert.deepEqual(fs.readdirSync(join(path, '..')), []);
+  },
+);
 
 test('Bun, 50,000 requests while 10 servers hand over → none fails', onLinuxX64, async () => {
   assertServed(await replaceUnderLoad(await findBun(), 'http', folder, load));
@@ -130,6 +136,32 @@ async function tourAll(t: TestContext, runtime: Runtime, of: readonly Kind[]): P
   for (const kind of of) {
     await t.test(`${runtime.name}, ${kind}`, async () => {
       assert.deepEqual(await takeTour(runtime, kind, folder), tour);
+    });
+  }
+}
+
+const register = './node_modules/reuseaddr/dist/bundle/register.mjs';
+
+/**
+ * Unchanged programs with every function that listens: each is killed, is refused while another
+ * listens, throws, and closes.
+ */
+async function preloadAll(t: TestContext, runtime: Runtime, option: string): Promise<void> {
+  for (const kind of ['net', 'http', 'listen', 'serve']) {
+    await t.test(`${runtime.name}, preload, ${kind}`, async () => {
+      const path = join(fs.mkdtempSync(join(folder, 'p')), 'app.sock');
+      const start = async (ending: string): Promise<string> =>
+        await run(runtime, [option, 'unchanged.mjs', path, kind, ending], folder);
+      const listening = `listening on ${path}, locked: hello\n`;
+      assert.ok((await start('killed')).startsWith(listening));
+      assert.ok(fs.existsSync(path));
+      const second = await start('second');
+      assert.ok(second.startsWith(`${listening}EADDRINUSE listen true true\nclosed: app.sock.lock\n`), second);
+      assert.match(second, /REUSEADDR_SOCKET_KEPT/);
+      assert.match(await start('thrown'), /on purpose[^]*status 1\n$/);
+      assert.ok(!fs.existsSync(path));
+      fs.rmSync(`${path}.lock`);
+      assert.equal(await start('closed'), `${listening}closed: \n`);
     });
   }
 }
