@@ -20,6 +20,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -33,6 +34,9 @@ struct owned {
   napi_env env;
   int fd;
   struct identity identity;
+  /* The mapping of the file. It refers to the same open file description, so the lock of flock(2)
+     lasts until both have ended. */
+  void *mapping;
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -64,6 +68,31 @@ static bool still_refers(int fd, const struct identity *registered) {
   return failure == 0 ? same(registered, &present) : failure != -EBADF;
 }
 
+/* Ends an entry that is not in the table any more. A close(2) comes after this: it releases a lock
+   only as the last reference to the open file description. */
+static void end_entry(struct owned *entry) {
+  if (entry == NULL) return;
+  if (entry->mapping != NULL) munmap(entry->mapping, MAPPED_BYTES);
+  free(entry);
+}
+
+/* mmap(2) of a file of ours, shared. It lasts until the close: mapping it again would cost as much
+   as three other steps of a claim. */
+int mapping_of(napi_env env, int fd, void **mapping) {
+  int result = 0;
+  pthread_mutex_lock(&mutex);
+  struct owned *entry = *entry_of(fd);
+  if (entry == NULL || entry->env != env) result = -EBADF;
+  else if (entry->mapping == NULL) {
+    void *fresh = mmap(NULL, MAPPED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (fresh == MAP_FAILED) result = -errno;
+    else entry->mapping = fresh;
+  }
+  if (result == 0) *mapping = entry->mapping;
+  pthread_mutex_unlock(&mutex);
+  return result;
+}
+
 void discard(int fd) { close(fd); }
 
 int own(napi_env env, int fd) {
@@ -85,7 +114,7 @@ int own(napi_env env, int fd) {
   entry->next = table;
   table = entry;
   pthread_mutex_unlock(&mutex);
-  free(before);
+  end_entry(before);
   return 0;
 }
 
@@ -110,8 +139,9 @@ static struct owned *take_out(napi_env env, int fd) {
 int close_owned(napi_env env, int fd) {
   struct owned *entry = take_out(env, fd);
   if (entry == NULL) return -EBADF;
-  int result = still_refers(fd, &entry->identity) ? outcome(close(fd)) : -EBADF;
-  free(entry);
+  const bool ours = still_refers(fd, &entry->identity);
+  end_entry(entry);
+  const int result = ours ? outcome(close(fd)) : -EBADF;
   return result == -EINTR ? 0 : result;
 }
 
@@ -134,7 +164,7 @@ napi_value js_give(napi_env env, napi_callback_info info) {
   struct owned *entry = take_out(env, fd);
   if (entry == NULL) return integral(env, -EBADF);
   const bool ours = still_refers(fd, &entry->identity);
-  free(entry);
+  end_entry(entry);
   return integral(env, ours ? 0 : -EBADF);
 }
 
@@ -189,8 +219,9 @@ static void environment_ends(void *env) {
         continue;
       }
       struct owned *entry = unlink_entry(link);
-      if (still_refers(fd, &entry->identity)) close(fd);
-      free(entry);
+      const bool ours = still_refers(fd, &entry->identity);
+      end_entry(entry);
+      if (ours) close(fd);
     }
   }
 }

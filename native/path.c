@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -229,6 +228,7 @@ napi_value js_pread(napi_env env, napi_callback_info info) {
   do length = pread(fd, bytes, (size_t)bytes_max, 0);
   while (length < 0 && errno == EINTR);
   if (length < 0) return integral(env, -errno);
+  while (length > 0 && bytes[length - 1] == '\0') length--;
   napi_create_string_utf8(env, bytes, (size_t)length, &content);
   return content;
 }
@@ -283,20 +283,19 @@ static int copy_into(void *mapping, const char *bytes, size_t length) {
 /* mmap(2), MAP_SHARED: puts text at the start of a file, and NULs after it up to its end. */
 napi_value js_mmap(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
-  char bytes[TEXT_BYTES_MAX + ROOM_TO_SPARE];
+  char bytes[MAPPED_BYTES + ROOM_TO_SPARE];
   size_t length;
   int fd;
   arguments(env, info, given);
   if (!whole(env, given[0], &fd) || !text(env, given[1], bytes, sizeof bytes, &length)) return NULL;
   long size = lseek(fd, 0, SEEK_END);
   if (size < 0) return integral(env, -errno);
-  if (size > TEXT_BYTES_MAX || length > (size_t)size) return integral(env, -EFBIG);
+  if (size > MAPPED_BYTES || length > (size_t)size) return integral(env, -EFBIG);
   if (size == 0) return integral(env, 0);
   memset(bytes + length, 0, (size_t)size - length);
-  void *mapping = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (mapping == MAP_FAILED) return integral(env, -errno);
-  int result = copy_into(mapping, bytes, (size_t)size);
-  munmap(mapping, (size_t)size);
+  void *mapping;
+  int result = mapping_of(env, fd, &mapping);
+  if (result == 0) result = copy_into(mapping, bytes, (size_t)size);
   return integral(env, result);
 }
 

@@ -109,6 +109,11 @@ int owned(napi_env env, int fd);
 int own(napi_env env, int fd);
 /* Closes a registered one. EBADF: it is not registered, or other code has closed it. */
 int close_owned(napi_env env, int fd);
+/* The greatest length of a file that is written through a mapping. */
+enum { MAPPED_BYTES = 16 * 1024 };
+/* Returns 0 and the shared mapping of a registered file, MAPPED_BYTES long. EBADF: it is not
+   registered. */
+int mapping_of(napi_env env, int fd, void **mapping);
 /* Closes a descriptor that JavaScript has never seen. */
 void discard(int fd);
 void close_at_end(napi_env env);

@@ -3,6 +3,7 @@ import { failed, sys, type Operation } from '../kernel/kernel.js';
 import { bindUnderLock, type Identity, type Terms } from './bind.js';
 import type { Place } from './place.js';
 import { discardLock, lockFile, termsOfStart, type LockFile } from './lock.js';
+import { padded } from './record.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
 
 /** A claim on a pathname: its descriptors, and the file that the socket is bound to. */
@@ -49,7 +50,7 @@ export function removes({ lockFile: rule }: Terms, { made }: Pick<LockFile, 'mad
  */
 export function* writeRecord(lockFd: number, record: string): Operation<void> {
   if (!failed(yield* sys.mmap(lockFd, record))) return;
-  const written = yield* sys.pwrite(lockFd, record);
+  const written = yield* sys.pwrite(lockFd, padded(record));
   if (!failed(written)) yield* sys.ftruncate(lockFd, written);
 }
 

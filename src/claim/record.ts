@@ -26,8 +26,8 @@ export interface HolderRecord {
 export const recordBytesMax = 4096;
 
 /**
- * The length of every record, padded with NULs: a lock file that had one before is long enough for
- * the next.
+ * The length of a lock file that had a record, padded with NULs: it is long enough for the next
+ * one.
  */
 const recordBytes = 1024;
 
@@ -59,8 +59,12 @@ export function formatProcess({ command, host, ...rest }: Omit<HolderRecord, 'si
 
 /** Makes a record from the result of `formatProcess`. */
 export function recordOf(process: string, sinceMs: number): string {
-  const text = `${prefix}"sinceMs":${sinceMs},${process}\n`;
-  return text + '\0'.repeat(Math.max(recordBytes - byteLength(text), 0));
+  return `${prefix}"sinceMs":${sinceMs},${process}\n`;
+}
+
+/** Returns a record with the NULs that make the lock file as long as all others. */
+export function padded(record: string): string {
+  return record + '\0'.repeat(Math.max(recordBytes - byteLength(record), 0));
 }
 
 /** Returns the record of `clean`, which has a lock only for a moment. */

@@ -46,11 +46,14 @@ export interface Addon {
   realpath(path: string): string | number;
   /** readdir(3), of a descriptor that may be O_PATH. Each name follows a letter for its type. */
   readdir(directory: number): readonly string[] | number;
-  /** pread(2) of text, from the start of a file. */
+  /** pread(2) of text, from the start of a file, less the NULs at its end. */
   pread(fd: number, bytesMax: number): string | number;
   /** pwrite(2) of text, at the start of a file. */
   pwrite(fd: number, text: string): number;
-  /** mmap(2): text at the start of a file, and NULs after it up to its end. */
+  /**
+   * mmap(2): text at the start of a file, and NULs after it up to its end. The mapping stays until
+   * the descriptor is closed.
+   */
   mmap(fd: number, text: string): number;
   ftruncate(fd: number, length: number): number;
   fchmod(fd: number, mode: number): number;

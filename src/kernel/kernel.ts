@@ -31,7 +31,10 @@ export interface ClaimKernel {
    * the one on which it sleeps.
    */
   flock(fd: number, operation: 'LOCK_EX|LOCK_NB' | 'LOCK_EX'): 0 | Errno;
-  /** pread(2) of text from the start of the file: at most `bytesMax` bytes. */
+  /**
+   * pread(2) of text from the start of the file: at most `bytesMax` bytes, less the NULs at their
+   * end.
+   */
   pread(fd: number, bytesMax: number): { readonly text: string } | Errno;
   /** pwrite(2) of text at the start of the file. */
   pwrite(fd: number, text: string): number | Errno;
@@ -249,6 +252,7 @@ export const talk: ConversationCalls = {
 };
 
 function systemCall<Name extends keyof Kernel>(name: Name): (ClaimCalls & ConversationCalls)[Name] {
+  // A generator, although an iterator would do: the simulation watches the generators.
   const operation = function* (...args: unknown[]): Generator<unknown, unknown, unknown> {
     return yield { name, args };
   };
@@ -280,6 +284,10 @@ export async function runAsync<Outcome>(kernel: AsyncKernel, operation: Conversa
 /** Does the same, but returns the outcome itself if no system call had to wait. */
 export function runPromptly<Outcome>(kernel: AsyncKernel, operation: Conversation<Outcome>): Outcome | Promise<Outcome> {
   const opened = new Opened();
+  const resume = (call: SystemCall, answer: unknown): IteratorResult<SystemCall, Outcome> => {
+    opened.note(call, answer);
+    return operation.next(answer);
+  };
   const goOn = (begin: () => IteratorResult<SystemCall, Outcome>): Outcome | Promise<Outcome> => {
     try {
       for (let step = begin(); ;) {
@@ -292,16 +300,12 @@ export function runPromptly<Outcome>(kernel: AsyncKernel, operation: Conversatio
           step = operation.throw(error);
           continue;
         }
-        const resume = (answer: unknown): IteratorResult<SystemCall, Outcome> => {
-          opened.note(call, answer);
-          return operation.next(answer);
-        };
         if (result instanceof Promise)
           return result.then(
-            (answer) => goOn(() => resume(answer)),
+            (answer) => goOn(() => resume(call, answer)),
             (error: unknown) => goOn(() => operation.throw(error)),
           );
-        step = resume(result);
+        step = resume(call, result);
       }
     } catch (error) {
       opened.closeAll(kernel);
@@ -313,13 +317,13 @@ export function runPromptly<Outcome>(kernel: AsyncKernel, operation: Conversatio
 
 /** The descriptors that one run of an operation has opened and not closed. */
 class Opened {
-  readonly #fds = new Set<number>();
+  #fds: readonly number[] = [];
 
   note({ name, args }: SystemCall, result: unknown): void {
-    if (name === 'close') this.#fds.delete(args[0]);
-    else if (opens.has(name) && typeof result === 'number') this.#fds.add(result);
+    if (name === 'close') this.#fds = this.#fds.filter((fd) => fd !== args[0]);
+    else if (opens.has(name) && typeof result === 'number') this.#fds = [...this.#fds, result];
     // In reverse order, so that the listening socket of a claim is closed before its lock.
-    else if (name === 'recvmsg' && !failed(result)) for (const fd of (result as Received).fds.toReversed()) this.#fds.add(fd);
+    else if (name === 'recvmsg' && !failed(result)) this.#fds = [...this.#fds, ...(result as Received).fds.toReversed()];
   }
 
   /**
@@ -327,7 +331,7 @@ class Opened {
    * older than the descriptors that came over it.
    */
   closeAll(kernel: AsyncKernel): void {
-    for (const fd of [...this.#fds].toReversed()) {
+    for (const fd of this.#fds.toReversed()) {
       try {
         void kernel.close(fd);
       } catch {

@@ -24,6 +24,10 @@ const retryMs = 50;
  * none, the wait ends with `ESTALE`, in the same way.
  */
 export function waitingKernel(signal?: AbortSignal, lockPath?: string): AsyncKernel {
+  return signal === undefined && lockPath === undefined ? uninterrupted : interruptible(signal, lockPath);
+}
+
+function interruptible(signal: AbortSignal | undefined, lockPath: string | undefined): AsyncKernel {
   return {
     ...kernel,
     flock(fd, operation) {
@@ -36,6 +40,8 @@ export function waitingKernel(signal?: AbortSignal, lockPath?: string): AsyncKer
     sleep: (milliseconds) => pause(milliseconds).then(() => 0),
   };
 }
+
+const uninterrupted = interruptible(undefined, undefined);
 
 /**
  * Begins a wait. Returns a function that cancels it, or the reason why it cannot begin. `done` is

@@ -62,12 +62,14 @@ test('a worker opens and closes files and sockets with the same numbers → each
   assert.deepEqual(report, { warnings: [], numbers: 1, reused: true, results: [0] });
 });
 
-test('a worker is terminated while it holds a lock → the lock is free', async (t) => {
+test('a worker is terminated while it holds a lock, with a record → the lock is free', async (t) => {
   const dir = directory(t);
   const thread = worker(
     t,
     dir,
     `const fd = kernel.openat(-100, dir + '/lock', lockFlags, 0o600);
+     kernel.pwrite(fd, 'record');
+     kernel.mmap(fd, 'mapped');
      post(kernel.flock(fd, 'LOCK_EX|LOCK_NB'));
      setInterval(() => {}, 1_000_000);`,
   );

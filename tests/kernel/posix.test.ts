@@ -1,4 +1,4 @@
-import { AT_FDCWD } from '#dist/kernel/kernel.js';
+import { AT_FDCWD, failed } from '#dist/kernel/kernel.js';
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -130,9 +130,35 @@ test('pwrite, pread, ftruncate: the record is written, read in part, and emptied
   assert.equal(kernel.pwrite(fd, 'pid 412 é'), 10);
   assert.deepEqual(kernel.pread(fd, 100), { text: 'pid 412 é' });
   assert.deepEqual(kernel.pread(fd, 3), { text: 'pid' });
+  assert.equal(kernel.ftruncate(fd, 20), 0);
+  assert.deepEqual(kernel.pread(fd, 20), { text: 'pid 412 é' }, 'without the NULs at the end');
   assert.equal(kernel.ftruncate(fd, 0), 0);
   assert.deepEqual(kernel.pread(fd, 100), { text: '' });
   assert.equal(kernel.pread(-1 >>> 1, 1), 'EBADF');
+});
+
+test('mmap: the file becomes longer and shorter under its mapping → text over the whole of it, and EFAULT never', (t) => {
+  const fd = file(t, `${directory(t)}/lock`);
+  for (const length of [6, 10_000, 10]) {
+    assert.equal(kernel.ftruncate(fd, length), 0);
+    assert.equal(kernel.pwrite(fd, 'x'.repeat(length)), length);
+    assert.equal(kernel.mmap(fd, 'text'), 0);
+    assert.deepEqual(kernel.pread(fd, length), { text: 'text' });
+  }
+});
+
+test('mmap: a locked file is closed → the mapping does not keep its lock', (t) => {
+  const path = `${directory(t)}/lock`;
+  const second = file(t, path);
+  assert.equal(kernel.pwrite(second, 'before'), 6);
+  const first = kernel.openat(AT_FDCWD, path, 'O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
+  assert.ok(!failed(first));
+  assert.equal(kernel.flock(first, 'LOCK_EX|LOCK_NB'), 0);
+  assert.equal(kernel.mmap(first, 'held'), 0);
+  assert.equal(kernel.flock(second, 'LOCK_EX|LOCK_NB'), 'EAGAIN');
+  assert.equal(kernel.close(first), 0);
+  assert.equal(kernel.flock(second, 'LOCK_EX|LOCK_NB'), 0);
+  assert.deepEqual(kernel.pread(second, 10), { text: 'held' });
 });
 
 test('realpath: a directory behind a symlink → where it is', (t) => {

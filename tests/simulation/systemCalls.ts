@@ -131,7 +131,7 @@ const table: Table = {
   },
   pread({ world, process }, fd, bytesMax) {
     const opened = openAt(world, process, fd);
-    return opened?.kind === 'file' ? { text: world.inodes[opened.ino]!.text.slice(0, bytesMax) } : 'EBADF';
+    return opened?.kind === 'file' ? { text: world.inodes[opened.ino]!.text.slice(0, bytesMax).replace(/\0+$/, '') } : 'EBADF';
   },
   pwrite({ world, process }, fd, text) {
     const opened = openAt(world, process, fd);
