@@ -1,3 +1,4 @@
+import { socketTypes } from '../address/socketType.js';
 import { oneLine, show } from '../errors/show.js';
 import type { ListenOptions } from '../request/options.js';
 import { runBindingItself } from '../run/bindSelf.js';
@@ -7,6 +8,7 @@ import { executable } from '../run/program.js';
 import type { RunRequest } from '../run/start.js';
 import { runWithSocket } from '../run/withSocket.js';
 import { UsageError, type Command, type Invocation } from './command.js';
+import { readType } from './socketType.js';
 
 type Options = Invocation['options'];
 
@@ -50,6 +52,7 @@ cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 the address is in 
     },
     takeover: { value: 'SECONDS', valueIsOptional: true, summary: 'ask the holder to hand the address over (default 10)' },
     handover: { summary: 'hand it over on request, once the new program serves; then exit' },
+    type: { value: 'TYPE', values: socketTypes, summary: 'type of the socket: stream (default), datagram or seqpacket' },
     'no-follow-parent': { summary: 'continue after the end of the npm or npx that started this' },
     'bind-self': { summary: 'the program binds the path; only lock it, and remove a stale socket' },
     mode: { value: 'MODE', summary: 'permissions of the socket, octal (default 600)' },
@@ -64,6 +67,7 @@ cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 the address is in 
     ['reuseaddr run --restart=always --mode=660 /run/app.sock -- gunicorn app:app', 'restart it when it ends'],
     ['reuseaddr run --instances=max /run/app.sock -- node server.js', 'use all processors'],
     ['reuseaddr run --handover --takeover /run/app.sock -- ./app', 'each start replaces its predecessor'],
+    ['reuseaddr run --type=datagram /run/log.sock -- python3 receiver.py', 'datagrams: the next program reads the queue'],
     ['reuseaddr run --bind-self /run/app.sock -- python3 server.py', 'a program that binds by itself'],
   ],
   async run({ operands: [address = '', name = '', ...args], options, terminal }) {
@@ -83,7 +87,7 @@ cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 the address is in 
 
 function readOptions(options: Options): Pick<RunRequest, 'listen' | 'policy' | 'followsParent'> {
   const bindSelf = options['bind-self'] === true;
-  const pointless = bindSelf ? ['mode', 'owner', 'group', 'backlog', 'takeover', 'handover', 'instances'] : [];
+  const pointless = bindSelf ? ['type', 'mode', 'owner', 'group', 'backlog', 'takeover', 'handover', 'instances'] : [];
   for (const name of pointless) {
     if (options[name] !== undefined) throw new UsageError(`--${name} is for a socket that reuseaddr binds, not for --bind-self`);
   }
@@ -97,7 +101,7 @@ function readOptions(options: Options): Pick<RunRequest, 'listen' | 'policy' | '
       wait: milliseconds(options, 'wait', true),
       takeover: milliseconds(options, 'takeover', true),
       handover: options['handover'] === true,
-      type: undefined,
+      type: readType(options['type']),
       // Not available: `run` waits until a signal ends the process, watches and reports by itself,
       // and accepts nothing. Its address is used again, so the lock file stays.
       signal: undefined,

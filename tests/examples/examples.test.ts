@@ -22,6 +22,17 @@ test('desktop: three starts at once → one instance opens all three files', onL
   assert.equal(await runExample(folder, 'desktop', 'node demo.mjs'), '1 instance opened a, b, c\n');
 });
 
+test(
+  'datagrams: a receiver and a seqpacket server in Python, each replaced while it is in use → no message is lost',
+  { skip: onLinux.skip || needs('python3').skip },
+  async () => {
+    assert.equal(
+      await runExample(folder, 'datagrams', 'node demo.mjs'),
+      '2000 messages sent, 2000 logged, 2000 of them different\n50 clients, 100 messages echoed\n',
+    );
+  },
+);
+
 for (const proxy of ['nginx', 'haproxy']) {
   test(
     `proxies: ${proxy} in front of one server that is replaced twice, under load → nothing is lost`,

@@ -2,6 +2,8 @@ import { test } from 'node:test';
 import { socketTypes } from '#dist/address/socketType.js';
 import { outsiderTests } from '../claim/outsiders.js';
 import { raceOnPath } from '../process/storm.js';
+import { receivers, replaceReceivers } from '../run/datagrams.js';
+import { needs } from '../support/commands.js';
 import { expectToHold } from '../simulation/expect.js';
 import { letters, ofTypes, withOutsider } from '../simulation/types.js';
 
@@ -25,3 +27,12 @@ for (const type of ['datagram', 'seqpacket'] as const)
 
 for (const type of socketTypes)
   for (const other of socketTypes) if (other !== 'stream' || type === 'seqpacket') outsiderTests(type, other);
+
+for (const receiver of Object.keys(receivers) as (keyof typeof receivers)[])
+  test(
+    `a receiver ${receiver} is replaced 20 times under 1,000 datagrams a second → none is lost, and none is read twice`,
+    needs('python3'),
+    async (t) => {
+      await replaceReceivers(t, receiver, 20);
+    },
+  );
