@@ -1,7 +1,7 @@
 /**
  * Builds the package as programs load it, `dist/bundle/`: the library, the preload and the command
- * line, files that they share, and their types. As separate modules, some sixty files would take a
- * third of a process's start to be found, read and compiled.
+ * line, files that they share, and their types. As separate modules, some hundred files would take
+ * a third of a process's start to be found, read and compiled.
  *
  * The code is CommonJS, which every loader accepts: `require` in each Node version, Jest, single
  * executable applications. For `import`, a module next to it exports the same values. So a process
@@ -40,52 +40,167 @@ export async function bundle() {
 }
 
 /**
- * The entry points of the code. `index` and `register` share `core`; `library` is the rest of
- * `index`. The command line uses both through `inner`, which exports what it needs. So each piece
- * of code is in the package once, and `index` loads three files.
+ * The files of the code, each with the modules that it has. A module that is not named here is in
+ * `core` if the preload needs it too, and in `library` otherwise.
+ *
+ * `core` is what a start on a free path takes. `preload`, `report` and the rest are loaded when
+ * another file first calls one of their functions: the preload at the first path, `report` for an
+ * error or an inspection, `ways` for the other ways to an address (a wait, a takeover, a rule about
+ * peers, a client), and `others` on Bun and Deno. In the sources these are plain imports. V8 reads
+ * every byte that a process loads, whether it runs or not.
+ */
+const parts = {
+  index: ['index'],
+  register: ['register', ...inFolder('preload', 'client', 'files', 'install', 'node', 'options')],
+  preload: [
+    ...inFolder('preload', 'acceptor', 'address', 'claim', 'cluster', 'directory', 'error', 'guard', 'listening', 'longPath'),
+    'inspect/guard',
+    'claim/unlink',
+  ],
+  others: ['preload/otherRuntimes'],
+  library: ['server/privateName', 'claim/publish'],
+  report: [
+    ...inFolder('errors', 'describe', 'errnos', 'explain', 'kind', 'message', 'reasons', 'show'),
+    ...inFolder('holder', 'cluster', 'find', 'holder', 'users'),
+    ...inFolder('inspect', 'inspect', 'locks', 'snapshot'),
+    'kernel/sockets',
+  ],
+  ways: [
+    ...inFolder('client', 'attempt', 'connect', 'destination', 'pause', 'pipe'),
+    ...inFolder('handover', 'message', 'offer', 'request', 'serve', 'socket'),
+    ...inFolder('kernel', 'notify', 'watch'),
+    ...inFolder('peers', 'credentials', 'gate'),
+    ...inFolder('server', 'abandoned', 'drain', 'drainHttp', 'rebind', 'takeover', 'watch'),
+    'request/rule',
+  ],
+};
+
+const loadedAtNeed = new Set(['preload', 'others', 'report', 'ways']);
+
+/** It is short, has no state, and is in each part that needs it. */
+const inEachPart = new Set(['kernel/runtimeName.js']);
+
+function inFolder(name, ...modules) {
+  return modules.map((module) => `${name}/${module}`);
+}
+
+const namedParts = new Map(Object.entries(parts).flatMap(([part, modules]) => modules.map((module) => [`${module}.js`, part])));
+
+/**
+ * Makes the parts, and the command line, which uses their modules. So each piece of code is in the
+ * package once.
  */
 async function code() {
+  const ofPreload = reachedFrom('register.js');
   const shared = reachedFrom('index.js', 'register.js');
-  // Everything that `index` reaches. A module that `inner` does not reach would end up in one more
-  // file.
-  const asked = new Set([`export * as index from './index.js';`]);
-  const throughInner = (file, text) => {
-    if (shared.has(file)) return text;
-    return text.replaceAll(/^import \{([^}]*)\} from '(\.[^']+)';$/gm, (statement, names, to) => {
-      const module = join(dirname(file), to);
-      if (!shared.has(module)) return statement;
-      const prefix = module.replaceAll(/\W/g, '_');
-      const inner = names.split(',').map((name) => {
-        const [theirs, ours = theirs] = name.trim().split(' as ');
-        asked.add(`export { ${theirs} as ${prefix}_${theirs} } from './${module}';`);
-        return `${prefix}_${theirs} as ${ours}`;
-      });
-      return `import { ${inner.join(', ')} } from './inner.cjs';`;
-    });
+  const ofRun = reachedFrom(...inRun());
+  const ofCommands = severalCommands();
+  const partOf = (module) => {
+    if (shared.has(module)) return namedParts.get(module) ?? (ofPreload.has(module) ? 'core' : 'library');
+    if (ofRun.has(module)) return 'run';
+    return ofCommands.has(module) ? 'commands' : 'commandLine';
   };
-  const commandLine = await split({ cli: 'cli/main.js' }, throughInner);
-  const { files, exports } = await split({ index: 'index.js', register: 'register.js', inner: 'inner.js' }, (file, text) =>
-    file === 'inner.js' ? [...asked].join('\n') : text,
+  const unused = [...namedParts.keys()].filter((module) => !shared.has(module) || !existsSync(join(dist, module)));
+  if (unused.length > 0)
+    throw new Error(`No module ${unused.join(', ')} is in the package: see the parts in scripts/bundle.mjs.`);
+
+  const asked = new Map(
+    ['core', 'library', 'preload', 'others', 'report', 'ways', 'run', 'commands'].map((part) => [part, new Map()]),
   );
+  const edit = (file, text) => withParts(file, text, partOf, asked);
+  for (const module of everythingFrom(...shared, 'cli/main.js')) edit(module, readFileSync(join(dist, module), 'utf8'));
+  const entries = [{ index: 'index.js' }, { register: 'register.js' }, { cli: 'cli/main.js' }];
+  for (const [part, statements] of asked) {
+    virtual.set(`${part}.js`, [...statements.values()].join('\n'));
+    virtual.set(`at-need:${part}`, atNeed(part, statements.keys()));
+    virtual.set(`at-once:${part}`, `export { ${[...statements.keys()].join(', ')} } from './${part}.cjs';`);
+    entries.push({ [part]: `${part}.js` });
+  }
+  const made = await Promise.all(entries.map((entry) => split(entry, edit)));
   return [
-    ...commandLine.files,
-    ...named(files),
-    ['index.mjs', `export { ${exports.get('index.cjs').join(', ')} } from './index.cjs';\n`],
+    ...made.flatMap(({ files }) => files),
+    ['index.mjs', `export { ${made[0].exports.get('index.cjs').join(', ')} } from './index.cjs';\n`],
     ['register.mjs', `import './register.cjs';\n`],
   ];
 }
 
-/** Renames the files for stack traces: `core` is the part that the preload shares. */
-function named(files) {
-  const [ofIndex, ofRegister] = ['index.cjs', 'register.cjs'].map((entry) => chunksOf(files.find(([name]) => name === entry)[1]));
-  const [core] = ofIndex.filter((chunk) => ofRegister.includes(chunk));
-  const [library] = ofIndex.filter((chunk) => chunk !== core);
-  const inWords = (text) => text.replaceAll(core, 'core').replaceAll(library, 'library');
-  return files.map(([name, text]) => [inWords(name), inWords(text)]);
+/** The modules whose only content is the exports of a part. */
+const virtual = new Map();
+
+const importOrExport = /^(import|export) \{([^}]*)\} from '(\.[^']+)';$/gm;
+
+/**
+ * Changes the imports that lead to another part. Notes what that part has to export.
+ */
+function withParts(file, text, partOf, asked) {
+  const own = partOf(file);
+  return text.replaceAll(importOrExport, (statement, verb, names, to) => {
+    const module = join(dirname(file), to);
+    const part = partOf(module);
+    if (part === own || part === 'commandLine' || inEachPart.has(module)) return statement;
+    const found = names.split(',').map((name) => {
+      const [theirs, ours = theirs] = name.trim().split(' as ');
+      const outside = ask(asked.get(part), theirs, module);
+      return { theirs, ours, outside, atNeed: isAtNeed(theirs, module, part, own) };
+    });
+    return found
+      .map((each) => {
+        const from = each.atNeed ? `at-need:${part}` : `at-once:${part}`;
+        if (each.atNeed && verb === 'export') return publicFunction(each, module, from, asked);
+        return `${verb} { ${each.outside} as ${each.ours} } from '${from}';`;
+      })
+      .join('\n');
+  });
 }
 
-function chunksOf(text) {
-  return [...text.matchAll(/require\("\.\/(chunk-\w+)\.cjs"\)/g)].map(([, name]) => name);
+/**
+ * Whether another part loads the one of this name at need. The command line does so wherever it
+ * can.
+ */
+function isAtNeed(name, module, part, own) {
+  const byCommands = own === 'commandLine' || own === 'commands';
+  if (part === 'commands' || (!loadedAtNeed.has(part) && !byCommands)) return false;
+  const source = readFileSync(join(dist, module), 'utf8');
+  if (new RegExp(`^export (async )?function\\*? ${name}\\b`, 'm').test(source)) return true;
+  if (!['core', 'index', 'library', 'preload', 'register'].includes(own)) return false;
+  throw new Error(`${own} imports ${name} of ${module}, which is loaded at need, and is not a function.`);
+}
+
+/**
+ * The stack of an error begins at the caller of a public function, as if that were not loaded at
+ * need.
+ */
+function publicFunction({ theirs, ours, outside }, module, from, asked) {
+  const source = readFileSync(join(dist, module), 'utf8');
+  const [asynchronous, wait] = source.includes(`\nexport async function ${theirs}(`) ? ['async ', 'await '] : ['', ''];
+  const begin = ask(asked.get('core'), 'beginAtCaller', 'errors/caller.js');
+  return [
+    `import { ${outside} as ${ours}_ } from '${from}';`,
+    `import { ${begin} as begin_${ours} } from 'at-once:core';`,
+    `export ${asynchronous}function ${ours}(...args) {`,
+    `  try { return ${wait}${ours}_(...args); } catch (error) { throw begin_${ours}(error, ${ours}); }`,
+    `}`,
+  ].join('\n');
+}
+
+/**
+ * Returns the name by which a part exports this name of a module: its own, unless another module
+ * has that too.
+ */
+function ask(names, theirs, module) {
+  const statement = (outside) => `export { ${theirs} as ${outside} } from './${module}';`;
+  let outside = theirs;
+  while (names.has(outside) && names.get(outside) !== statement(outside)) outside += '_';
+  names.set(outside, statement(outside));
+  return outside;
+}
+
+/**
+ * Returns a module with the functions of a part. The first call of any of them loads the part.
+ */
+function atNeed(part, names) {
+  const functions = [...names].map((name) => `export function ${name}(...args) { return part().${name}(...args); }`);
+  return [`let loaded;\nconst part = () => (loaded ??= require('./${part}.cjs'));`, ...functions].join('\n');
 }
 
 /** V8 reads every byte at each start. esbuild keeps the docstrings of class members. */
@@ -94,13 +209,14 @@ function withoutDocstrings(text) {
 }
 
 /**
- * Splits with esbuild, which can do so for ES modules only. Each file is then made into CommonJS.
+ * Bundles with esbuild, which can split ES modules only. Each file is then made into CommonJS.
  */
 async function split(entries, edit) {
   const { build, transform } = await import('esbuild');
   const load = ({ path }) => {
-    const text = existsSync(path) ? withoutDocstrings(readFileSync(path, 'utf8')) : '';
-    return { contents: withoutImports(edit(relative(dist, path), text)) };
+    const file = relative(dist, path);
+    const text = virtual.get(file) ?? withoutDocstrings(readFileSync(path, 'utf8'));
+    return { contents: withoutImports(virtual.has(file) ? text : edit(file, text)) };
   };
   const { outputFiles, metafile } = await build({
     absWorkingDir: dist,
@@ -120,8 +236,18 @@ async function split(entries, edit) {
       {
         name: 'reuseaddr',
         setup({ onResolve, onLoad }) {
-          onResolve({ filter: /^\.\/inner\.js$/ }, () => ({ path: join(dist, 'inner.js') }));
-          onResolve({ filter: /^\.\/inner\.cjs$/ }, ({ path }) => ({ path, external: true }));
+          onResolve({ filter: /^\.\/\w+\.cjs$/ }, ({ path }) => ({ path, external: true }));
+          // One for each importer in the command line: shared ones would be in files of their own.
+          onResolve({ filter: /^at-(need|once):/ }, ({ path, importer }) => ({
+            path: `${path} ${'cli' in entries ? importer : ''}`,
+            namespace: 'part',
+          }));
+          onLoad({ filter: /./, namespace: 'part' }, ({ path }) => ({
+            contents: withoutImports(virtual.get(path.split(' ', 1)[0])),
+          }));
+          onResolve({ filter: /^\.\/(core|library|preload|others|report|ways|run|commands)\.js$/ }, ({ path, kind }) =>
+            kind === 'entry-point' ? { path: join(dist, path) } : undefined,
+          );
           onLoad({ filter: /\.js$/ }, load);
         },
       },
@@ -133,12 +259,12 @@ async function split(entries, edit) {
     const made = await transform(text, { ...options, define: ofModules });
     const entry = basename(path, '.cjs');
     const prelude = preludes.filter(([name]) => made.code.includes(name)).map(([, line]) => line);
-    if (entry in entries && entry !== 'inner') prelude.unshift(refusal(entry));
+    if (['index', 'register', 'cli'].includes(entry)) prelude.unshift(refusal(entry));
     const [hashbang] = /^(#!.*\n)?/.exec(made.code);
-    return [
-      basename(path),
-      hashbang + prelude.join('') + made.code.slice(hashbang.length).replaceAll('requireAsItIs(', 'require('),
-    ];
+    const body = made.code.slice(hashbang.length).replaceAll('requireAsItIs(', 'require(');
+    // Only for the files that modules import.
+    const shown = entry === 'index' || entry === 'register' ? body : body.replace(/^\/\/ Annotate the CommonJS [^]*/m, '');
+    return [basename(path), hashbang + prelude.join('') + shown];
   });
   const exports = Object.entries(metafile.outputs).map(([path, output]) => [basename(path), output.exports]);
   return { files: await Promise.all(files), exports: new Map(exports) };
@@ -174,13 +300,43 @@ function withoutImports(text) {
 
 /** Returns the modules of `dist/` that these files import, directly or indirectly. */
 function reachedFrom(...files) {
+  return reach(files, /^(?:import|export) .*from '(\.[^']+)';$/gm);
+}
+
+/** Does the same, with the modules that are imported in the middle of the code. */
+function everythingFrom(...files) {
+  return reach(files, /(?:^(?:import|export) .*from |\bimport\()'(\.[^']+)'/gm);
+}
+
+function reach(files, imports) {
   const reached = new Set(files);
   // The list grows during the loop.
   for (const file of reached) {
     const text = readFileSync(join(dist, file), 'utf8');
-    for (const [, to] of text.matchAll(/^(?:import|export) .*from '(\.[^']+)';$/gm)) reached.add(join(dirname(file), to));
+    for (const [, to] of text.matchAll(imports)) reached.add(join(dirname(file), to));
   }
   return reached;
+}
+
+function inRun() {
+  return readdirSync(join(dist, 'run'))
+    .filter((file) => file.endsWith('.js'))
+    .map((file) => `run/${file}`);
+}
+
+/** Returns the modules that the start of the command line needs, and those of three commands or more. */
+function severalCommands() {
+  const atStart = reachedFrom('cli/main.js');
+  const counts = new Map();
+  for (const file of everythingFrom('cli/main.js')) {
+    for (const [, to] of readFileSync(join(dist, file), 'utf8').matchAll(/\bimport\('(\.[^']+)'\)/g))
+      for (const module of reachedFrom(join(dirname(file), to))) counts.set(module, (counts.get(module) ?? 0) + 1);
+  }
+  const several = [...counts].filter(([, count]) => count >= 3).map(([module]) => module);
+  // Those that load others stay with these.
+  return new Set(
+    [...atStart, ...several].filter((file) => !/\bimport\('\.[^']+'\)/.test(readFileSync(join(dist, file), 'utf8'))),
+  );
 }
 
 const reasonsFile = 'errors/reasons.d.ts';

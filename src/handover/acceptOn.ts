@@ -1,6 +1,6 @@
 import type { Server } from 'node:net';
 import { kernel } from '../kernel/posix.js';
-import { isBun, isDeno } from '../kernel/runtime.js';
+import { isBun, isDeno } from '../kernel/runtimeName.js';
 
 /** The part of Node's server in use here that is not documented. */
 interface InternalServer {

@@ -36,23 +36,6 @@ export class HandoverSocket {
     this.#identity = identity;
   }
 
-  /**
-   * Binds one for the holder of this claim. A dead one at its path is removed like any other
-   * socket, under the lock.
-   */
-  static bind(owned: Owned, abstract: AbstractName | undefined): HandoverSocket | Refusal {
-    const bound = run(kernel, bindSocket(owned, abstract));
-    return isRefusal(bound) ? bound : new HandoverSocket(bound.listenFd, bound.place, bound.identity);
-  }
-
-  /** Returns the one that came with a claim that was handed over to this process. */
-  static received({ handoverFd }: Offered, { place }: Owned): HandoverSocket {
-    const at = place?.handover;
-    const file = at === undefined ? 'ENOENT' : kernel.fstatat(at.directory.fd, at.name);
-    if (at === undefined || failed(file)) return new HandoverSocket(handoverFd, undefined, noFile);
-    return new HandoverSocket(handoverFd, at, file);
-  }
-
   /** Serves handovers of this claim from now on. */
   serve(owned: Owned, hooks: Hooks): void {
     this.#service = new HandoverService(this.#offered(owned), hooks);
@@ -84,6 +67,23 @@ export class HandoverSocket {
     if (this.#service === undefined) kernel.close(this.fd);
     else this.#service.close();
   }
+}
+
+/**
+ * Binds one for the holder of this claim. A dead one at its path is removed like any other socket,
+ * under the lock.
+ */
+export function bindHandoverSocket(owned: Owned, abstract: AbstractName | undefined): HandoverSocket | Refusal {
+  const bound = run(kernel, bindSocket(owned, abstract));
+  return isRefusal(bound) ? bound : new HandoverSocket(bound.listenFd, bound.place, bound.identity);
+}
+
+/** Returns the one that came with a claim that was handed over to this process. */
+export function receivedHandoverSocket({ handoverFd }: Offered, { place }: Owned): HandoverSocket {
+  const at = place?.handover;
+  const file = at === undefined ? 'ENOENT' : kernel.fstatat(at.directory.fd, at.name);
+  if (at === undefined || failed(file)) return new HandoverSocket(handoverFd, undefined, noFile);
+  return new HandoverSocket(handoverFd, at, file);
 }
 
 interface BoundSocket {

@@ -1,12 +1,11 @@
 import net from 'node:net';
 import type { TlsOptions } from 'node:tls';
+import { isBun, isDeno } from './runtimeName.js';
 
-/**
+/*
  * Everything in which Bun and Deno differ from Node, as far as this package has to know. Measured
  * on the versions in docs/platforms.md; `tests/long/runtimes.test.ts` fails when one changes.
  */
-export const isDeno = 'deno' in process.versions;
-export const isBun = 'bun' in process.versions;
 
 /**
  * Returns the result of a look at something that Deno allows only with a flag, or `otherwise` if

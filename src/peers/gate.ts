@@ -1,5 +1,6 @@
 import { failed } from '../kernel/kernel.js';
-import { dropConnection, isDeno, keepConnection, listenerOfDeno } from '../kernel/runtime.js';
+import { dropConnection, keepConnection, listenerOfDeno } from '../kernel/runtime.js';
+import { isDeno } from '../kernel/runtimeName.js';
 import { credentialsOf, type Credentials, type Judge } from './credentials.js';
 
 /** Node's wrapper of a listening socket. `onconnection` gets each accepted connection. */

@@ -1,20 +1,14 @@
-import diagnostics from 'node:diagnostics_channel';
-import { SocketAddressError } from '../errors/error.js';
-import { isBun, isDeno } from '../kernel/runtime.js';
-import type { Request } from '../request/options.js';
-import { PreloadedServer } from './acceptor.js';
-import { readPath } from './address.js';
-import { claimHandle, claimLater, claimNow } from './claim.js';
+import { isBun, isDeno } from '../kernel/runtimeName.js';
 import { beforeLongConnections } from './client.js';
+import { isWorker, noteServer } from './cluster.js';
 import { removeDirectory } from './directory.js';
-import { hasWorkers, isWorker, noteServer, wasHandedOver } from './cluster.js';
-import { asNodeError, negativeErrno } from './error.js';
 import { guardFiles } from './files.js';
 import { refuseRename, removeSocket } from './guard.js';
+import { createOnPath, listenOnPath, prepare } from './listening.js';
 import { connectLongPaths } from './longPath.js';
 import { installOnOthers } from './otherRuntimes.js';
 import { isPath, nodeNet, serverPrototype, type CreateServerHandle, type Listen2, type NodeServer } from './node.js';
-import type { PreloadOptions } from './options.js';
+import { takesTime, type PreloadOptions } from './options.js';
 
 /** Shared by all copies of this package in the process: two copies must not both take the lock. */
 const installed: unique symbol = Symbol.for('reuseaddr.register');
@@ -27,7 +21,9 @@ const installed: unique symbol = Symbol.for('reuseaddr.register');
  * node:cluster are Node's own before it, and so are `listening`, its tick, `unref` and the backlog
  * after it.
  *
- * On Bun and Deno it replaces the functions of the runtime that bind, see `otherRuntimes.ts`.
+ * On Bun and Deno it replaces the functions of the runtime that bind, see `otherRuntimes.ts`. On
+ * Node, this file, and those that it calls for other than paths, are all that a program loads that
+ * never listens on a path.
  *
  * @throws Error with the code `ERR_REUSEADDR_RUNTIME`: this runtime has no such step, or Bun cannot
  * keep the choices of REUSEADDR
@@ -46,6 +42,7 @@ export function install(options: PreloadOptions): void {
   const { _createServerHandle: create } = nodeNet;
   if (typeof (listen2 as unknown) !== 'function' || typeof (create as unknown) !== 'function') throw unknownRuntime();
   Object.defineProperty(prototype, installed, { value: true });
+  if (takesTime(options)) prepare();
   serverPrototype._listen2 = Object.defineProperty(claimingListen2(listen2, create, options), 'name', { value: listen2.name });
   nodeNet._createServerHandle = claimingCreate(create);
   beforeLongConnections(() => connectLongPaths(create));
@@ -57,80 +54,21 @@ export function install(options: PreloadOptions): void {
  * worker with `exclusive`.
  */
 function claimingListen2(listen2: Listen2, create: CreateServerHandle, options: PreloadOptions): Listen2 {
-  const takesTime = options.wait || options.takeover || options.handover;
+  const later = takesTime(options);
   return function (address, port, addressType, backlog, fd, flags) {
     const listen = (): void => listen2.call(this, address, port, addressType, backlog, fd, flags);
     const path = isPath(address, port, addressType, fd) ? address : undefined;
-    if (takesTime && isWorker()) noteServer(this, path);
+    if (later && isWorker()) noteServer(this, path);
     if (this._handle !== null || path === undefined) return listen();
-    // A worker waits for an answer to this, and serves no address that another generation has.
-    if (hasWorkers() && wasHandedOver(path)) return;
-    const calledOff = new AbortController();
-    const request = readPath(path, backlog, takesTime ? { ...options, signal: calledOff.signal } : options);
-    if (request === undefined) return listen();
-    const server = new PreloadedServer(this, path, create, listen);
-    if (takesTime) return listenLater(this, path, server, request, calledOff);
-    try {
-      claimNow(request, server);
-    } catch (error) {
-      if (!(error instanceof SocketAddressError)) throw error;
-      refuse(this, asNodeError(error, path, this.listen));
-    }
+    listenOnPath(this, { path, backlog, listen, create, options, takesTime: later });
   };
 }
 
-/**
- * Listens later, in the way of node:net for a host name that has to be looked up: a `close` or
- * another `listen` in the meantime cancels it.
- */
-function listenLater(
-  emitter: NodeServer,
-  address: string,
-  server: PreloadedServer,
-  request: Request,
-  calledOff: AbortController,
-): void {
-  // The server may still have connections of an earlier address. The `close` that follows them does
-  // not concern this one.
-  const callOff = (): void => (server.calledOff ? calledOff.abort() : undefined);
-  emitter.on('close', callOff);
-  claimLater(request, server)
-    .catch((error: unknown) => {
-      if (server.calledOff) return;
-      refuse(emitter, error instanceof SocketAddressError ? asNodeError(error, address) : error);
-    })
-    .finally(() => emitter.off('close', callOff));
-}
-
-/**
- * Refuses in the way of node:net: first on the diagnostics channel, and in the next tick by the
- * event.
- */
-function refuse(server: NodeServer, error: unknown): void {
-  const listening = diagnostics.tracingChannel('net.server.listen');
-  if (listening.error.hasSubscribers) listening.error.publish({ server, error });
-  process.nextTick(emitError, server, error);
-}
-
-function emitError(server: NodeServer, error: unknown): void {
-  server.emit('error', error);
-}
-
-/**
- * Replaces the step for the primary of node:cluster under SCHED_NONE, which keeps the handle while
- * its workers accept on copies of it. It cannot wait: Node requires the handle, or a negative
- * errno, at once.
- */
+/** Replaces the step for the primary of node:cluster under SCHED_NONE. */
 function claimingCreate(create: CreateServerHandle): CreateServerHandle {
   return function _createServerHandle(address, port, addressType, fd, flags) {
-    const request = isPath(address, port, addressType, fd) ? readPath(address, undefined, {}) : undefined;
-    if (request === undefined) return create(address, port, addressType, fd, flags);
-    try {
-      return claimHandle(request, create);
-    } catch (error) {
-      if (!(error instanceof SocketAddressError)) throw error;
-      return negativeErrno(asNodeError(error, request.text));
-    }
+    const createPlain = (): ReturnType<CreateServerHandle> => create(address, port, addressType, fd, flags);
+    return isPath(address, port, addressType, fd) ? createOnPath(address, create, createPlain) : createPlain();
   };
 }
 

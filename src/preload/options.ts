@@ -31,6 +31,11 @@ const choices = Object.values(offered).filter((word) => word !== undefined);
  */
 export type PreloadOptions = { readonly [Name in Choice]: boolean };
 
+/** Whether a start may take time, so that `listening` comes later than Node's own. */
+export function takesTime({ wait, takeover, handover }: PreloadOptions): boolean {
+  return wait || takeover || handover;
+}
+
 /**
  * Reads REUSEADDR: unset or empty for the default, `off`, or a comma-separated list of `wait`,
  * `takeover`, `handover` and `rebind`. Undefined: the preload is off.

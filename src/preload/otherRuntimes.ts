@@ -2,7 +2,7 @@ import { publishedAs } from '../address/names.js';
 import { SocketAddressError } from '../errors/error.js';
 import { explainWrong } from '../errors/explain.js';
 import { Descriptor } from '../kernel/descriptor.js';
-import { isBun, isDeno } from '../kernel/runtime.js';
+import { isBun, isDeno } from '../kernel/runtimeName.js';
 import type { Request } from '../request/options.js';
 import { nobody } from '../server/acceptor.js';
 import { wrapClose } from '../server/adopt.js';

@@ -1,5 +1,6 @@
 import type { Server } from 'node:net';
-import { isDeno, listenerOfDeno, tlsOptionsOfBun } from '../kernel/runtime.js';
+import { listenerOfDeno, tlsOptionsOfBun } from '../kernel/runtime.js';
+import { isDeno } from '../kernel/runtimeName.js';
 import { Mistake } from '../request/mistake.js';
 import type { Request } from '../request/options.js';
 import { nobody } from './acceptor.js';

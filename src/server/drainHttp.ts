@@ -1,7 +1,8 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { Server, Socket } from 'node:net';
 import { clearTimeout, setImmediate, setTimeout } from '../kernel/clock.js';
-import { httpConnections, isBun } from '../kernel/runtime.js';
+import { httpConnections } from '../kernel/runtime.js';
+import { isBun } from '../kernel/runtimeName.js';
 
 /**
  * The interval of the looks. A connection is closed after a second of idleness: until then its

@@ -5,7 +5,7 @@ import { unlock, unlockAtExit } from '../claim/release.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
 import type { Offered } from '../handover/offer.js';
 import type { Hooks } from '../handover/serve.js';
-import { HandoverSocket } from '../handover/socket.js';
+import { bindHandoverSocket, receivedHandoverSocket, type HandoverSocket } from '../handover/socket.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
@@ -66,7 +66,7 @@ export class Hold {
     let hold: Hold | undefined;
     try {
       hold = new Hold(held, attempt, acceptor);
-      hold.#handover = HandoverSocket.received(offered, hold.held);
+      hold.#handover = receivedHandoverSocket(offered, hold.held);
       if (hold.#held.place !== undefined) run(kernel, writeRecord(hold.#held.lockFd, attempt.request.terms.record));
       return hold;
     } catch (error) {
@@ -250,7 +250,7 @@ export class Hold {
   bindHandover(): Refusal | undefined {
     const { address, handover } = this.request;
     if (!handover) return undefined;
-    const socket = HandoverSocket.bind(this.#held, address.kind === 'abstract' ? address : undefined);
+    const socket = bindHandoverSocket(this.#held, address.kind === 'abstract' ? address : undefined);
     if (isRefusal(socket)) return socket;
     this.#handover = socket;
     return undefined;

@@ -1,6 +1,6 @@
 import net, { type Server } from 'node:net';
-import tls from 'node:tls';
-import { isBun, tlsOptionsOfBun } from '../kernel/runtime.js';
+import { tlsOptionsOfBun } from '../kernel/runtime.js';
+import { isBun } from '../kernel/runtimeName.js';
 
 /**
  * Whether the server accepts on a descriptor that it is given. All servers of Node and Deno do. On
@@ -20,7 +20,8 @@ export function acceptsDescriptor(server: Server): boolean {
  */
 export function relayTo(server: Server): Server {
   const options = tlsOptionsOfBun(server);
-  const inner = options === undefined ? net.createServer() : tls.createServer(options);
+  // No other code needs node:tls, which takes longer to load than this package.
+  const inner = options === undefined ? net.createServer() : process.getBuiltinModule('node:tls').createServer(options);
   inner.on(options === undefined ? 'connection' : 'secureConnection', (connection) => server.emit('connection', connection));
   if (options !== undefined) inner.on('tlsClientError', (...args) => server.emit('tlsClientError', ...args));
   inner.on('listening', () => server.emit('listening'));

@@ -92,6 +92,8 @@ test('the package → no function is in two of its files', () => {
     // file.
     const own = readFileSync(join(folder, file), 'utf8').matchAll(/^(?:async )?function\*? \w{4,}\(.*\n.*|^var \w+ = class .*/gm);
     for (const [line] of own) {
+      // It loads the file that has the function of this name.
+      if (/\(\.\.\.args\) \{\n {2}return part\d*\(\)\./.test(line)) continue;
       assert.equal(seen.get(line), undefined, `${file} has ${line}`);
       seen.set(line, file);
     }
