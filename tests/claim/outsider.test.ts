@@ -5,7 +5,7 @@ import { acquire } from '#dist/claim/acquire.js';
 import { lock } from '#dist/claim/lock.js';
 import { isRefusal } from '#dist/claim/refusal.js';
 import { release } from '#dist/claim/release.js';
-import { run, type Kernel } from '#dist/kernel/kernel.js';
+import { AT_FDCWD, run, type Kernel } from '#dist/kernel/kernel.js';
 import { kernel } from '#dist/kernel/posix.js';
 import { temporaryDirectory } from '../support/directory.js';
 import { placeAt } from '../support/place.js';
@@ -47,3 +47,14 @@ for (const rest of [0, 4]) {
     run(kernel, release(place, claim));
   });
 }
+
+test('the path may not be followed any more, after its directory was opened → EACCES, and not that the directory moved', (t) => {
+  const place = placeAt(`${temporaryDirectory(t)}/app.sock`);
+  const denied: Partial<Kernel> = {
+    bind: () => 'EACCES',
+    fstatat: (directory, name) => (directory === AT_FDCWD ? 'EACCES' : kernel.fstatat(directory, name)),
+  };
+  const claim = run({ ...kernel, ...denied }, acquire(place, terms));
+  assert.ok(isRefusal(claim), inspect(claim));
+  assert.deepEqual([claim.refused, claim.errno, claim.syscall], ['system', 'EACCES', 'bind']);
+});
