@@ -8,7 +8,7 @@ type Options = NonNullable<ParseArgsConfig['options']>;
  *
  * @throws {UsageError} the command was called wrongly
  */
-export function readArguments(command: Command, args: readonly string[]): Omit<Invocation, 'terminal'> {
+export function readArguments(command: Command, args: readonly string[]): Pick<Invocation, 'operands' | 'options'> {
   const options: Options = { help: { type: 'boolean', short: 'h' } };
   for (const [name, { value, short }] of Object.entries(command.options)) {
     options[name] = { type: value === undefined ? 'boolean' : 'string', ...(short === undefined ? {} : { short }) };

@@ -21,6 +21,17 @@ export interface Invocation {
   /** A string, or `true` for a switch. */
   readonly options: Readonly<Record<string, string | boolean | undefined>>;
   readonly terminal: Terminal;
+  /** All commands. */
+  readonly commands: Commands;
+}
+
+/** The commands by their names, in the order of the help. */
+export type Commands = Readonly<Record<string, Entry>>;
+
+export interface Entry {
+  readonly summary: string;
+  /** Loads the command when it is called, so that none delays the start of another. */
+  readonly load: () => Promise<{ readonly command: Command }>;
 }
 
 /** One command. Its help, its usage errors and its completion are all made from this. */

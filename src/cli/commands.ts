@@ -1,13 +1,7 @@
-import type { Command } from './command.js';
+import type { Commands, Entry } from './command.js';
 
-interface Entry {
-  readonly summary: string;
-  /** Loads the command when it is called, so that none delays the start of another. */
-  readonly load: () => Promise<{ readonly command: Command }>;
-}
-
-/** The commands, in the order of the help. A new command is added only here. */
-export const commands: Readonly<Record<string, Entry>> = {
+/** A new command is added only here. */
+export const commands: Commands = {
   run: { summary: 'claim an address, and run a program with it', load: () => import('./run.js') },
   inspect: { summary: 'show the state of an address, and the process that holds it', load: () => import('./inspect.js') },
   ls: { summary: 'list Unix sockets and their processes', load: () => import('./ls.js') },

@@ -1,21 +1,11 @@
-import { commands } from './commands.js';
-import { UsageError, type Command } from './command.js';
+import { UsageError, type Command, type Commands } from './command.js';
 import { status } from './status.js';
 import { bash } from './completion/bash.js';
+import type { Described } from './completion/described.js';
 import { fish } from './completion/fish.js';
 import { zsh } from './completion/zsh.js';
 
 const shells: Readonly<Record<string, (described: readonly Described[]) => string>> = { bash, zsh, fish };
-
-/** A command, in the form that the scripts need. */
-export interface Described {
-  readonly name: string;
-  readonly summary: string;
-  readonly options: Command['options'];
-  readonly words: readonly string[] | undefined;
-  /** The first operand begins the command line of another program. */
-  readonly runsProgram: boolean;
-}
 
 export const command: Command = {
   name: 'completion',
@@ -31,15 +21,15 @@ export const command: Command = {
     ['reuseaddr completion fish >~/.config/fish/completions/reuseaddr.fish', 'once'],
   ],
   words: Object.keys(shells),
-  async run({ operands: [shell = ''], terminal }) {
+  async run({ operands: [shell = ''], terminal, commands }) {
     const script = Object.hasOwn(shells, shell) ? shells[shell] : undefined;
     if (script === undefined) throw new UsageError(`There is no completion for '${shell}'`);
-    terminal.print(script(await describeAll()));
+    terminal.print(script(await describeAll(commands)));
     return status.done;
   },
 };
 
-function describeAll(): Promise<readonly Described[]> {
+function describeAll(commands: Commands): Promise<readonly Described[]> {
   return Promise.all(
     Object.entries(commands).map(async ([name, { summary, load }]) => {
       const { command: loaded } = await load();

@@ -42,7 +42,7 @@ async function call(name: string, args: readonly string[], terminal: Terminal): 
     if (invocation.options['help'] === true) {
       return await print(terminal, async () => (await import('./help.js')).helpOf(command, terminal));
     }
-    return await command.run({ ...invocation, terminal });
+    return await command.run({ ...invocation, terminal, commands });
   } catch (error) {
     return await explain(error, command, terminal);
   }

@@ -52,7 +52,14 @@ test('a file of src imports only from the layers below its own', () => {
 });
 
 test('the folders of src do not import each other in a circle', () => {
-  assert.deepEqual(circle(sources), []);
+  assert.deepEqual(circle(sources, layerOf), []);
+});
+
+test('the files of src do not import each other in a circle, by types and dynamic imports neither', () => {
+  assert.deepEqual(
+    circle(sources, (file) => file),
+    [],
+  );
 });
 
 test('the claim layer and the address layer reach no module of Node, and no package', () => {
@@ -89,7 +96,16 @@ test('a rule is broken → the test that keeps it says where', () => {
     ['server/listen.ts', `import '../inspect/state.js';`],
     ['inspect/state.ts', `import '../server/other.js';`],
   ]);
-  assert.deepEqual(circle(around), ['server → inspect → server']);
+  assert.deepEqual(circle(around, layerOf), ['server → inspect → server']);
+  const files: Sources = new Map([
+    ['cli/commands.ts', `const load = () => import('./help.js');`],
+    ['cli/help.ts', `import type { Shown } from './shown.js';`],
+    ['cli/shown.ts', `export type { Commands } from './commands.js';`],
+  ]);
+  assert.deepEqual(
+    circle(files, (file) => file),
+    ['cli/commands.ts → cli/help.ts → cli/shown.ts → cli/commands.ts'],
+  );
   const comment = `/**\n * import { a } from '../server/listen.js';\n */\n  // import '../server/listen.js'`;
   assert.deepEqual(upwardImports(source('claim/acquire.ts', comment)), [], 'a comment is no import');
 });
@@ -126,19 +142,19 @@ function addonUses(files: Sources): string[] {
   return [...imports.map(({ from }) => `${from} imports ${addon}`), ...loads.map(([file]) => `${file} loads an addon`)];
 }
 
-/** One circle of folders, or nothing. */
-function circle(files: Sources): string[] {
+/** One circle of folders or files, or nothing. */
+function circle(files: Sources, nodeOf: (file: string) => string): string[] {
   const edges = importsOf(files)
     .filter(({ to }) => isOurs(to))
-    .map(({ from, to }) => [layerOf(from), layerOf(to)] as const)
+    .map(({ from, to }) => [nodeOf(from), nodeOf(to)] as const)
     .filter(([from, to]) => from !== to);
-  // Folders that import no folder which is left can be in no circle; what remains in the end is
-  // one, or leads to one.
+  // Nodes that import no node which is left can be in no circle; what remains in the end is one, or
+  // leads to one.
   let left = new Set(edges.map(([from]) => from));
-  const importedBy = (folder: string) => edges.filter(([from, to]) => from === folder && left.has(to)).map(([, to]) => to);
+  const importedBy = (node: string) => edges.filter(([from, to]) => from === node && left.has(to)).map(([, to]) => to);
   for (let before = -1; before !== left.size;) {
     before = left.size;
-    left = new Set([...left].filter((folder) => importedBy(folder).length > 0));
+    left = new Set([...left].filter((node) => importedBy(node).length > 0));
   }
   const way = [...left].slice(0, 1);
   if (way.length === 0) return [];

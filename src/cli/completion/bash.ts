@@ -1,5 +1,5 @@
 import type { Option } from '../command.js';
-import type { Described } from '../completion.js';
+import type { Described } from './described.js';
 
 /**
  * Makes the script for bash 3.2 (macOS) and later. `complete -o default` completes file names if

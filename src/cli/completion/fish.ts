@@ -1,5 +1,5 @@
 import type { Option } from '../command.js';
-import type { Described } from '../completion.js';
+import type { Described } from './described.js';
 
 /**
  * Makes the script for fish.
