@@ -324,7 +324,10 @@ function inRun() {
     .map((file) => `run/${file}`);
 }
 
-/** Returns the modules that the start of the command line needs, and those of three commands or more. */
+/**
+ * Returns the modules that the start of the command line needs, and those of three commands or
+ * more.
+ */
 function severalCommands() {
   const atStart = reachedFrom('cli/main.js');
   const counts = new Map();
