@@ -67,10 +67,16 @@ its state is not listening
 .B NO_COLOR
 Switches colours off on a terminal.
 .TP
+.B NODE_DEBUG=reuseaddr
+Prints why a start waits, is refused, or was not handed over.
+.TP
 .BR LISTEN_FDS ", " LISTEN_PID ", " LISTEN_FDNAMES ", " NOTIFY_SOCKET
 Read by
 .BR run
 from its supervisor, and set for its program: sd_listen_fds(3), sd_notify(3).
+.TP
+.B REUSEADDR
+The options of the preload in Node.js programs: off, or a list of wait, takeover, handover and rebind.
 .TP
 .B REUSEADDR_ADDON
 The absolute path of the native addon to load.

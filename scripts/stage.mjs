@@ -3,7 +3,7 @@
  * program and its author need.
  *
  * The manifest has no `imports` of the tests, no scripts and no development dependencies. The pages
- * have no links to unpublished files.
+ * have no links to files that are not there.
  */
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
@@ -41,14 +41,15 @@ function filesUnder(path) {
 
 /**
  * Returns a page without pictures. Its links to unpublished files lead to the repository if its
- * address is known; otherwise they become plain text.
+ * address is known. Otherwise the text names the file, so that a sentence about a page stays one.
  */
 function readable(page, files, { repository, version }) {
   const link = (whole, text, target) => {
     const [path, fragment] = target.split('#');
     const file = posix.normalize(posix.join(posix.dirname(page), path)).replace(/\/$/, '');
     if (/^\w+:/.test(target) || path === '' || files.has(file)) return whole;
-    if (repository === undefined) return text;
+    if (repository === undefined)
+      return text === posix.basename(file) ? `${text} of the repository` : `${text} (${file} of the repository)`;
     const site = repository.url.replace(/^git\+/, '').replace(/\.git$/, '');
     return `[${text}](${site}/blob/v${version}/${file}${fragment === undefined ? '' : `#${fragment}`})`;
   };

@@ -12,7 +12,7 @@ export type Taken =
   | { readonly outcome: 'kept'; readonly why: Unproved }
   /**
    * The proof failed when the file was already aside, and another process has taken its name. It
-   * stays aside, and is never unlinked.
+   * stays aside as long as it is live.
    */
   | { readonly outcome: 'left-aside'; readonly why: Unproved }
   /** A system call failed. Nothing was removed. */

@@ -100,11 +100,11 @@ test('README, "Platforms", and docs/platforms.md → they name the versions that
     }
   }
   const readme = read('README.md');
-  const table = /^## Platforms$[^]*?(?=^## )/m.exec(readme)?.[0] ?? '';
-  for (const page of [table, read('docs/platforms.md')]) {
-    const rows = [...page.matchAll(/^\|.*$/gm)].join('\n');
+  const section = /^## Platforms$[^]*?(?=^## )/m.exec(readme)?.[0] ?? '';
+  const table = [...read('docs/platforms.md').matchAll(/^\|.*$/gm)].join('\n');
+  for (const text of [section, table]) {
     for (const [name, expected] of versions) {
-      const lists = [...rows.matchAll(new RegExp(`${name} ((?:[\\d.]+(?:, )?)+)`, 'g'))].map((match) => match[1] ?? '');
+      const lists = [...text.matchAll(new RegExp(`${name} ((?:[\\d.]+(?:, )?)+)`, 'g'))].map((match) => match[1] ?? '');
       assert.deepEqual(new Set(lists.flatMap((list) => list.split(', ')).filter((version) => version !== '')), expected, name);
     }
   }
