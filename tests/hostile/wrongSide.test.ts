@@ -123,7 +123,7 @@ for (const [how, options, operand] of [
         print: (text) => void (said.printed += text),
         complain: (text) => void said.complained.push(`reuseaddr: ${text}`.replaceAll(directory, '')),
       };
-      const status = await command.run({ operands: [directory + operand], options, terminal });
+      const status = await command.run({ operands: [directory + operand], options, terminal, commands: {} });
       const isNamed = operand !== '';
       assert.deepEqual([status, fs.existsSync(stale)], [operand.endsWith('.sock') ? 1 : 0, isNamed || 'dry-run' in options]);
       assert.deepEqual(said.complained, [skipped('/upper/run', 'overlay', '/merged', ' (upperdir)')]);

@@ -69,7 +69,7 @@ test('wrong options → they are refused, exit status 2, and nothing is touched'
   const terminal = { print: () => {}, complain: () => {}, style: (_: unknown, text: string) => text, columns: undefined };
   for (const args of wrong) {
     const given = args.map((arg) => (arg === 'A' ? `${directory}/a` : arg));
-    const refused = (async () => await command.run({ ...readArguments(command, given), terminal }))();
+    const refused = (async () => await command.run({ ...readArguments(command, given), terminal, commands: {} }))();
     await assert.rejects(
       refused,
       (error: SocketAddressError) => {
