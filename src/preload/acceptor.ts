@@ -37,14 +37,14 @@ export class ClaimedHandle {
     this.close = wrapClose(handle, Descriptor.at(fd), (closeHandle) => {
       this.#closed = true;
       if (this.#hold === undefined) closeHandle();
-      else this.#hold.surrender(closeHandle);
+      else this.#hold.release(closeHandle);
     });
   }
 
   /** The claim, which may become known only after the handle has come into use. */
   set hold(hold: Hold) {
     this.#hold = hold;
-    if (this.#closed) hold.surrender();
+    if (this.#closed) hold.release();
     else if (hold.place?.long === true) chmodByPath(this.handle, hold.place);
   }
 }

@@ -1,7 +1,7 @@
 import { nobody } from '../server/acceptor.js';
 import type { Hold } from '../server/hold.js';
 import { sayReady } from '../server/inherit.js';
-import { obtain, obtainNow } from '../server/obtain.js';
+import { acquireHold, acquireHoldNow } from '../server/acquireHold.js';
 import { rebind } from '../server/rebind.js';
 import { watchHold } from '../server/watch.js';
 import type { Request } from '../request/options.js';
@@ -13,11 +13,11 @@ import type { CreateServerHandle, ListeningHandle } from './node.js';
  * this address is used as it is.
  */
 export function claimNow(request: Request, server: PreloadedServer): void {
-  const hold = obtainNow(request, server);
+  const hold = acquireHoldNow(request, server);
   try {
     server.start(hold.listenFd);
   } catch (error) {
-    hold.surrender();
+    hold.release();
     throw error;
   }
   server.hold = hold;
@@ -29,7 +29,7 @@ export function claimNow(request: Request, server: PreloadedServer): void {
  * handovers.
  */
 export async function claimLater(request: Request, server: PreloadedServer): Promise<void> {
-  const hold = await obtain(request, server);
+  const hold = await acquireHold(request, server);
   server.hold = hold;
   hold.finish(() => {
     if (!hold.released) hold.serve(() => undefined);
@@ -48,14 +48,14 @@ function settle(hold: Hold): void {
 
 /** Claims an address at once, for a handle that listens later. */
 export function claimHandle(request: Request, create: CreateServerHandle): ListeningHandle {
-  const hold = obtainNow(request, nobody);
+  const hold = acquireHoldNow(request, nobody);
   try {
     const claimed = new ClaimedHandle(hold.listenFd, request.text, create);
     claimed.hold = hold;
     if (hold.inherited) sayReady();
     return claimed.handle;
   } catch (error) {
-    hold.surrender();
+    hold.release();
     throw error;
   }
 }

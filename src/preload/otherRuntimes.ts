@@ -8,7 +8,7 @@ import { nobody } from '../server/acceptor.js';
 import { wrapClose } from '../server/adopt.js';
 import type { Hold } from '../server/hold.js';
 import { sayReady } from '../server/inherit.js';
-import { obtainNow } from '../server/obtain.js';
+import { acquireHoldNow } from '../server/acquireHold.js';
 import { PrivateName } from '../server/privateName.js';
 import { readPath } from './address.js';
 import { asNodeError } from './error.js';
@@ -77,15 +77,15 @@ function keepMessage(error: SocketAddressError): SocketAddressError {
 
 /** `Bun.listen` takes a descriptor, and closes it in `stop`. */
 function claimForListener(request: Request, { unix, ...options }: Options, listen: Listen): object {
-  const hold = obtainNow(request, nobody);
+  const hold = acquireHoldNow(request, nobody);
   try {
     const listener = listen({ ...options, fd: hold.listenFd });
     Object.defineProperty(listener, 'unix', { value: unix, configurable: true });
-    wrapClose(listener, Descriptor.at(hold.listenFd), (closeHandle) => hold.surrender(closeHandle));
+    wrapClose(listener, Descriptor.at(hold.listenFd), (closeHandle) => hold.release(closeHandle));
     if (hold.inherited) sayReady();
     return listener;
   } catch (error) {
-    hold.surrender();
+    hold.release();
     throw error;
   }
 }
@@ -96,7 +96,7 @@ function claimForListener(request: Request, { unix, ...options }: Options, liste
  * @param stopName the method by which the program stops the server
  */
 function claimByName(request: Request, bind: (name: string) => object, stopName: string): object {
-  const hold = obtainNow({ ...request, terms: { ...request.terms, listens: false } }, nobody);
+  const hold = acquireHoldNow({ ...request, terms: { ...request.terms, listens: false } }, nobody);
   let named: PrivateName | undefined;
   let server: object | undefined;
   try {
@@ -105,7 +105,7 @@ function claimByName(request: Request, bind: (name: string) => object, stopName:
     named.publish();
   } catch (error) {
     if (server !== undefined) (server as Record<string, () => unknown>)[stopName]?.();
-    hold.surrender();
+    hold.release();
     named?.close();
     throw error;
   }
@@ -124,7 +124,7 @@ function endWith(server: object, stopName: string, hold: Hold, named: PrivateNam
   const stop = (server as Record<string, Listen>)[stopName];
   const stopClaimed = (...args: unknown[]): unknown => {
     const stopped: unknown[] = [];
-    hold.surrender(() => {
+    hold.release(() => {
       stopped.push(stop?.apply(server, args));
       hold.closeSocket();
     });

@@ -35,7 +35,7 @@ export async function runBindingItself(asked: RunRequest): Promise<number> {
   const runner = new Runner(asked);
   let used = first;
   try {
-    const { lockFd, place } = await obtainLock(request, first);
+    const { lockFd, place } = await acquireLock(request, first);
     used = place;
     asked.trace(`Locked ${place.lockPath}; the program binds ${place.path}.`);
     // A holder that served handovers left this when it crashed.
@@ -155,7 +155,7 @@ interface Reserved {
 }
 
 /** Returns the lock, after the requested waits. */
-async function obtainLock(request: Request, place: Place): Promise<Reserved> {
+async function acquireLock(request: Request, place: Place): Promise<Reserved> {
   const { terms, waitMs } = request;
   const reserved = run(kernel, reserve(place, terms.record, false));
   if (!isRefusal(reserved)) return { lockFd: reserved, place };

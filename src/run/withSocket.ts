@@ -10,7 +10,7 @@ import type { Acceptor } from '../server/acceptor.js';
 import { Claim } from '../server/claim.js';
 import type { Hold } from '../server/hold.js';
 import { passedByRun } from '../server/inherit.js';
-import { obtain } from '../server/obtain.js';
+import { acquireHold } from '../server/acquireHold.js';
 import { describeExit, exitStatus } from './instance.js';
 import { isDescendant } from './parent.js';
 import { NotReady, Runner, type RunRequest } from './start.js';
@@ -40,8 +40,8 @@ export async function runWithSocket(asked: RunRequest): Promise<number> {
   const runner = new Runner(asked);
   const acceptor = new ProgramAcceptor(asked, runner);
   try {
-    const hold = await obtain(request, acceptor);
-    const claim = new Claim(hold, () => hold.surrender());
+    const hold = await acquireHold(request, acceptor);
+    const claim = new Claim(hold, () => hold.release());
     claim.on('displaced', (what) => void displaced(what, claim).then(asked.report));
     if (hold.inherited) asked.trace(`${hold.address} was passed to run, which takes no lock.`);
     const { fleet } = acceptor;

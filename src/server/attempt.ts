@@ -47,7 +47,7 @@ export function endAttempt({ target }: Attempt): void {
 }
 
 /** Claims the address. With `wait`, waits while another process has the lock. */
-export function* claimAddress({ request: { terms }, target }: Attempt, wait = false): Operation<Held | Refusal> {
+export function* acquireTarget({ request: { terms }, target }: Attempt, wait = false): Operation<Held | Refusal> {
   if ('abstract' in target) return yield* acquireAbstract(target.abstract, terms);
   const { place } = target;
   const claim = yield* acquire(place, terms, wait);

@@ -8,7 +8,7 @@ import { beginAttempt, endAttempt } from './attempt.js';
 import { Claim } from './claim.js';
 import type { Hold } from './hold.js';
 import { isInherited } from './inherit.js';
-import { obtain } from './obtain.js';
+import { acquireHold } from './acquireHold.js';
 import type { Pending } from './pending.js';
 import { PrivateName } from './privateName.js';
 import { acceptsDescriptor } from './relay.js';
@@ -51,11 +51,11 @@ export function refuseUnsupported(server: Server, { judge }: Request): void {
  */
 export async function listenByName(pending: Pending): Promise<Claim> {
   const { server, request } = pending;
-  const hold = await obtain({ ...request, terms: { ...request.terms, listens: false } }, nobody);
+  const hold = await acquireHold({ ...request, terms: { ...request.terms, listens: false } }, nobody);
   pending.end();
   let named: PrivateName | undefined;
   const end = (close?: () => void): void =>
-    hold.surrender(() => {
+    hold.release(() => {
       close?.();
       hold.closeSocket();
       named?.close();

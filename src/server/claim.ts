@@ -6,7 +6,7 @@ import { badOption, explainMistakes } from '../request/mistake.js';
 import { refuseCallback } from '../request/refuse.js';
 import type { Acceptor } from './acceptor.js';
 import type { Hold } from './hold.js';
-import { obtain } from './obtain.js';
+import { acquireHold } from './acquireHold.js';
 import { publish, say } from './trace.js';
 import { displacement, watchHold, type Displacement } from './watch.js';
 
@@ -199,9 +199,9 @@ async function claimWithoutServer(address: string, options: ListenOptions, callb
     return read;
   });
   const descriptor = new DescriptorAcceptor();
-  const hold = await obtain(request, descriptor);
+  const hold = await acquireHold(request, descriptor);
   return hold.finish(() => {
-    const claimed = new Claim(hold, () => hold.surrender());
+    const claimed = new Claim(hold, () => hold.release());
     descriptor.leave = () => {
       try {
         claimed.emit('handover');

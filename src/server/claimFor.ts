@@ -2,7 +2,7 @@ import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
 import { Claim } from './claim.js';
 import { sayReady } from './inherit.js';
-import { obtain } from './obtain.js';
+import { acquireHold } from './acquireHold.js';
 import { rebind } from './rebind.js';
 import type { Displacement } from './watch.js';
 
@@ -26,10 +26,10 @@ export async function claimFor(
   close: () => void,
   prepare: (claim: Claim) => void = () => undefined,
 ): Promise<Claim> {
-  const hold = await obtain(request, acceptor);
-  acceptor.onClose = (closeHandle) => hold.surrender(closeHandle);
+  const hold = await acquireHold(request, acceptor);
+  acceptor.onClose = (closeHandle) => hold.release(closeHandle);
   // A listener of 'listening' closed it before this line.
-  if (acceptor.closed) hold.surrender();
+  if (acceptor.closed) hold.release();
   const release = (): void => {
     if (!hold.released) close();
   };

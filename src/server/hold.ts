@@ -53,10 +53,10 @@ export class Hold {
     try {
       const refused = hold.bindHandover();
       if (refused === undefined) return hold;
-      hold.surrender();
+      hold.release();
       return refused;
     } catch (error) {
-      hold.surrender();
+      hold.release();
       throw error;
     }
   }
@@ -128,7 +128,7 @@ export class Hold {
    * Gives the claim up: removes our own files, has the listening socket closed, and then unlocks.
    * The order matters, see `claim/release.ts`. Does nothing the second time.
    */
-  surrender(closeSocket: () => void = () => this.closeSocket()): void {
+  release(closeSocket: () => void = () => this.closeSocket()): void {
     if (this.#released) return closeSocket();
     this.#released = true;
     forget(this);
@@ -150,7 +150,7 @@ export class Hold {
 
   /** Gives the claim up after its acceptor may have started. */
   takeBack(): void {
-    this.surrender(() => {
+    this.release(() => {
       this.acceptor.takeBack();
       this.closeSocket();
     });

@@ -5,7 +5,7 @@ import { isInPlace } from '../claim/place.js';
 import { isRefusal } from '../claim/refusal.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
-import { claimAddress, endAttempt, resolveRequest, type Attempt } from './attempt.js';
+import { acquireTarget, endAttempt, resolveRequest, type Attempt } from './attempt.js';
 import type { Hold } from './hold.js';
 import { isAt, type Displacement } from './watch.js';
 
@@ -57,7 +57,7 @@ function claimAgain(attempt: Attempt, hold: Hold): void {
     hold.replace({ ...held, lockFd, place: target.place, removesLock: removes(request.terms, locked) });
     run(kernel, writeRecord(lockFd, request.terms.record));
   } else {
-    const claim = run(kernel, claimAddress(attempt));
+    const claim = run(kernel, acquireTarget(attempt));
     if (isRefusal(claim) || claim.place === undefined) return;
     hold.replace(claim);
   }

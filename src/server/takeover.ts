@@ -10,7 +10,7 @@ import { waitingKernel } from '../kernel/wait.js';
 import { removeAbandoned } from './abandoned.js';
 import type { Acceptor } from './acceptor.js';
 import type { Attempt } from './attempt.js';
-import { claimAndStart } from './claimAndStart.js';
+import { acquireAndStart } from './acquireAndStart.js';
 import type { Held } from './held.js';
 import { Hold } from './hold.js';
 import { isInUse } from './refused.js';
@@ -47,7 +47,7 @@ export async function takeOver(
     if (!mayStillCome || nowMs() >= untilMs) return { ...refusal, handover: offered };
     await pause(pauseMs, signal);
     if (signal?.aborted === true) return refusal;
-    const hold = await claimAndStart(attempt, acceptor);
+    const hold = await acquireAndStart(attempt, acceptor);
     if (!isInUse(hold)) return hold;
     refusal = hold;
   }

@@ -17,7 +17,7 @@ import { readRequest, type ListenOptions } from '#dist/request/options.js';
 import { nobody } from '#dist/server/acceptor.js';
 import type { PathnameHold } from '#dist/server/held.js';
 import type { Hold } from '#dist/server/hold.js';
-import { obtainNow } from '#dist/server/obtain.js';
+import { acquireHoldNow } from '#dist/server/acquireHold.js';
 import { PrivateName } from '#dist/server/privateName.js';
 import { temporaryDirectory } from '../support/directory.js';
 import { onLinux } from '../support/privileges.js';
@@ -31,8 +31,8 @@ interface Claimed {
 function claimed(t: TestContext, directory: string, options: ListenOptions = {}): Claimed {
   const path = `${directory}/app.sock`;
   const request = readRequest(path, options);
-  const hold = obtainNow({ ...request, terms: { ...request.terms, listens: false } }, nobody) as Claimed['hold'];
-  t.after(() => hold.surrender());
+  const hold = acquireHoldNow({ ...request, terms: { ...request.terms, listens: false } }, nobody) as Claimed['hold'];
+  t.after(() => hold.release());
   return { path, hold };
 }
 
@@ -77,7 +77,7 @@ test('the runtime binds, and its socket gets the name → with mode and backlog,
   assert.ok(Array.isArray(sockets));
   assert.equal(sockets.find(({ file, state }) => file?.endsWith(`:${ino}`) && state === 'listening')?.backlog, 7);
   assert.deepEqual(fs.readdirSync(directory).sort(), ['app.sock', 'app.sock.lock']);
-  hold.surrender(() => {
+  hold.release(() => {
     server.close();
     hold.closeSocket();
     named.close();
@@ -94,7 +94,7 @@ test('the runtime closes its socket first → the file is still ours to remove, 
   server.close();
   await once(server, 'close');
   assert.ok(fs.existsSync(path), 'the runtime unlinks the private name only');
-  hold.surrender();
+  hold.release();
   assert.ok(!fs.existsSync(path));
 });
 

@@ -110,7 +110,7 @@ function* offering(connection: number, offered: Offered, changes: Changes, neste
 }
 
 /**
- * `Hold.surrender` while an offer is out: everything is closed, and nothing unlinked. The
+ * `Hold.release` while an offer is out: everything is closed, and nothing unlinked. The
  * connection is closed last, by `offer`.
  */
 function* abandoning(offered: Offered, changes: Changes): Conversation<void> {
@@ -131,8 +131,8 @@ function* releasing(offered: Offered): Conversation<unknown> {
 }
 
 /**
- * A process that asks for the claim, and holds it then, as server/obtain.ts and server/takeover.ts
- * do.
+ * A process that asks for the claim, and holds it then, as server/acquireHold.ts and
+ * server/takeover.ts do.
  */
 export function* asking(changes: Changes, triesMax: number, type?: SocketType): Conversation<unknown> {
   const asked = { ...terms, type };

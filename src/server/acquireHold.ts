@@ -4,8 +4,8 @@ import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
-import { beginAttempt, claimAddress, endAttempt, type Attempt } from './attempt.js';
-import { claimAndStart } from './claimAndStart.js';
+import { beginAttempt, acquireTarget, endAttempt, type Attempt } from './attempt.js';
+import { acquireAndStart } from './acquireAndStart.js';
 import { Hold } from './hold.js';
 import { inherit } from './inherit.js';
 import { explainStart, happened, isInUse, refusedStart } from './refused.js';
@@ -13,10 +13,10 @@ import { takeOver } from './takeover.js';
 import { say, trace, traceNow } from './trace.js';
 
 /** Makes the claim at once, without waiting for another process. The acceptor has not started. */
-export function obtainNow(request: Request, acceptor: Acceptor): Hold {
+export function acquireHoldNow(request: Request, acceptor: Acceptor): Hold {
   const attempt = beginAttempt(request);
   const claiming = (): Hold => {
-    const held = inherit(attempt, acceptor) ?? run(kernel, claimAddress(attempt));
+    const held = inherit(attempt, acceptor) ?? run(kernel, acquireTarget(attempt));
     if (isRefusal(held)) throw refusedStart(attempt, held);
     return held instanceof Hold ? held : new Hold(held, attempt, acceptor);
   };
@@ -31,9 +31,9 @@ export function obtainNow(request: Request, acceptor: Acceptor): Hold {
  * Makes the claim in the requested ways: at once; if the address is in use, by a handover; and if
  * that fails too, by waiting. The acceptor has started when this returns.
  */
-export async function obtain(request: Request, acceptor: Acceptor): Promise<Hold> {
+export async function acquireHold(request: Request, acceptor: Acceptor): Promise<Hold> {
   const attempt = beginAttempt(request);
-  const claiming = (): Promise<Hold> => obtainInTurn(attempt, acceptor);
+  const claiming = (): Promise<Hold> => acquireInTurn(attempt, acceptor);
   try {
     return await trace('reuseaddr.claim', () => ({ address: request.text }), claiming);
   } finally {
@@ -41,12 +41,12 @@ export async function obtain(request: Request, acceptor: Acceptor): Promise<Hold
   }
 }
 
-async function obtainInTurn(attempt: Attempt, acceptor: Acceptor): Promise<Hold> {
+async function acquireInTurn(attempt: Attempt, acceptor: Acceptor): Promise<Hold> {
   const { signal, takeoverMs, waitMs } = attempt.request;
   signal?.throwIfAborted();
   const inherited = inherit(attempt, acceptor);
   if (inherited instanceof Hold) return await inherited.start();
-  let hold = inherited ?? (await claimAndStart(attempt, acceptor));
+  let hold = inherited ?? (await acquireAndStart(attempt, acceptor));
   if (isInUse(hold) && takeoverMs !== undefined) hold = await traceTakeover(attempt, acceptor, takeoverMs, hold);
   if (isRefusal(hold)) signal?.throwIfAborted();
   if (isInUse(hold) && waitMs !== undefined) hold = await traceWait(attempt, acceptor, waitMs, hold);
@@ -120,7 +120,7 @@ async function waitUntil(request: Request, acceptor: Acceptor, signal: AbortSign
 async function claimAgain(request: Request, acceptor: Acceptor, signal: AbortSignal): Promise<Hold | Refusal> {
   const attempt = beginAttempt(request);
   try {
-    return await claimAndStart(attempt, acceptor, signal);
+    return await acquireAndStart(attempt, acceptor, signal);
   } finally {
     endAttempt(attempt);
   }
