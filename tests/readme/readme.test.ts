@@ -39,7 +39,8 @@ function checkScripts(example: Example): void {
   assert.deepEqual(others, [], 'commands of the repository stand alone');
 }
 
-for (const page of ['README.md', 'CONTRIBUTING.md', 'docs/errors.md', 'docs/protocol.md', 'docs/guarantees.md']) {
+const docs = fs.readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md'));
+for (const page of ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'tests/README.md', ...docs.map((name) => `docs/${name}`)]) {
   test(`${page} → every link inside the repository leads somewhere`, () => {
     const text = fs.readFileSync(join(root, page), 'utf8');
     const broken = [...text.matchAll(/\]\((?!https?:)([^)]+)\)/g)]
@@ -69,9 +70,9 @@ test('docs/guarantees.md names each guarantee of the README, and each of its fun
   assert.deepEqual(functionsMissing(guarantees.replaceAll('\n', ' ')), []);
 });
 
-/** The functions of a text such as "`open`, `socket` in `kernel/posix.ts`" that are not there. */
+/** The functions of a text such as "`open` and `socket` in `kernel/posix.ts`" that are absent. */
 function functionsMissing(text: string): string[] {
-  const named = [...text.matchAll(/((?:`\w+`(?:, )?)+) in `([\w/]+\.ts)`/g)];
+  const named = [...text.matchAll(/((?:`\w+`(?:, and |, | and )?)+) in `([\w/]+\.ts)`/g)];
   assert.ok(named.length > 20);
   return named.flatMap(([, functions = '', file = '']) => {
     const source = fs.readFileSync(join(root, 'src', file), 'utf8');

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
+import { join, posix, relative } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
@@ -55,6 +55,28 @@ test('the package → it holds the bundle with its types, the addons, and the pa
       `nothing that matches ${pattern} would be published`,
     );
   }
+});
+
+test('a page of the package → each link leads to a file of the package, and no link became text that does not name its file', () => {
+  const linkOf = /\[[^\][]*(?:\[[^\]]*\][^\][]*)*\]\((?!\w+:|#)([^)#\s]+)[^)]*\)/g;
+  const targetsIn = (page: string, text: string): string[] =>
+    [...text.replaceAll(/^```[^]*?^```$/gm, '').matchAll(linkOf)].map(([, path = '']) => posix.join(posix.dirname(page), path));
+  let named = 0;
+  for (const page of files.filter((file) => file.endsWith('.md'))) {
+    const packed = readFileSync(join(folder, page), 'utf8');
+    const kept = targetsIn(page, packed).map((target) => target.replace(/\/$/, ''));
+    assert.deepEqual(
+      kept.filter((target) => !files.includes(target)),
+      [],
+      page,
+    );
+    const targets = targetsIn(page, readFileSync(join(root, page), 'utf8'));
+    for (const target of targets.filter((file) => !files.includes(file) && !/\.(?:png|svg)$/.test(file))) {
+      named++;
+      assert.ok(packed.includes(`${posix.basename(target)} of the repository`), `${page} does not name ${target}`);
+    }
+  }
+  assert.ok(named > 10);
 });
 
 test('each path in package.json → a file of the package', () => {
