@@ -13,7 +13,7 @@ import { root } from './step.mjs';
 const published = ['dist/bundle', 'docs', 'man', 'README.md', 'CHANGELOG.md', 'SECURITY.md', 'LICENSE'];
 
 /** Exceptions: pages for contributors, what the types already say, and pictures. */
-const unpublished = [/^docs\/(api|explorer|protocol|guarantees)\b/, /^docs\/.*\.(svg|png)$/];
+const unpublished = [/^docs\/(api|explorer|protocol)\b/, /^docs\/.*\.(svg|png)$/];
 
 /** Fields of package.json that have a meaning only in the repository. */
 const ofTheRepository = ['imports', 'files', 'scripts', 'devDependencies'];
@@ -49,7 +49,7 @@ function readable(page, files, { repository, version }) {
     const file = posix.normalize(posix.join(posix.dirname(page), path)).replace(/\/$/, '');
     if (/^\w+:/.test(target) || path === '' || files.has(file)) return whole;
     if (repository === undefined)
-      return text === posix.basename(file) ? `${text} of the repository` : `${text} (${file} of the repository)`;
+      return text.endsWith(posix.basename(file)) ? `${text} of the repository` : `${text} (${file} of the repository)`;
     const site = repository.url.replace(/^git\+/, '').replace(/\.git$/, '');
     return `[${text}](${site}/blob/v${version}/${file}${fragment === undefined ? '' : `#${fragment}`})`;
   };
