@@ -16,7 +16,15 @@ export async function checkProse() {
   const sources = code.flatMap((folder) => below(folder, /\.(?:ts|mjs|js|c|h)$/));
   const long = sources.flatMap((file) => extractComments(file));
   const help = await extractHelp();
-  const pages = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', 'bench/README.md', 'tests/README.md'];
+  const pages = [
+    'README.md',
+    'CHANGELOG.md',
+    'CONTRIBUTING.md',
+    'SECURITY.md',
+    'bench/README.md',
+    'src/README.md',
+    'tests/README.md',
+  ];
   pages.push(...below('docs', /\.md$/), ...below('examples', /\.md$/));
   await lint([...pages, ...sources.map((file) => `${extracted}/${file}.md`), ...help]);
   if (long.length > 0) throw new ToolFailed('The check of comments', long.join('\n'), 1);

@@ -47,6 +47,13 @@ test('every folder of src has its place in the table → there is no other', () 
   assert.deepEqual([...new Set(unknown)], []);
 });
 
+test('src/README.md says where an address travels → it names every folder, in the order of the table', () => {
+  const page = readFileSync(new URL('../../../src/README.md', import.meta.url), 'utf8');
+  assert.ok(page.includes(rows.map((row) => row.join(', ')).join(' → ')), 'the line of imports is another one');
+  const unnamed = rows.flat().filter((layer) => !page.includes(`\`${layer}/`) && !page.includes(`\`${layer}.ts`));
+  assert.deepEqual(unnamed, []);
+});
+
 test('a file of src imports only from the layers below its own', () => {
   assert.deepEqual(upwardImports(sources), []);
 });
