@@ -10,7 +10,7 @@ import { explainWrong } from '../errors/explain.js';
 import { describe } from '../errors/describe.js';
 import { show } from '../errors/show.js';
 import { recordOfProgram } from '../holder/self.js';
-import { clearTimeout, pause, pauses, setTimeout } from '../kernel/clock.js';
+import { pause, pauses } from '../kernel/clock.js';
 import { run, runAsync } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { waitingKernel } from '../kernel/wait.js';
@@ -18,7 +18,8 @@ import { explainMistakes } from '../request/mistake.js';
 import { readRequest, type Request } from '../request/options.js';
 import { asListed, beginAttempt } from '../server/attempt.js';
 import { letGo } from '../server/keep.js';
-import { isInUse, refused } from '../server/refused.js';
+import { refused } from '../server/refused.js';
+import { mayCome, waitFor } from '../server/waitFor.js';
 import { exitStatus, type Exit } from './instance.js';
 import { watchOwnLock } from './ownLock.js';
 import { Runner, type RunRequest } from './start.js';
@@ -161,39 +162,10 @@ async function acquireLock(request: Request, place: Place): Promise<Reserved> {
   if (!isRefusal(reserved)) return { lockFd: reserved, place };
   const refusal = asListed(place, reserved);
   if (waitMs === undefined || !mayCome(refusal)) throw refused({ request, target: { place } }, refusal);
-  const waited = await waitForLock(request, waitMs, refusal);
+  const waited = await waitFor(request, refusal, (signal) => waitOnce(request, signal));
   if (isRefusal(waited)) throw refused({ request, target: { place } }, waited);
   letGo(place);
   return waited;
-}
-
-/** Whether a wait may end this refusal, as `listen` waits. */
-function mayCome(refusal: Refusal): boolean {
-  return isInUse(refusal) || refusal.refused === 'lock-unstable' || refusal.refused === 'directory-moved';
-}
-
-/**
- * Waits like `listen`: in flock(2) for a holder, and by repeated looks for a stray. Each attempt
- * resolves the path again.
- */
-async function waitForLock(request: Request, waitMs: number, first: Refusal): Promise<Reserved | Refusal> {
-  const deadline = new AbortController();
-  const timer = waitMs === Infinity ? undefined : setTimeout(() => deadline.abort(), waitMs);
-  const { signal } = deadline;
-  let refusal = first;
-  try {
-    for (const pauseMs of pauses()) {
-      const reserved = await waitOnce(request, signal);
-      if (!isRefusal(reserved)) return reserved;
-      if (!mayCome(reserved)) return { ...reserved, record: reserved.record ?? refusal.record };
-      refusal = reserved;
-      await pause(pauseMs, signal);
-      if (signal.aborted) return { ...refusal, refused: 'cancelled', errno: 'EADDRINUSE' };
-    }
-    return refusal;
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 async function waitOnce(request: Request, signal: AbortSignal): Promise<Reserved | Refusal> {

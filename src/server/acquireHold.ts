@@ -1,5 +1,4 @@
 import { isRefusal, type Refusal } from '../claim/refusal.js';
-import { clearTimeout, pause, pauses, setTimeout } from '../kernel/clock.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Request } from '../request/options.js';
@@ -11,6 +10,7 @@ import { inherit } from './inherit.js';
 import { explainStart, happened, isInUse, refusedStart } from './refused.js';
 import { takeOver } from './takeover.js';
 import { say, trace, traceNow } from './trace.js';
+import { waitFor } from './waitFor.js';
 
 /** Makes the claim at once, without waiting for another process. The acceptor has not started. */
 export function acquireHoldNow(request: Request, acceptor: Acceptor): Hold {
@@ -49,7 +49,7 @@ async function acquireInTurn(attempt: Attempt, acceptor: Acceptor): Promise<Hold
   let hold = inherited ?? (await acquireAndStart(attempt, acceptor));
   if (isInUse(hold) && takeoverMs !== undefined) hold = await traceTakeover(attempt, acceptor, takeoverMs, hold);
   if (isRefusal(hold)) signal?.throwIfAborted();
-  if (isInUse(hold) && waitMs !== undefined) hold = await traceWait(attempt, acceptor, waitMs, hold);
+  if (isInUse(hold) && waitMs !== undefined) hold = await traceWait(attempt, acceptor, hold);
   if (!isRefusal(hold)) return hold;
   signal?.throwIfAborted();
   throw refusedStart(attempt, hold);
@@ -71,7 +71,7 @@ function traceTakeover(attempt: Attempt, acceptor: Acceptor, takeoverMs: number,
   );
 }
 
-function traceWait(attempt: Attempt, acceptor: Acceptor, waitMs: number, refusal: Refusal): Promise<Hold | Refusal> {
+function traceWait(attempt: Attempt, acceptor: Acceptor, refusal: Refusal): Promise<Hold | Refusal> {
   const { text } = attempt.request;
   say(text, () => `waits, because ${happened(explainStart(attempt, refusal))}`);
   return trace(
@@ -80,44 +80,12 @@ function traceWait(attempt: Attempt, acceptor: Acceptor, waitMs: number, refusal
       const { reason, holder } = explainStart(attempt, refusal);
       return { address: text, reason, holder };
     },
-    () => waitFor(attempt.request, acceptor, waitMs, refusal),
+    () => waitFor(attempt.request, refusal, (signal) => acquireAgain(attempt.request, acceptor, signal)),
   );
 }
 
-/**
- * Waits for the address. A held pathname is waited for in flock(2). The kernel does not tell when a
- * stray or an abstract name goes away, so these are looked at repeatedly.
- */
-async function waitFor(request: Request, acceptor: Acceptor, waitMs: number, first: Refusal): Promise<Hold | Refusal> {
-  const deadline = new AbortController();
-  // Not AbortSignal.timeout: nothing would protect it from the garbage collector.
-  const timer = waitMs === Infinity ? undefined : setTimeout(() => deadline.abort(), waitMs);
-  const signal = request.signal === undefined ? deadline.signal : AbortSignal.any([deadline.signal, request.signal]);
-  try {
-    return await waitUntil(request, acceptor, signal, first);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-async function waitUntil(request: Request, acceptor: Acceptor, signal: AbortSignal, first: Refusal): Promise<Hold | Refusal> {
-  let refusal = first;
-  for (const pauseMs of pauses()) {
-    const hold = await claimAgain(request, acceptor, signal);
-    if (!isRefusal(hold)) return hold;
-    if (hold.refused === 'cancelled') return { ...hold, record: hold.record ?? refusal.record };
-    // The wait continues even if the lock file was often removed meanwhile, or another directory is
-    // at the path.
-    if (!isInUse(hold) && hold.refused !== 'lock-unstable' && hold.refused !== 'directory-moved') return hold;
-    refusal = hold;
-    await pause(pauseMs, signal);
-    if (signal.aborted) return { ...refusal, refused: 'cancelled', errno: 'EADDRINUSE' };
-  }
-  return refusal;
-}
-
 /** Makes another attempt: the path may lead to another directory by now. */
-async function claimAgain(request: Request, acceptor: Acceptor, signal: AbortSignal): Promise<Hold | Refusal> {
+async function acquireAgain(request: Request, acceptor: Acceptor, signal: AbortSignal): Promise<Hold | Refusal> {
   const attempt = beginAttempt(request);
   try {
     return await acquireAndStart(attempt, acceptor, signal);
