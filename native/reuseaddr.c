@@ -170,6 +170,16 @@ static napi_value js_connect(napi_env env, napi_callback_info info) {
   return integral(env, result);
 }
 
+/* shutdown(2). */
+static napi_value js_shutdown(napi_env env, napi_callback_info info) {
+  static const struct constant ways[] = {{"SHUT_WR", SHUT_WR}, {"SHUT_RDWR", SHUT_RDWR}};
+  napi_value given[ARGUMENTS_MAX];
+  int fd, how;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &fd) || !constant(env, given[1], ways, sizeof ways / sizeof ways[0], &how)) return NULL;
+  return integral(env, outcome(shutdown(fd, how)));
+}
+
 /* connect(2) with a datagram socket. The kernel looks the name up and then refuses the type
    (EPROTOTYPE), before a listener can see anything of it. A live datagram socket is connected to,
    and sees nothing either. If no process is bound to the file, it fails with ECONNREFUSED. This
@@ -417,6 +427,7 @@ static const napi_property_descriptor functions[] = {
     FUNCTION("bind", js_bind),
     FUNCTION("listen", js_listen),
     FUNCTION("connect", js_connect),
+    FUNCTION("shutdown", js_shutdown),
     FUNCTION("getsockname", js_getsockname),
     FUNCTION("getsockopt", js_getsockopt),
     FUNCTION("sendmsg", js_sendmsg),

@@ -361,8 +361,8 @@ function reasonType(names) {
 /**
  * Bundles the types for CommonJS, with a module for `import` that exports the same.
  *
- * A file keeps the functions that the files before it import. The others lead to the types of half
- * the package.
+ * A file keeps the functions and interfaces that the files before it import. The others lead to the
+ * types of half the package.
  */
 function types(reasons) {
   // The exports of `index` are public, and shown on hover. Elsewhere only the types matter.
@@ -391,17 +391,24 @@ function types(reasons) {
   ];
 }
 
-/** Leaves out internal members, functions that no other file imports, and imports without use. */
+/** Leaves out internal members, what no other file needs, and imports without use. */
 function pruned(text, names) {
   const members = text.replaceAll(internal, (_all, indent, isConstructor) =>
     isConstructor === undefined ? '' : `${indent}constructor(...internal: unknown[]);\n`,
   );
-  const rest = members.replaceAll(declaredFunction, (all, name) => (names.has(name) ? all : ''));
+  const functions = members.replaceAll(declaredFunction, (all, name) => (names.has(name) ? all : ''));
+  const rest = functions.replaceAll(declaredInterface, (all, name) =>
+    names.has(name) || isNamed(name, functions.replace(all, '')) ? all : '',
+  );
   return rest.replaceAll(namedImport, (statement, imported) => {
     if (statement.startsWith('export')) return statement;
     const others = rest.replace(statement, '');
-    return namesIn(imported).some((name) => new RegExp(`\\b${name}\\b`).test(others)) ? statement : '';
+    return namesIn(imported).some((name) => isNamed(name, others)) ? statement : '';
   });
+}
+
+function isNamed(name, text) {
+  return new RegExp(`\\b${name}\\b`).test(text);
 }
 
 /** The names in the braces of an import or export. */
@@ -415,6 +422,8 @@ const internal = /^( *)\/\*\* @internal \*\/\n *(constructor\()?.*;\n/gm;
 const docstring = /^ *\/\*\*[^]*?\*\/\n/gm;
 
 const declaredFunction = /(?:^\/\*\*(?:(?!\*\/)[^])*\*\/\n)?^export declare function\*? (\w+)[^]*?;\n(?=[a-z/]|(?![^]))/gm;
+
+const declaredInterface = /(?:^\/\*\*(?:(?!\*\/)[^])*\*\/\n)?^(?:export )?interface (\w+)[^]*?^\}\n/gm;
 
 const namedImport = /^(?:import|export) (?:type )?\{ ([^}]+) \} from '(\.[^']+)\.js';\n/gm;
 

@@ -41,6 +41,10 @@ const samples = {
   'bad-option': { option: 'mode', wrong: 'must be an integer from 0 to 0o777', right: 'write 0o660' },
   'unknown-user': { option: 'owner', wrong: 'www' },
   'unknown-group': { option: 'group', wrong: 'www' },
+  'not-a-stream': {
+    wrong: 'it is a datagram socket, not a stream',
+    right: 'use reuseaddr connect --type=datagram, or a program for such sockets',
+  },
   unsupported: { wrong: 'abstract names exist on Linux only', right: 'write ./@app for a file of that name' },
 };
 

@@ -1,8 +1,11 @@
 import { writeSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { connect } from '../client/connect.js';
+import { hasConnections, socketTypeDefault, socketTypes } from '../address/socketType.js';
+import { connect, connectDescriptor } from '../client/connect.js';
 import { show } from '../errors/show.js';
 import { UsageError, type Command } from './command.js';
+import { converseInMessages } from './messages.js';
+import { readType } from './socketType.js';
 import { status } from './status.js';
 
 export const command: Command = {
@@ -12,9 +15,13 @@ export const command: Command = {
   operandsMax: 1,
   description: `Connects stdin and stdout to a server, like nc -U. The end of stdin closes our half of the
 connection; the rest of the answer is still printed. The command ends when both halves are closed.
-Unlike nc, it supports exact abstract names and long paths.`,
+Unlike nc, it supports exact abstract names and long paths.
+
+With --type, each line of stdin is sent as one message, without its line break. A seqpacket socket
+answers in messages, each of which is printed as a line; a datagram socket does not answer.`,
   statuses: '0 done, 1 no connection, or a broken one, 2 wrong usage',
   options: {
+    type: { value: 'TYPE', values: socketTypes, summary: 'type of the socket: stream (default), datagram or seqpacket' },
     wait: {
       value: 'SECONDS',
       valueIsOptional: true,
@@ -24,11 +31,16 @@ Unlike nc, it supports exact abstract names and long paths.`,
   examples: [
     ["echo 'PING' | reuseaddr connect /run/app.sock", 'ask, and print the answer'],
     ['reuseaddr connect --wait=10 @app', 'wait for an abstract name'],
+    ['echo hello | reuseaddr connect --type=datagram /run/log.sock', 'send a datagram for each line'],
     ['reuseaddr connect --wait /run/app.sock </dev/null', 'only wait until a server accepts'],
   ],
   async run({ operands: [address = ''], options, terminal }) {
-    const socket = await connect(address, { timeout: timeoutMs(options['wait']), allowHalfOpen: true });
-    const trouble = await converse(socket);
+    const timeout = timeoutMs(options['wait']);
+    const type = readType(options['type']) ?? socketTypeDefault;
+    const trouble =
+      type === socketTypeDefault
+        ? await converse(await connect(address, { timeout, allowHalfOpen: true }))
+        : await converseInMessages(await connectDescriptor(address, timeout, type), hasConnections(type));
     if (trouble === undefined) return status.done;
     terminal.complain(`The connection to ${show(address)} broke: ${trouble}.`);
     return status.failed;

@@ -1,4 +1,5 @@
 import { fits, pathBytesMax } from '../address/address.js';
+import type { SocketType } from '../address/socketType.js';
 import { unpinned } from '../claim/place.js';
 import { probe, throughSocketFile } from '../claim/probe.js';
 import type { FailedConnect, Unreachable } from '../errors/explain.js';
@@ -9,8 +10,8 @@ import { kernel } from '../kernel/posix.js';
  * Tries to connect once. Returns a connected descriptor, or why it failed. A Unix socket answers at
  * once, or with `EAGAIN`.
  */
-export function attempt(destination: string): number | FailedConnect {
-  return run(kernel, connectOnce(destination));
+export function attempt(destination: string, type: SocketType): number | FailedConnect {
+  return run(kernel, connectOnce(destination, type));
 }
 
 /** Whether another attempt may succeed: a server may start, or may accept. */
@@ -20,9 +21,9 @@ export function isTemporary({ unreachable }: FailedConnect): boolean {
 
 const temporary: ReadonlySet<Unreachable> = new Set(['absent', 'no-directory', 'stale', 'starting', 'backlog-full']);
 
-function* connectOnce(destination: string): Conversation<number | FailedConnect> {
+function* connectOnce(destination: string, type: SocketType): Conversation<number | FailedConnect> {
   const abstract = destination.startsWith('\0');
-  const connected = abstract ? yield* talk.connect(destination) : yield* connectToFile(destination);
+  const connected = abstract ? yield* talk.connect(destination, type) : yield* connectToFile(destination, type);
   if (!failed(connected)) return connected;
   const unreachable = abstract ? explainAbstract(connected) : yield* explainPathname(destination, connected);
   // connect(2) fails in the same way for a regular file and for a dead socket.
@@ -33,11 +34,11 @@ function* connectOnce(destination: string): Conversation<number | FailedConnect>
  * Connects to a path that does not fit sun_path through a descriptor of the socket file. The last
  * component must not be a symlink.
  */
-function* connectToFile(path: string): Conversation<number | Errno> {
-  if (fits(path, pathBytesMax)) return yield* talk.connect(path);
+function* connectToFile(path: string, type: SocketType): Conversation<number | Errno> {
+  if (fits(path, pathBytesMax)) return yield* talk.connect(path, type);
   const real = yield* sys.realpath(path);
   if (failed(real)) return real;
-  return yield* throughSocketFile(unpinned(real.path), (name) => talk.connect(name));
+  return yield* throughSocketFile(unpinned(real.path), (name) => talk.connect(name, type));
 }
 
 /**

@@ -1,8 +1,9 @@
 import { connect as netConnect, Socket, type NetConnectOpts } from 'node:net';
 import type { Address } from '../address/address.js';
+import { socketTypeDefault, type SocketType } from '../address/socketType.js';
 import { beginAtCaller } from '../errors/caller.js';
 import { explainConnect, type FailedConnect } from '../errors/explain.js';
-import { findListener } from '../holder/find.js';
+import { findListener, findType } from '../holder/find.js';
 import { nowMs, pause } from '../kernel/clock.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { readDestination } from '../request/address.js';
@@ -61,21 +62,37 @@ export async function connect(address: string, options: ConnectOptions = {}): Pr
 }
 
 async function connectInTime(address: string, options: ConnectOptions, callback: unknown): Promise<Socket> {
-  const { parsed, timeout, signal, allowHalfOpen } = explainMistakes(address, 'connect to', () => {
+  const asked = explainMistakes(address, 'connect to', () => {
     refuseCallback(callback);
     return read(address, options);
   });
+  const connected = await tryInTime(address, asked, socketTypeDefault);
+  return connected instanceof Socket ? connected : socketOf(connected, asked.allowHalfOpen);
+}
+
+/**
+ * Connects a socket of any type in the same way, and returns its descriptor.
+ *
+ * @internal
+ */
+export async function connectDescriptor(address: string, timeout: number, type: SocketType): Promise<number> {
+  const asked = explainMistakes(address, 'connect to', () => read(address, { timeout }));
+  return (await tryInTime(address, asked, type)) as number;
+}
+
+async function tryInTime(address: string, asked: Asked, type: SocketType): Promise<Socket | number> {
+  const { parsed, timeout, signal, allowHalfOpen } = asked;
   signal?.throwIfAborted();
 
   // A later chdir(2) must not lead to another server.
   const destination = destinationOf(parsed);
   const startMs = nowMs();
   for (let tries = 0; ; tries++) {
-    const connected = parsed.kind === 'pipe' ? await connectPipe(parsed.path, allowHalfOpen) : attempt(destination);
-    if (connected instanceof Socket) return connected;
-    if (typeof connected === 'number') return socketOf(connected, allowHalfOpen);
+    const connected = parsed.kind === 'pipe' ? await connectPipe(parsed.path, allowHalfOpen) : attempt(destination, type);
+    if (connected instanceof Socket || typeof connected === 'number') return connected;
     const triedMs = nowMs() - startMs;
-    if (!isTemporary(connected) || triedMs >= timeout) throw failure(address, destination, connected, tries === 0 ? 0 : triedMs);
+    if (!isTemporary(connected) || triedMs >= timeout)
+      throw failure(address, destination, withType(destination, type, connected), tries === 0 ? 0 : triedMs);
     // The last attempt happens at the deadline itself.
     await pause(Math.min(pauseMs(tries, Math.random()), timeout - triedMs), signal);
     signal?.throwIfAborted();
@@ -107,6 +124,20 @@ function socketOf(fd: number, allowHalfOpen: boolean): Socket {
   Descriptor.at(fd)?.closed();
   if (!('bun' in process.versions)) return new Socket({ fd, readable: true, writable: true, allowHalfOpen });
   return netConnect({ fd, allowHalfOpen } as unknown as NetConnectOpts);
+}
+
+/**
+ * Names the type of the socket that is there, if it is another one. An abstract name may be in use
+ * for another type, and then it looks free.
+ */
+function withType(destination: string, type: SocketType, failed: FailedConnect): FailedConnect {
+  const abstract = destination.startsWith('\0');
+  if (failed.unreachable !== 'not-a-stream' && !(abstract && failed.unreachable === 'absent')) return failed;
+  const found = findType(destination.replace(/^\0/, '@'), type);
+  if (abstract && found === undefined) return failed;
+  const wrong = `it is a ${found ?? 'socket of another type'}${found === undefined ? '' : ' socket'}, not a ${type}`;
+  const right = found === undefined ? undefined : `use reuseaddr connect --type=${found}, or a program for such sockets`;
+  return { ...failed, unreachable: 'not-a-stream', errno: 'EPROTOTYPE', wrong, right };
 }
 
 function failure(address: string, destination: string, failed: FailedConnect, triedMs: number): Error {

@@ -38,19 +38,29 @@ export interface FailedConnect {
   readonly unreachable: Unreachable;
   readonly errno: Errno;
   readonly syscall: string;
+  /** A clause about the socket that is there instead, and how to reach it. */
+  readonly wrong?: string;
+  readonly right?: string | undefined;
 }
 
 /** Returns the error for a connection that failed after attempts for `triedMs`. */
 export function explainConnect(
   address: string,
-  { unreachable, errno, syscall }: FailedConnect,
+  { unreachable, errno, syscall, wrong, right }: FailedConnect,
   triedMs: number,
   holder?: Holder,
 ): SocketAddressError {
   const path = unreachable === 'no-directory' ? dirname(address) : address;
   const tried =
     triedMs > 0 ? `Gave up after ${triedMs < 1000 ? `${triedMs} ms` : `${Math.round(triedMs / 100) / 10} s`}.` : undefined;
-  return failure('connect to', address, unreachable, { code: errno, call: syscall, path }, holder, tried);
+  return failure(
+    'connect to',
+    address,
+    unreachable,
+    { code: errno, call: syscall, path, ...(wrong !== undefined && { wrong, right }) },
+    holder,
+    tried,
+  );
 }
 
 /** A mistake in the caller's arguments. */

@@ -208,8 +208,8 @@ export const reasons = {
   },
   'not-a-stream': {
     codes: ['EPROTOTYPE'],
-    happened: () => 'it is a datagram or seqpacket socket, and connect() makes stream connections',
-    todo: () => ['connect to a stream socket'],
+    happened: ({ wrong }) => wrong,
+    todo: (_words, { right }) => [right],
   },
   'bad-argument': {
     codes: ['ERR_INVALID_ARG_TYPE', 'ERR_SOCKET_DGRAM_NOT_RUNNING'],

@@ -52,6 +52,20 @@ export function listeningInode(name: string, type?: SocketType): string | undefi
   return found?.inode.toString();
 }
 
+/**
+ * Returns the type of the socket at a path, or of one with this abstract name, `@app`, if it is not
+ * the type `unlike`.
+ */
+export function findType(name: string, unlike: SocketType): SocketType | undefined {
+  const path = kernel.realpath(name);
+  const file = failed(path) ? path : kernel.fstatat(AT_FDCWD, path.path);
+  const inode = name.startsWith('@') ? undefined : failed(file) ? undefined : fileKey(file);
+  const sockets = unixSockets();
+  if (failed(sockets)) return undefined;
+  const isThere = (socket: UnixSocket): boolean => (inode === undefined ? socket.name === name : socket.file === inode);
+  return sockets.find((socket) => isAddress(socket) && isThere(socket) && socket.type !== unlike)?.type;
+}
+
 function findByInode(inode: string): Holder | undefined {
   const pid = findProcesses(new Set([inode])).get(inode);
   return pid === undefined ? undefined : describeProcess(pid);

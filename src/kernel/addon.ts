@@ -98,6 +98,7 @@ export interface Addon {
   listen(fd: number, backlog: number): number;
   /** connect(2), likewise. */
   connect(fd: number, name: string): number;
+  shutdown(fd: number, how: 'SHUT_WR' | 'SHUT_RDWR'): number;
   /** getsockname(2). '': no name. EAFNOSUPPORT: a socket of another family. */
   getsockname(fd: number): string | number;
   /** getsockopt(2), of SOL_SOCKET. */

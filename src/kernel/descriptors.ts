@@ -36,6 +36,15 @@ export function describeSocket(fd: number): SocketDescription | Errno {
   return accepting < 0 ? errnoName(accepting) : { ...socket, listening: accepting !== 0, name };
 }
 
+/**
+ * shutdown(2). The other end learns that no more comes. SHUT_RDWR also ends a read that waits in
+ * another thread.
+ */
+export function shutdown(fd: number, how: 'SHUT_WR' | 'SHUT_RDWR'): 0 | Errno {
+  const result = addon().shutdown(fd, how);
+  return result < 0 ? errnoName(result) : 0;
+}
+
 /** fcntl(2): makes a duplicate, which is close-on-exec. `close` of the kernel closes it. */
 export function fcntl(fd: number, command: 'F_DUPFD_CLOEXEC'): number | Errno;
 /** fcntl(2): whether children get the descriptor. */

@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { test, type TestContext } from 'node:test';
+import { claim, connect } from 'reuseaddr';
+import { socketTypes } from '#dist/address/socketType.js';
+import { kernel } from '#dist/kernel/posix.js';
+import { root } from '../readme/examples.js';
+import { abstractName } from '../support/abstract.js';
+import { needs } from '../support/commands.js';
+import { temporaryDirectory } from '../support/directory.js';
+import { onLinux } from '../support/privileges.js';
+import { commandLine, Running } from '../run/running.js';
+
+const withPython = { skip: onLinux.skip || needs('python3').skip } as const;
+
+/** Runs the command with this input. */
+function ask(args: readonly string[], input: string): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, [commandLine, 'connect', ...args], { input, encoding: 'utf8' });
+}
+
+async function echoServer(t: TestContext): Promise<string> {
+  const address = `${temporaryDirectory(t)}/echo.sock`;
+  const running = new Running(t, [
+    '--verbose',
+    '--type=seqpacket',
+    address,
+    '--',
+    'python3',
+    `${root}examples/datagrams/echo.py`,
+  ]);
+  await running.line(/is ready\.$/);
+  return address;
+}
+
+test('connect --type=datagram → each line is a message, and an empty line is none', onLinux, async (t) => {
+  for (const address of [`${temporaryDirectory(t)}/log.sock`, abstractName().address]) {
+    const held = await claim(address, { type: 'datagram' });
+    t.after(() => held.release());
+    const { status, stdout, stderr } = ask(['--type=datagram', address], 'one\n\ntwo words\nlast');
+    assert.deepEqual([status, stdout, stderr], [0, '', '']);
+    const read = [1, 2, 3].map(() => kernel.recvmsg(held.fd, 100, 0));
+    assert.deepEqual(
+      read.map((message) => typeof message === 'object' && message.text),
+      ['one', 'two words', 'last'],
+    );
+    assert.equal(kernel.recvmsg(held.fd, 100, 0), 'EAGAIN');
+  }
+});
+
+test(
+  'connect --type=seqpacket → each line is a message, and each answer a line; it ends when the server has closed',
+  withPython,
+  async (t) => {
+    const address = await echoServer(t);
+    const { status, stdout, stderr } = ask(['--type=seqpacket', address], 'one\ntwo words\nlast');
+    assert.deepEqual([status, stdout, stderr], [0, 'one\ntwo words\nlast\n', '']);
+  },
+);
+
+test('the reader of the answers is gone → the command ends', withPython, async (t) => {
+  const address = await echoServer(t);
+  const child = spawn(process.execPath, [commandLine, 'connect', '--type=seqpacket', address], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  t.after(() => child.kill('SIGKILL'));
+  child.stdin.write('one\n');
+  await once(child.stdout, 'data');
+  child.stdout.destroy();
+  child.stdin.on('error', () => undefined);
+  child.stdin.write('two\n');
+  const [status, signal] = (await once(child, 'exit')) as [number | null, string | null];
+  assert.equal(signal, null, String(status));
+});
+
+test('a socket of another type, or none, is there → the message says which', onLinux, async (t) => {
+  const directory = temporaryDirectory(t);
+  const abstract = abstractName().address;
+  for (const held of socketTypes) {
+    for (const address of [`${directory}/${held}.sock`, `${abstract.slice(0, -9)}${held}`]) {
+      const claimed = await claim(address, { type: held });
+      for (const asked of socketTypes.filter((type) => type !== held)) {
+        const error = new RegExp(`: it is a ${held} socket, not a ${asked}\\. Use reuseaddr connect --type=${held}, or`);
+        if (asked === 'stream')
+          await assert.rejects(connect(address, { timeout: 0 }), { code: 'EPROTOTYPE', reason: 'not-a-stream', message: error });
+        const { status, stderr } = ask([`--type=${asked}`, address], '');
+        assert.match(stderr, error);
+        assert.equal(status, 1);
+      }
+      await claimed.release();
+    }
+  }
+  const { status, stderr } = ask(['--type=datagram', `${directory}/none.sock`], '');
+  assert.match(stderr, /no process listens there/);
+  assert.equal(status, 1);
+  assert.equal(ask(['--type=none', `${directory}/none.sock`], '').status, 2);
+});
+
+test('connect --wait --type=datagram, and the receiver starts later → the message arrives', onLinux, async (t) => {
+  const address = `${temporaryDirectory(t)}/log.sock`;
+  const child = spawn(process.execPath, [commandLine, 'connect', '--wait', '--type=datagram', address], {
+    stdio: ['pipe', 'inherit', 'inherit'],
+  });
+  t.after(() => child.kill('SIGKILL'));
+  child.stdin.end('late\n');
+  const exited = once(child, 'exit');
+  const held = await claim(address, { type: 'datagram' });
+  t.after(() => held.release());
+  assert.deepEqual(await exited, [0, null]);
+  assert.deepEqual(kernel.recvmsg(held.fd, 100, 0), { text: 'late', fds: [] });
+});
