@@ -43,11 +43,12 @@ export async function bundle() {
  * The files of the code, each with the modules that it has. A module that is not named here is in
  * `core` if the preload needs it too, and in `library` otherwise.
  *
- * `core` is what a start on a free path takes. `preload`, `report` and the rest are loaded when
- * another file first calls one of their functions: the preload at the first path, `report` for an
- * error or an inspection, `ways` for the other ways to an address (a wait, a takeover, a rule about
- * peers, a client), and `others` on Bun and Deno. In the sources these are plain imports. V8 reads
- * every byte that a process loads, whether it runs or not.
+ * `kernel` and `core` are what a start on a free path takes; an inspection takes only `kernel` of
+ * these. `preload`, `report` and the rest are loaded when another file first calls one of their
+ * functions: the preload at the first path, `report` for an error or an inspection, `ways` for the
+ * other ways to an address (a wait, a takeover, a rule about peers, a client), and `others` on Bun
+ * and Deno. In the sources these are plain imports. V8 reads every byte that a process loads,
+ * whether it runs or not.
  */
 const parts = {
   index: ['index'],
@@ -56,6 +57,26 @@ const parts = {
     ...inFolder('preload', 'acceptor', 'address', 'claim', 'cluster', 'directory', 'error', 'guard', 'listening', 'longPath'),
     'inspect/guard',
     'claim/unlink',
+  ],
+  kernel: [
+    ...inFolder('address', 'address', 'names', 'socketType'),
+    ...inFolder(
+      'kernel',
+      'addon',
+      'clock',
+      'descriptor',
+      'descriptors',
+      'errno',
+      'kernel',
+      'loadAddon',
+      'posix',
+      'runtime',
+      'wait',
+    ),
+    ...inFolder('claim', 'place', 'probe', 'record', 'refusal'),
+    ...inFolder('errors', 'advice', 'caller', 'error'),
+    ...inFolder('request', 'address', 'mistake', 'refuse', 'socketType'),
+    'holder/self',
   ],
   others: ['preload/otherRuntimes'],
   library: ['server/privateName', 'claim/publish'],
@@ -105,15 +126,14 @@ async function code() {
     throw new Error(`No module ${unused.join(', ')} is in the package: see the parts in scripts/bundle.mjs.`);
 
   const asked = new Map(
-    ['core', 'library', 'preload', 'others', 'report', 'ways', 'run', 'commands'].map((part) => [part, new Map()]),
+    ['kernel', 'core', 'library', 'preload', 'others', 'report', 'ways', 'run', 'commands'].map((part) => [part, new Map()]),
   );
   const edit = (file, text) => withParts(file, text, partOf, asked);
   for (const module of everythingFrom(...shared, 'cli/main.js')) edit(module, readFileSync(join(dist, module), 'utf8'));
   const entries = [{ index: 'index.js' }, { register: 'register.js' }, { cli: 'cli/main.js' }];
   for (const [part, statements] of asked) {
     virtual.set(`${part}.js`, [...statements.values()].join('\n'));
-    virtual.set(`at-need:${part}`, atNeed(part, statements.keys()));
-    virtual.set(`at-once:${part}`, `export { ${[...statements.keys()].join(', ')} } from './${part}.cjs';`);
+    virtual.set(`at-need:${part}`, loading(part, statements.keys()));
     entries.push({ [part]: `${part}.js` });
   }
   const made = await Promise.all(entries.map((entry) => split(entry, edit)));
@@ -145,12 +165,28 @@ function withParts(file, text, partOf, asked) {
     });
     return found
       .map((each) => {
-        const from = each.atNeed ? `at-need:${part}` : `at-once:${part}`;
+        const from = each.atNeed ? `at-need:${part}` : atOnce(part, each.outside, own === 'commandLine' ? file : own);
         if (each.atNeed && verb === 'export') return publicFunction(each, module, from, asked);
         return `${verb} { ${each.outside} as ${each.ours} } from '${from}';`;
       })
       .join('\n');
   });
+}
+
+/** The names that a part, or a command, takes of another part when it is loaded. */
+const takenAtOnce = new Map();
+
+/**
+ * Returns a module with these names: constants, so that a call is as short and quick as within a
+ * part.
+ */
+function atOnce(part, name, user) {
+  const module = `at-once:${part}:${user}`;
+  const names = takenAtOnce.get(module) ?? new Set();
+  takenAtOnce.set(module, names.add(name));
+  const list = [...names].join(', ');
+  virtual.set(module, `const { ${list} } = require('./${part}.cjs');\nexport { ${list} };`);
+  return module;
 }
 
 /**
@@ -162,7 +198,7 @@ function isAtNeed(name, module, part, own) {
   if (part === 'commands' || (!loadedAtNeed.has(part) && !byCommands)) return false;
   const source = readFileSync(join(dist, module), 'utf8');
   if (new RegExp(`^export (async )?function\\*? ${name}\\b`, 'm').test(source)) return true;
-  if (!['core', 'index', 'library', 'preload', 'register'].includes(own)) return false;
+  if (!['kernel', 'core', 'index', 'library', 'preload', 'register'].includes(own)) return false;
   throw new Error(`${own} imports ${name} of ${module}, which is loaded at need, and is not a function.`);
 }
 
@@ -173,10 +209,10 @@ function isAtNeed(name, module, part, own) {
 function publicFunction({ theirs, ours, outside }, module, from, asked) {
   const source = readFileSync(join(dist, module), 'utf8');
   const [asynchronous, wait] = source.includes(`\nexport async function ${theirs}(`) ? ['async ', 'await '] : ['', ''];
-  const begin = ask(asked.get('core'), 'beginAtCaller', 'errors/caller.js');
+  const begin = ask(asked.get('kernel'), 'beginAtCaller', 'errors/caller.js');
   return [
     `import { ${outside} as ${ours}_ } from '${from}';`,
-    `import { ${begin} as begin_${ours} } from 'at-once:core';`,
+    `import { ${begin} as begin_${ours} } from '${atOnce('kernel', begin, 'index')}';`,
     `export ${asynchronous}function ${ours}(...args) {`,
     `  try { return ${wait}${ours}_(...args); } catch (error) { throw begin_${ours}(error, ${ours}); }`,
     `}`,
@@ -198,7 +234,7 @@ function ask(names, theirs, module) {
 /**
  * Returns a module with the functions of a part. The first call of any of them loads the part.
  */
-function atNeed(part, names) {
+function loading(part, names) {
   const functions = [...names].map((name) => `export function ${name}(...args) { return part().${name}(...args); }`);
   return [`let loaded;\nconst part = () => (loaded ??= require('./${part}.cjs'));`, ...functions].join('\n');
 }
@@ -239,13 +275,13 @@ async function split(entries, edit) {
           onResolve({ filter: /^\.\/\w+\.cjs$/ }, ({ path }) => ({ path, external: true }));
           // One for each importer in the command line: shared ones would be in files of their own.
           onResolve({ filter: /^at-(need|once):/ }, ({ path, importer }) => ({
-            path: `${path} ${'cli' in entries ? importer : ''}`,
+            path: `${path} ${'cli' in entries && path.startsWith('at-need') ? importer : ''}`,
             namespace: 'part',
           }));
           onLoad({ filter: /./, namespace: 'part' }, ({ path }) => ({
             contents: withoutImports(virtual.get(path.split(' ', 1)[0])),
           }));
-          onResolve({ filter: /^\.\/(core|library|preload|others|report|ways|run|commands)\.js$/ }, ({ path, kind }) =>
+          onResolve({ filter: /^\.\/(kernel|core|library|preload|others|report|ways|run|commands)\.js$/ }, ({ path, kind }) =>
             kind === 'entry-point' ? { path: join(dist, path) } : undefined,
           );
           onLoad({ filter: /\.js$/ }, load);
@@ -291,7 +327,13 @@ const preludes = [
 
 function withoutImports(text) {
   const importStatement = /^import (?:(\w+)(?:, \{\})?|(\{[^}]*\})) from '(node:[\w/]+)';$/gm;
-  const contents = text.replaceAll(importStatement, (_statement, whole, names, module) => {
+  // Most programs have it already, and the others need not load it.
+  const importNet = /^import net(?:, \{\})? from 'node:net';$/m;
+  const uses = importNet.test(text)
+    ? text.replace(importNet, '').replaceAll(/\bnet\./g, `(process.getBuiltinModule('node:net')).`)
+    : text;
+  const used = /(?<!:)\bnet\b(?!')/.test(uses) ? text : uses;
+  const contents = used.replaceAll(importStatement, (_statement, whole, names, module) => {
     return `const ${whole ?? names.replaceAll(' as ', ': ')} = process.getBuiltinModule('${module}');`;
   });
   // esbuild would look for the file, and not find it.

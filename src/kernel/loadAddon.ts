@@ -51,7 +51,7 @@ function installedDirectory(): string | undefined {
   // Not every `module` counts: Node has a global one, in the working directory, for code on its
   // command line, and Bun keeps the bare name.
   const file = typeof module === 'object' ? module.filename : undefined;
-  return typeof file === 'string' && isAbsolute(file) && basename(file) === 'core.cjs' ? dirname(file) : undefined;
+  return typeof file === 'string' && isAbsolute(file) && basename(file) === 'kernel.cjs' ? dirname(file) : undefined;
 }
 
 function loadInstalled(directory: string): unknown {

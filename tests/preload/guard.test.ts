@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { listen } from 'reuseaddr';
 import { findKept, refuseRename, removeSocket } from '#dist/preload/guard.js';
-import { temporaryDirectory } from '../support/directory.js';
+import { openDescriptors, temporaryDirectory } from '../support/directory.js';
 import { asRoot, stranger } from '../support/privileges.js';
 
 const register = import.meta.resolve('reuseaddr/register');
@@ -39,6 +39,7 @@ async function unclaimed(path: string): Promise<net.Server> {
 test('the file of a live server is removed three times → one warning, with a code and the process that holds it', async (t) => {
   const path = join(temporaryDirectory(t), 'socket');
   const claim = await listen(net.createServer(), path);
+  t.after(() => claim.release());
   const { stdout, stderr } = run(
     path,
     `process.on('warning', ({ code, message }) => console.log(code + ' ' + message));
@@ -138,16 +139,124 @@ test('a directory with sockets of other processes is removed → they and their 
   await claim.release();
 });
 
-test('a holder’s lock file may not be opened → the kernel’s list of locks says that the socket stays', asRoot, async (t) => {
+test('a holder’s lock file may not be opened → the kernel’s list of locks says whether the socket stays', asRoot, async (t) => {
   const directory = temporaryDirectory(t);
   const path = join(directory, 'socket');
   fs.chmodSync(directory, 0o777);
   const claim = await listen(net.createServer(), path);
-  const before = fs.readdirSync(directory);
+  fs.chmodSync(`${path}.lock`, 0o600);
   const { status, stderr } = run(path, 'fs.unlinkSync(path);', {}, stranger);
   assert.equal(status, 0, stderr);
-  assert.deepEqual(fs.readdirSync(directory), before);
+  assert.deepEqual(fs.readdirSync(directory), ['socket', 'socket.lock']);
   await claim.release();
+  await stale(path);
+  assert.equal(run(path, 'fs.unlinkSync(path);', {}, stranger).status, 0);
+  assert.deepEqual(fs.readdirSync(directory), ['socket.lock'], 'no process holds it');
+});
+
+test('the file of a live server is renamed, or another is renamed onto it → EBUSY, and both stay', async (t) => {
+  const directory = temporaryDirectory(t);
+  const path = join(directory, 'socket');
+  const claim = await listen(net.createServer(), path);
+  t.after(() => claim.release());
+  await stale(join(directory, 'other'));
+  const attempt = (from: string, to: string): string =>
+    run(directory, `try { fs.renameSync(path + '/${from}', path + '/${to}'); } catch ({ code }) { console.log(code); }`).stdout;
+  assert.equal(attempt('socket', 'other'), 'EBUSY\n');
+  assert.equal(attempt('other', 'socket'), 'EBUSY\n');
+  assert.equal(attempt('other', 'free'), '');
+  assert.deepEqual(fs.readdirSync(directory).toSorted(), ['free', 'socket', 'socket.lock']);
+});
+
+test('names that no process can claim, and directories that are not there → node:fs decides, and no descriptor is left', async (t) => {
+  const directory = temporaryDirectory(t);
+  const claim = await listen(net.createServer(), join(directory, 'socket'));
+  t.after(() => claim.release());
+  const open = openDescriptors();
+  assert.equal(findKept(join(directory, 'none/socket')), undefined);
+  assert.equal(findKept(join(directory, 'x'.repeat(200))), undefined);
+  assert.ok(findKept(claim.address));
+  assert.equal(openDescriptors(), open);
+});
+
+test('a claim on a name that looks like a handover socket → its own lock decides', async (t) => {
+  const path = join(temporaryDirectory(t), 'app.handover');
+  const claim = await listen(net.createServer(), path);
+  t.after(() => claim.release());
+  fs.writeFileSync(path.replace('.handover', '.lock'), '');
+  assert.ok(findKept(path));
+});
+
+test('a directory without sockets of other processes is removed, in each way → gone, and sockets elsewhere are guarded', async (t) => {
+  const directory = temporaryDirectory(t);
+  fs.mkdirSync(join(directory, 'run-2'));
+  const claim = await listen(net.createServer(), join(directory, 'run-2/socket'));
+  t.after(() => claim.release());
+  const options = '{ recursive: true }';
+  const ways = {
+    sync: `fs.rmSync(run, ${options}); then();`,
+    callback: `fs.rm(run, ${options}, then);`,
+    promise: `fs.promises.rm(run, ${options}).then(then);`,
+  };
+  for (const [name, remove] of Object.entries(ways)) {
+    const { stdout, stderr } = run(
+      directory,
+      `const run = path + '/run', other = path + '/run-2/socket', own = run + '/socket';
+       fs.mkdirSync(run);
+       const server = net.createServer().listen(own, () => { ${remove} fs.unlinkSync(other); });
+       const then = () => {
+         console.log(fs.existsSync(run), fs.existsSync(other));
+         fs.mkdirSync(run);
+         server.close();
+         net.createServer().listen(own, () => {
+           fs.unlinkSync(own);
+           console.log(fs.existsSync(own));
+           process.exit();
+         });
+       };`,
+    );
+    assert.equal(stdout, 'false true\ntrue\n', `${name}: ${stderr}`);
+    fs.rmSync(join(directory, 'run'), { recursive: true });
+  }
+});
+
+test('a directory with another process’s socket: calls that node:fs refuses, links to it, and what is set aside → nothing of it goes', async (t) => {
+  const directory = temporaryDirectory(t);
+  const path = join(directory, 'run/socket');
+  fs.mkdirSync(join(directory, 'run'));
+  const claim = await listen(net.createServer(), path, { handover: true });
+  t.after(() => claim.release());
+  fs.writeFileSync(join(directory, 'run/file'), '');
+  fs.writeFileSync(join(directory, 'run/.reuseaddr-aside.socket'), '');
+  fs.symlinkSync('.', join(directory, 'here'));
+  const link = join(directory, 'link');
+  fs.symlinkSync('run', link);
+  const before = fs.readdirSync(join(directory, 'run')).toSorted();
+  const codes = run(
+    join(directory, 'run'),
+    `for (const call of [() => fs.rmSync(path), () => fs.rmdirSync(path), () => fs.unlink(path + '/socket')])
+       try { call(); console.log('done'); } catch ({ code }) { console.log(code); }`,
+  ).stdout;
+  assert.equal(codes, 'ERR_FS_EISDIR\nENOTEMPTY\nERR_INVALID_ARG_TYPE\n');
+  run(link, 'fs.rmSync(path, { recursive: true })');
+  assert.equal(fs.existsSync(link), false);
+  assert.deepEqual(fs.readdirSync(join(directory, 'run')).toSorted(), before);
+  const { stdout } = run(
+    join(directory, 'here/run'),
+    `fs.rmSync(path, { recursive: true }); fs.unlinkSync(path + '/socket'); console.log(fs.existsSync(path + '/socket'))`,
+  );
+  assert.equal(stdout, 'true\n');
+  assert.deepEqual(
+    fs.readdirSync(join(directory, 'run')).toSorted(),
+    before.filter((name) => name !== 'file'),
+  );
+});
+
+test('the functions that are replaced → have the names and lengths of Node’s', async (t) => {
+  const path = join(temporaryDirectory(t), 'socket');
+  const look = `console.log(['unlink', 'rm', 'rmdir', 'rename'].map((name) => [name, name + 'Sync'].map((each) => fs[each].name + fs[each].length)
+    + fs.promises[name].name + fs.promises[name].length).join())`;
+  assert.equal(run(path, look).stdout, run(path, look, { REUSEADDR: 'off' }).stdout);
 });
 
 test('a user who may not remove a stale socket → the error is that of node:fs', asRoot, async (t) => {

@@ -1,0 +1,93 @@
+/**
+ * The processor time of whole processes that end as soon as they can: what the package adds to a
+ * start, to a program that needs none of it, and to the command line. In user instructions too,
+ * where the machine counts them.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { cleanEnvironment, floor, places, root, withDirectory } from '../environment.js';
+import { choose, type Measurement, type Run } from '../measure.js';
+
+const bundle = join(root, 'dist/bundle');
+
+/** This version of Node, and Node 24 if the tests have installed it. */
+const nodes = [process.execPath, join(root, 'build/packages/runtimes/node_modules/node-24/bin/node')].filter((path) =>
+  existsSync(path),
+);
+
+/** What a process runs, and what it is compared with. */
+type Programs = Readonly<Record<string, readonly string[]>>;
+
+export async function measureLoading(run: Run): Promise<Measurement[]> {
+  return await withDirectory(places.tmpfs, (directory) => {
+    const measured: Measurement[] = [];
+    for (const node of nodes) {
+      const version = execFileSync(node, ['--version'], { encoding: 'utf8' }).replace(/\..*/s, '').replace('v', 'Node ');
+      run.say(`loading, ${version}`);
+      for (const [group, programs] of Object.entries(groupsIn(directory)))
+        measured.push(...measureGroup(`${group}, ${version}`, node, programs, directory, choose(run, 40, 6, 1)));
+    }
+    return Promise.resolve(measured);
+  });
+}
+
+function groupsIn(directory: string): Readonly<Record<string, Programs>> {
+  const file = (name: string, text: string): string => {
+    const path = join(directory, name);
+    writeFileSync(path, text);
+    return path;
+  };
+  const socket = join(directory, 'app.sock');
+  const nothing = file('nothing.cjs', '');
+  const emptyPackage = file('package.cjs', '');
+  const emptyModule = file('package.mjs', `import './package.cjs';\n`);
+  const end = '() => process.exit()';
+  const plain = file('plain.cjs', `require('node:net').createServer().listen(${JSON.stringify(socket)}, ${end});`);
+  const tcp = file('tcp.cjs', `require('node:http').createServer().listen(0, '127.0.0.1', ${end});`);
+  const library = JSON.stringify(createRequire(import.meta.url).resolve('reuseaddr'));
+  const ours = file(
+    'listen.cjs',
+    `const server = require('node:net').createServer(); require(${library}).listen(server, ${JSON.stringify(socket)}).then(${end});`,
+  );
+  const [required, imported, command] = ['register.cjs', 'register.mjs', 'cli.cjs'].map((name) => join(bundle, name)) as [
+    string,
+    string,
+    string,
+  ];
+  return {
+    'start on a path': { plain: [plain], reuseaddr: [ours], preload: ['--require', required, plain] },
+    'no path, --require': { 'an empty file': ['--require', emptyPackage, nothing], preload: ['--require', required, nothing] },
+    'no path, --import': { 'an empty file': ['--import', emptyModule, nothing], preload: ['--import', imported, nothing] },
+    'http over TCP': { plain: [tcp], preload: ['--require', required, tcp] },
+    'command line': {
+      'an empty script': [nothing],
+      inspect: [command, 'inspect', socket],
+      'run --help': [command, 'run', '--help'],
+    },
+  };
+}
+
+function measureGroup(group: string, node: string, programs: Programs, directory: string, rounds: number): Measurement[] {
+  const spent = new Map(Object.keys(programs).map((name) => [name, { times: [] as number[], instructions: [] as number[] }]));
+  const inTurn = Object.entries(programs);
+  for (let round = -1; round < rounds; round++) {
+    const first = (round + 1) % inTurn.length;
+    for (const [name, args] of [...inTurn.slice(first), ...inTurn.slice(0, first)]) {
+      rmSync(join(directory, 'app.sock'), { force: true });
+      const output = execFileSync(floor, ['spent', node, ...args], { encoding: 'utf8', env: cleanEnvironment });
+      const [microseconds = 0, instructions = 0] = output.split(' ').map(Number);
+      if (round < 0) continue;
+      spent.get(name)?.times.push(microseconds / 1000);
+      spent.get(name)?.instructions.push(instructions / 1e6);
+    }
+  }
+  const about = { part: 'loading', better: 'lower' } as const;
+  return [...spent].flatMap(([subject, { times, instructions }]) => [
+    { ...about, group, subject, unit: 'ms', values: times },
+    ...(instructions.includes(0)
+      ? []
+      : [{ ...about, group: `${group}, instructions`, subject, unit: 'million', values: instructions }]),
+  ]);
+}
