@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { test } from 'node:test';
-import { inspect } from 'reuseaddr';
+import { claim, inspect } from 'reuseaddr';
 import { failed } from '#dist/kernel/kernel.js';
 import { kernel } from '#dist/kernel/posix.js';
 import { root } from '../readme/examples.js';
@@ -119,6 +119,35 @@ test('one run after another takes a datagram socket over → no message is lost'
   );
   assert.equal(await second.stop(), 0);
 });
+
+test(
+  'a program binds a datagram socket by itself, and is killed → run removes the file, and the program binds again',
+  withPython,
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    const [address, file] = [`${directory}/log.sock`, `${directory}/log`];
+    const command = ['python3', program('bindsDatagram.py'), address, file];
+    const running = new Running(t, ['--bind-self', '--restart=always', address, '--', ...command]);
+    const send = (text: string): void => {
+      const fd = kernel.connect(address, 'datagram');
+      assert.ok(!failed(fd), String(fd));
+      assert.equal(kernel.sendmsg(fd, text, []), text.length);
+      kernel.close(fd);
+    };
+    const pid = await running.serving();
+    send('one');
+    await until(() => fs.readFileSync(file, 'utf8') === 'one\n');
+    process.kill(pid, 'SIGKILL');
+    await running.serving();
+    send('two');
+    await until(() => fs.readFileSync(file, 'utf8') === 'one\ntwo\n');
+    await assert.rejects(claim(address, { type: 'datagram' }), { code: 'EADDRINUSE', reason: 'held' });
+    running.signal('SIGTERM');
+    await running.exited;
+    const next = await claim(address, { type: 'datagram' });
+    await next.release();
+  },
+);
 
 test('a program listens with a stream on the datagram socket that it was passed → it is told so', onLinux, async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
