@@ -1,5 +1,5 @@
 import { describe, describeFile, sinceWhen } from '../errors/describe.js';
-import { socketTypes } from '../address/socketType.js';
+import { socketTypeDefault, socketTypes } from '../address/socketType.js';
 import { show } from '../errors/show.js';
 import { inspect, type Inspection } from '../inspect/inspect.js';
 import type { Command } from './command.js';
@@ -73,7 +73,7 @@ function page(found: Inspection, { columns, style }: Terminal): string {
     ['waiting', found.backlog === undefined ? undefined : `${found.waiting} of ${found.backlog} connections`],
     ['mode', mode === undefined ? undefined : octal(mode)],
     ['owner', uid === undefined ? undefined : `${userOf(uid)} (uid ${uid}, gid ${gid})`],
-    ['type', found.type === 'stream' ? undefined : found.type],
+    ['type', found.type === socketTypeDefault ? undefined : found.type],
     ['inode', found.inode?.toString()],
     ['lock file', found.lockPath === undefined ? undefined : show(found.lockPath)],
     ['warning', reason === 'shared-directory' ? style('yellow', reasons[reason]) : undefined],
