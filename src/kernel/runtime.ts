@@ -40,8 +40,6 @@ interface ConnectionOfBun {
    * Makes `server.address()` the address of a claim. Bun asks the handle instead of the server.
    */
   data: unknown;
-  /** 1: open. */
-  readonly readyState: number;
   pause(): void;
   resume(): void;
   terminate(): void;
@@ -64,12 +62,8 @@ export function dropConnection(client: { close(): void }): void {
 export function keepConnection(client: object): (admit: () => void) => void {
   if (!isBun) return (admit) => admit();
   const connection = client as ConnectionOfBun;
-  const { data } = connection;
   connection.pause();
-  connection.data = undefined;
   return (admit) => {
-    if (connection.readyState !== 1) return;
-    connection.data = data;
     admit();
     connection.resume();
   };
