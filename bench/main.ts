@@ -10,6 +10,7 @@ import { measureClaim } from './parts/claim.js';
 import { measureFailover } from './parts/failover.js';
 import { measureGrowth } from './parts/growth.js';
 import { measureHandover } from './parts/handover.js';
+import { measureLoading } from './parts/loading.js';
 import { measureStart } from './parts/start.js';
 import { measureTcp } from './parts/tcp.js';
 import { reachLines } from './reach.js';
@@ -19,6 +20,7 @@ import { textTables } from './tables.js';
 const parts: Readonly<Record<string, (run: Run) => Promise<Measurement[]>>> = {
   claim: measureClaim,
   start: measureStart,
+  loading: measureLoading,
   failover: measureFailover,
   handover: measureHandover,
   bytes: measureBytes,

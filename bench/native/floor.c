@@ -8,12 +8,16 @@
  *   floor echo unix|tcp BYTES TIMES           prints microseconds for one round trip
  *   floor stream unix|tcp BYTES MIB BUFFER    prints MiB a second; BUFFER: SO_SNDBUF and SO_RCVBUF,
  *                                             0 leaves them
+ *   floor spent COMMAND ARG...    runs a command to its end; prints the microseconds of processor
+ *                                 time that it took, and its instructions in user mode, or 0 where
+ *                                 the machine does not count them
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <linux/perf_event.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
 #include <netinet/in.h>
@@ -237,11 +241,47 @@ static void stream(const char *family, size_t bytes, int mebibytes, int buffer_b
   waitpid(child, NULL, 0);
 }
 
+static int count_instructions(pid_t process) {
+  struct perf_event_attr counted = {.type = PERF_TYPE_HARDWARE, .size = sizeof counted, .config = PERF_COUNT_HW_INSTRUCTIONS};
+  counted.exclude_kernel = counted.exclude_hv = counted.inherit = counted.disabled = counted.enable_on_exec = 1;
+  return (int)syscall(SYS_perf_event_open, &counted, process, -1, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+static void spent(char **command) {
+  int begins[2];
+  must(pipe2(begins, O_CLOEXEC), "pipe2");
+  const pid_t child = (pid_t)must(fork(), "fork");
+  if (child == 0) {
+    char byte;
+    close(begins[1]);
+    must(read(begins[0], &byte, 1), "read");
+    const int nowhere = (int)must(open("/dev/null", O_RDWR), "open");
+    for (int fd = 0; fd <= 2; fd++) dup2(nowhere, fd);
+    execvp(command[0], command);
+    _exit(127);
+  }
+  const int counter = count_instructions(child);
+  must(write(begins[1], "", 1), "write");
+  siginfo_t ended;
+  clockid_t clock;
+  struct timespec time;
+  unsigned long long instructions = 0;
+  /* The clock of a process can be read until it has been waited for. */
+  must(waitid(P_PID, (id_t)child, &ended, WEXITED | WNOWAIT), "waitid");
+  must(-clock_getcpuclockid(child, &clock), "clock_getcpuclockid");
+  must(clock_gettime(clock, &time), "clock_gettime");
+  if (counter >= 0) must(read(counter, &instructions, sizeof instructions), "read");
+  must(waitpid(child, NULL, 0), "waitpid");
+  if (ended.si_code != CLD_EXITED || ended.si_status == 127) exit(1);
+  printf("%.0f %llu\n", (double)time.tv_sec * 1e6 + (double)time.tv_nsec / 1e3, instructions);
+}
+
 int main(int count, char **given) {
   if (count >= 4 && strcmp(given[1], "claim") == 0) claim(given[2], atoi(given[3]));
   else if (count >= 3 && strcmp(given[1], "standby") == 0) standby(given[2]);
   else if (count >= 5 && strcmp(given[1], "echo") == 0) echo(given[2], (size_t)atol(given[3]), atoi(given[4]));
   else if (count >= 6 && strcmp(given[1], "stream") == 0) stream(given[2], (size_t)atol(given[3]), atoi(given[4]), atoi(given[5]));
+  else if (count >= 3 && strcmp(given[1], "spent") == 0) spent(given + 2);
   else return 2;
   return 0;
 }

@@ -1,7 +1,7 @@
 /**
- * The processor time of whole processes that end as soon as they can: what the package adds to a
- * start, to a program that needs none of it, and to the command line. In user instructions too,
- * where the machine counts them.
+ * The processor time of whole processes that end as soon as they can: a start, a program that needs
+ * nothing of the package, and the command line. Their instructions in user mode too, where the
+ * machine counts them.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ const nodes = [process.execPath, join(root, 'build/packages/runtimes/node_module
   existsSync(path),
 );
 
-/** What a process runs, and what it is compared with. */
+/** Programs that are compared, with their arguments. */
 type Programs = Readonly<Record<string, readonly string[]>>;
 
 export async function measureLoading(run: Run): Promise<Measurement[]> {
