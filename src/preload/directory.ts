@@ -35,9 +35,9 @@ function servedBelow(root: string): readonly Kept[] {
   return kept.filter((each) => each !== undefined).filter(({ holder }) => holder?.pid !== process.pid);
 }
 
-function namesOf({ place }: Kept): readonly string[] {
-  const { path, lockPath, asidePath, handover } = place;
-  return [path, lockPath, asidePath, ...(handover === undefined ? [] : [handover.path])];
+/** The holder's handover socket is one of the kept by itself. */
+function namesOf({ place: { path, lockPath, asidePath } }: Kept): readonly string[] {
+  return [path, lockPath, asidePath];
 }
 
 function removeAround(directory: string, kept: ReadonlySet<string>): void {

@@ -252,6 +252,29 @@ test('a directory with another process’s socket: calls that node:fs refuses, l
   );
 });
 
+test('a call of fs.unlink that Node refuses → nothing is removed', async (t) => {
+  const path = join(temporaryDirectory(t), 'socket');
+  await stale(path);
+  const { stdout } = run(path, 'try { fs.unlink(path); } catch ({ code }) { console.log(code); }');
+  assert.equal(stdout, 'ERR_INVALID_ARG_TYPE\n');
+  assert.ok(fs.existsSync(path));
+});
+
+test('a module has imported a function of node:fs before the preload → it is guarded, too', async (t) => {
+  const path = join(temporaryDirectory(t), 'socket');
+  const claim = await listen(net.createServer(), path);
+  t.after(() => claim.release());
+  const early = `import { unlinkSync } from 'node:fs'; globalThis.early = (path) => unlinkSync(path);`;
+  const args = ['--import', `data:text/javascript,${encodeURIComponent(early)}`, '--import', register];
+  const env = { ...process.env, NODE_OPTIONS: '', REUSEADDR: '' };
+  const { status, stderr } = spawnSync(process.execPath, [...args, '-e', 'early(process.argv[1])', path], {
+    env,
+    encoding: 'utf8',
+  });
+  assert.equal(status, 0, stderr);
+  assert.ok(fs.existsSync(path));
+});
+
 test('the functions that are replaced → have the names and lengths of Node’s', async (t) => {
   const path = join(temporaryDirectory(t), 'socket');
   const look = `console.log(['unlink', 'rm', 'rmdir', 'rename'].map((name) => [name, name + 'Sync'].map((each) => fs[each].name + fs[each].length)
