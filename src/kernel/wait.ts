@@ -24,10 +24,6 @@ const retryMs = 50;
  * none, the wait ends with `ESTALE`, in the same way.
  */
 export function waitingKernel(signal?: AbortSignal, lockPath?: string): AsyncKernel {
-  return signal === undefined && lockPath === undefined ? uninterrupted : interruptible(signal, lockPath);
-}
-
-function interruptible(signal: AbortSignal | undefined, lockPath: string | undefined): AsyncKernel {
   return {
     ...kernel,
     flock(fd, operation) {
@@ -40,8 +36,6 @@ function interruptible(signal: AbortSignal | undefined, lockPath: string | undef
     sleep: (milliseconds) => pause(milliseconds).then(() => 0),
   };
 }
-
-const uninterrupted = interruptible(undefined, undefined);
 
 /**
  * Begins a wait. Returns a function that cancels it, or the reason why it cannot begin. `done` is
