@@ -148,10 +148,7 @@ function nameOnDeno(server: object, { text }: Request): object {
 
 /** The handler is an argument of its own, or one of the options. */
 function serveOnDeno(request: Request, options: Options, listen: Listen, args: unknown[]): object {
-  const { onListen, signal } = options as {
-    readonly onListen?: (address: object) => void;
-    readonly signal?: AbortSignal;
-  };
+  const { onListen } = options as { readonly onListen?: (address: object) => void };
   const address = { transport: 'unix', path: request.text };
   const tell = onListen ?? (() => console.log(`Listening on ${request.text}`));
   const made = claimByName(
@@ -163,9 +160,8 @@ function serveOnDeno(request: Request, options: Options, listen: Listen, args: u
     'shutdown',
   );
   const server = made as { shutdown(): Promise<void>; readonly finished: Promise<void> };
+  // A signal ends it, too.
   const end = (): void => void server.shutdown();
-  // Deno ends it itself then.
-  signal?.addEventListener('abort', end, { once: true });
   server.finished.then(end, end);
   return made;
 }

@@ -179,6 +179,10 @@ const register = './node_modules/reuseaddr/dist/bundle/register.mjs';
  * listens, throws, and closes.
  */
 async function preloadAll(t: TestContext, runtime: Runtime, option: string): Promise<void> {
+  await t.test(`${runtime.name}, preload, a program that uses the library`, async () => {
+    const preloaded = { ...runtime, command: [...runtime.command, option] };
+    assert.deepEqual(await takeTour(preloaded, 'http', folder), tour);
+  });
   for (const kind of ['net', 'http', 'listen', 'serve']) {
     await t.test(`${runtime.name}, preload, ${kind}`, async () => {
       const path = join(fs.mkdtempSync(join(folder, 'p')), 'app.sock');

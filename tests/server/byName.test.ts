@@ -70,6 +70,7 @@ test('the runtime binds, and its socket gets the name → with mode and backlog,
     'no other user reaches the socket before its mode is set',
   );
   named.publish();
+  assert.equal(hold.listenFd, -1, 'the listening socket is the runtime’s own');
   assert.equal(await ask(path), 'hello');
   const { mode, ino } = fs.statSync(path);
   assert.equal(mode & 0o7777, 0o1640, 'sticky, for systemd-tmpfiles');
