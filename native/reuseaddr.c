@@ -15,11 +15,15 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
 #include <sys/types.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -306,6 +310,31 @@ static napi_value js_peer_groups(napi_env env, napi_callback_info info) {
 #endif
 }
 
+/* pidfd_send_signal(2) to the very process that made the connection (SO_PEERPIDFD), and not to a
+   later one with its pid. Signal 0 only asks. ESRCH: it has ended. ENOSYS: the kernel does not know
+   it (Linux before 6.5). */
+static napi_value js_signal_peer(napi_env env, napi_callback_info info) {
+  napi_value given[ARGUMENTS_MAX];
+  int fd, signal;
+  arguments(env, info, given);
+  if (!whole(env, given[0], &fd) || !whole(env, given[1], &signal)) return NULL;
+#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
+  /* Older headers lack the names. The numbers are those of these processors. */
+  const int so_peerpidfd = 77, pidfd_send_signal = 424;
+  int pidfd = -1;
+  socklen_t size = sizeof pidfd;
+  int result = outcome(getsockopt(fd, SOL_SOCKET, so_peerpidfd, &pidfd, &size));
+  if (result < 0) return integral(env, result == -ENOPROTOOPT ? -ENOSYS : result);
+  struct pollfd end = {.fd = pidfd, .events = POLLIN};
+  /* A process that no parent has waited for yet takes signals, too. */
+  result = poll(&end, 1, 0) > 0 ? -ESRCH : outcome(syscall(pidfd_send_signal, pidfd, signal, NULL, 0));
+  discard(pidfd);
+  return integral(env, result);
+#else
+  return integral(env, -ENOSYS);
+#endif
+}
+
 /* ---- users and groups ---- */
 
 enum { NAME_BYTES_MAX = 1024, ENTRY_BYTES_MIN = 4096, ENTRY_BYTES_MAX = 16 * 1024 * 1024 };
@@ -440,6 +469,7 @@ static const napi_property_descriptor functions[] = {
     FUNCTION("unixFile", js_unix_file),
     FUNCTION("peerCredentials", js_peer_credentials),
     FUNCTION("peerGroups", js_peer_groups),
+    FUNCTION("signalPeer", js_signal_peer),
     FUNCTION("getpwnam", js_getpwnam),
     FUNCTION("getgrnam", js_getgrnam),
     FUNCTION("getpwuid", js_getpwuid),

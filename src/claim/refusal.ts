@@ -61,6 +61,10 @@ export interface Refusal {
    * trusted.
    */
   readonly record?: string | undefined;
+  /** The process that has the address, if it is not the one of the record. */
+  readonly pid?: number | undefined;
+  /** Why the `reuseaddr run` above this process has not passed its socket. */
+  readonly unpassed?: Unpassed | undefined;
   /** `served` if the holder serves handovers; after a failed handover, why it failed. */
   readonly handover?: 'served' | Unhanded | Errno | undefined;
 }
@@ -79,6 +83,15 @@ export type Unhanded =
   | 'other-type'
   /** The offer is not the claim of this address. */
   | 'bad-offer';
+
+/** Why a `reuseaddr run` above this process has not passed its socket. */
+export type Unpassed =
+  /** This process is not below the program, according to `run`. */
+  | 'stranger'
+  /** `run` cannot be reached: it is gone, or its socket is hidden. */
+  | 'unreachable'
+  /** `run` did not answer in time. */
+  | 'late';
 
 export function refuse(refused: Refused, errno: Errno, syscall: Syscall, path?: string, record?: string): Refusal {
   return { refused, errno, syscall, path, record };

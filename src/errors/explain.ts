@@ -1,5 +1,6 @@
 import { dirname } from 'node:path';
 import type { Refusal } from '../claim/refusal.js';
+import { isOwnRun } from '../holder/ancestors.js';
 import { isFellowWorker } from '../holder/cluster.js';
 import { holderOfRecord, type Holder } from '../holder/holder.js';
 import type { Errno } from '../kernel/kernel.js';
@@ -28,9 +29,10 @@ export type Unreachable =
 
 /** Returns the error for a refused start. */
 export function explain(address: string, refusal: Refusal, known?: Holder, task: Task = 'listen on'): SocketAddressError {
-  const { refused, errno, syscall, path, handover, record } = refusal;
+  const { refused, errno, syscall, path, handover, record, pid, unpassed } = refusal;
   const holder = known ?? holderOfRecord(record);
-  return failure(task, address, refused, { code: errno, call: syscall, path, handover }, holder);
+  const isSibling = refused === 'held' && pid !== undefined;
+  return failure(task, address, refused, { code: errno, call: syscall, path, handover, unpassed, isSibling }, holder);
 }
 
 /** Why the last attempt to connect failed. */
@@ -102,7 +104,8 @@ const calls = {
   [peerTask]: 'getsockopt',
 } satisfies Record<Task, string>;
 
-type Known = Pick<Facts, 'code' | 'call' | 'handover'> & Wrong & { readonly path?: string | undefined };
+type Known = Pick<Facts, 'code' | 'call' | 'handover' | 'unpassed'> &
+  Wrong & { readonly path?: string | undefined; readonly isSibling?: boolean };
 
 function failure(
   task: Task,
@@ -112,8 +115,8 @@ function failure(
   holder?: Holder,
   tried?: string,
 ): SocketAddressError {
-  const { code, call, path, handover, wrong, right, option, instead } = known;
-  const standing = holder && standingOf(holder);
+  const { code, call, path, handover, unpassed, isSibling, wrong, right, option, instead } = known;
+  const standing = holder && standingOf(holder, isSibling === true);
   const explanation: Explanation = {
     task,
     address,
@@ -127,6 +130,7 @@ function failure(
       pid: holder?.pid,
       standing,
       handover,
+      unpassed,
       path: show(path === undefined ? '' : tidy(path)),
       kind: reason === 'not-a-socket' && path !== undefined ? describeFile(path) : '',
       user: describeUser,
@@ -151,11 +155,14 @@ function failure(
   });
 }
 
-/** A process in another container may have the same pid as this one. */
-function standingOf({ pid, host, pidNamespace, stopped }: Holder): Facts['standing'] {
+function standingOf(holder: Holder, isSibling: boolean): Facts['standing'] {
+  const { pid, host, pidNamespace, stopped } = holder;
+  // A process in another container may have the same pid as this one.
   if (host === undefined && pidNamespace === undefined && pid === process.pid) return 'ourselves';
   if (stopped === true) return 'stopped';
-  return isFellowWorker(pid) ? 'worker' : undefined;
+  if (isSibling) return 'sibling';
+  if (isFellowWorker(pid)) return 'worker';
+  return isOwnRun(holder) ? 'supervisor' : undefined;
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { Unhanded } from '../claim/refusal.js';
+import type { Unhanded, Unpassed } from '../claim/refusal.js';
 import type { Advice, Words } from './advice.js';
 
 /** The facts that a sentence of the table may mention, as text that is safe in a message. */
@@ -13,10 +13,13 @@ export interface Facts {
   /** The pid that kill(1) needs to reach the holder. */
   readonly pid: number | undefined;
   /**
-   * Set if the holder is stopped (SIGSTOP), is this very process, or is another worker of the same
-   * cluster.
+   * Set if the holder is stopped (SIGSTOP), is this very process, is another worker of the same
+   * cluster, is the `reuseaddr run` that started this program, or is another process of the program
+   * that has the socket from there.
    */
-  readonly standing?: 'stopped' | 'ourselves' | 'worker' | undefined;
+  readonly standing?: 'stopped' | 'ourselves' | 'worker' | 'supervisor' | 'sibling' | undefined;
+  /** Why `reuseaddr run` has not passed its socket to this process. */
+  readonly unpassed?: Unpassed | undefined;
   /** Whether the holder serves handovers; after a failed handover, why it failed. */
   readonly handover?: 'served' | Unhanded | `E${string}` | undefined;
   /** The file that the error is about. */

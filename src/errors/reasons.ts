@@ -1,4 +1,4 @@
-import type { Unhanded } from '../claim/refusal.js';
+import type { Unhanded, Unpassed } from '../claim/refusal.js';
 import { errnoRow } from './errnos.js';
 import type { Facts, Row } from './facts.js';
 
@@ -12,12 +12,16 @@ export const reasons = {
   held: {
     codes: ['EADDRINUSE'],
     verdict: true,
-    happened: ({ holder, since, standing, handover }) => {
+    happened: ({ holder, since, standing, handover, unpassed }) => {
+      if (standing === 'sibling') return `another process of this program, ${holder}, has the socket of reuseaddr run`;
+      if (isSupervised(standing, unpassed)) return `${holder} ${holds(since)}, and ${notPassedFor[unpassed ?? 'unreachable']}`;
       const stopped = standing === 'stopped' ? ', and is stopped, so it serves no client' : '';
       const worker = standing === 'worker' ? 'another worker of this cluster, ' : '';
       return `${worker}${holder}${worker === '' ? '' : ','} ${holds(since)}${stopped}${notHandedOver(handover)}`;
     },
-    todo: ({ wait, takeover, handover: serve }, { pid, standing, handover }) => {
+    todo: ({ wait, takeover, handover: serve }, { pid, standing, handover, unpassed }) => {
+      if (standing === 'sibling') return ['listen in one process of the program', wait];
+      if (isSupervised(standing, unpassed)) return notPassedCure[unpassed ?? 'unreachable'];
       if (standing === 'ourselves') return [closeFirst];
       if (standing === 'worker') return [...shareAmongWorkers];
       if (standing === 'stopped') return [`continue it with kill -CONT ${pid}`, 'end it with kill -KILL', wait];
@@ -295,6 +299,23 @@ const notHandedOverFor = {
   'other-type': 'Its socket is of another type (stream, datagram or seqpacket)',
   'bad-offer': 'It handed over something else than the claim of this address',
 } satisfies Record<Unhanded, string>;
+
+/** Whether the holder is a `reuseaddr run` that has the socket for this program. */
+function isSupervised(standing: Facts['standing'], unpassed: Facts['unpassed']): boolean {
+  return standing === 'supervisor' || (unpassed === 'stranger' && standing === undefined);
+}
+
+const notPassedFor = {
+  stranger: 'passes its socket only to the processes below its program. This one is not: a process in between has ended',
+  unreachable: 'this process, which it started, could not ask it for its socket',
+  late: 'did not pass its socket in time',
+} satisfies Record<Unpassed, string>;
+
+const notPassedCure = {
+  stranger: ['run the server in the foreground'],
+  unreachable: ['leave REUSEADDR_RUN in the environment', 'name the server itself as the command of reuseaddr run'],
+  late: ['try again'],
+} satisfies Record<Unpassed, readonly string[]>;
 
 function holds(since: string): string {
   return since === '' ? 'holds it' : `has held it${since}`;

@@ -22,28 +22,71 @@ export type Message =
   /**
    * Holder to newcomer: I take the offer back. Close what you were given, and then the connection.
    */
-  | { readonly kind: 'abort' };
+  | { readonly kind: 'abort' }
+  /**
+   * Program to the `reuseaddr run` above it: pass me your listening socket, if it is this one.
+   * The answer is `pass` or `refuse`. Later the program says `ready` when it accepts, and `done`
+   * when it has closed the socket.
+   */
+  | ({ readonly kind: 'ask' } & SocketIdentity)
+  /** With the descriptor. */
+  | { readonly kind: 'pass' }
+  /** `busy`: this other process below the same instance has the socket. */
+  | { readonly kind: 'refuse'; readonly why: 'other-address' | 'stranger' }
+  | { readonly kind: 'refuse'; readonly why: 'busy'; readonly pid: number };
+
+/** An address as another process can compare it with its own socket. */
+export interface SocketIdentity {
+  /** The file at the path. Zeros for an abstract name. */
+  readonly dev: bigint;
+  readonly ino: bigint;
+  /** The path, or a NUL and the abstract name. */
+  readonly name: string;
+}
 
 const prefix = 'reuseaddr 1';
 
-/** Longer than any message. */
+/** Longer than any message that is received here. */
 const messageBytesMax = 128;
 
 /** Lock, listening socket, handover socket. */
 const descriptorsMax = 3;
 
 export function format(message: Message): string {
-  return message.kind === 'offer' ? `${prefix} offer ${message.dev} ${message.ino}\n` : `${prefix} ${message.kind}\n`;
+  return `${prefix} ${message.kind}${details(message)}\n`;
+}
+
+function details(message: Message): string {
+  if (message.kind === 'offer') return ` ${message.dev} ${message.ino}`;
+  if (message.kind === 'ask') return ` ${message.dev} ${message.ino} ${Buffer.from(message.name).toString('base64url')}`;
+  if (message.kind !== 'refuse') return '';
+  return message.why === 'busy' ? ` busy ${message.pid}` : ` ${message.why}`;
 }
 
 export function parse(line: string): Message | undefined {
-  const [, kind, numbers] = /^reuseaddr 1 (request|offer|ready|done|abort)(?: (.*))?$/.exec(line) ?? [];
-  if (kind === 'offer') {
-    const [, dev, ino] = /^(\d{1,20}) (\d{1,20})$/.exec(numbers ?? '') ?? [];
-    return dev === undefined || ino === undefined ? undefined : { kind, dev: BigInt(dev), ino: BigInt(ino) };
-  }
-  if (numbers !== undefined) return undefined;
-  return kind === 'request' || kind === 'ready' || kind === 'done' || kind === 'abort' ? { kind } : undefined;
+  const [, kind = '', rest] = /^reuseaddr 1 ([a-z]+)(?: (.*))?$/.exec(line) ?? [];
+  if (rest === undefined) return isPlain(kind) ? { kind } : undefined;
+  if (kind === 'refuse') return parseRefusal(rest);
+  const [, dev, ino, name] = /^(\d{1,20}) (\d{1,20})(?: ([\w-]*))?$/.exec(rest) ?? [];
+  if (dev === undefined || ino === undefined) return undefined;
+  const file = { dev: BigInt(dev), ino: BigInt(ino) };
+  if (kind === 'offer') return name === undefined ? { kind, ...file } : undefined;
+  if (kind !== 'ask' || name === undefined) return undefined;
+  return { kind, ...file, name: Buffer.from(name, 'base64url').toString() };
+}
+
+type Plain = 'request' | 'ready' | 'done' | 'abort' | 'pass';
+
+/** Whether a message of this kind is a single word. */
+function isPlain(kind: string): kind is Plain {
+  return kind === 'request' || kind === 'ready' || kind === 'done' || kind === 'abort' || kind === 'pass';
+}
+
+function parseRefusal(text: string): Message | undefined {
+  const kind = 'refuse';
+  if (text === 'other-address' || text === 'stranger') return { kind, why: text };
+  const pid = /^busy (\d{1,10})$/.exec(text)?.[1];
+  return pid === undefined ? undefined : { kind, why: 'busy', pid: Number(pid) };
 }
 
 /** The result of a read from the connection. */

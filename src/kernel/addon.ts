@@ -144,6 +144,11 @@ export interface Addon {
   peerCredentials(fd: number, credentials: Credentials): number;
   /** Fills in the supplementary groups, and returns how many there are. ERANGE: they do not fit. */
   peerGroups(fd: number, groups: Uint32Array): number;
+  /**
+   * Sends a signal to the process that made the connection; 0 only asks. ESRCH: it has ended.
+   * ENOSYS: the kernel cannot tell it from a later process with its pid.
+   */
+  signalPeer(fd: number, signal: number): number;
   /** Returns the uid. */
   getpwnam(name: string): number;
   /** Returns the gid. */

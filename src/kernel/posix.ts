@@ -142,6 +142,14 @@ export function peerGroups(fd: number): readonly number[] | Errno {
 }
 
 /**
+ * Sends a signal to the process that made a connection, and not to a later one with its pid. Signal
+ * 0 only asks. `ESRCH`: it has ended. `ENOSYS`: not before Linux 6.5.
+ */
+export function signalPeer(fd: number, signal: number): 0 | Errno {
+  return done(addon().signalPeer(fd, signal));
+}
+
+/**
  * readdir(3): returns the entries of an open directory, which may be O_PATH, in no particular
  * order. Type `unknown`: the file system does not tell.
  */

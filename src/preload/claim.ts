@@ -43,7 +43,7 @@ export async function claimLater(request: Request, server: PreloadedServer): Pro
  */
 function settle(hold: Hold): void {
   if (hold.request.rebind) watchHold(hold, (what) => rebind(hold, what));
-  if (hold.inherited) sayReady();
+  if (hold.inherited) sayReady(hold.supervisor);
 }
 
 /** Claims an address at once, for a handle that listens later. */
@@ -52,7 +52,7 @@ export function claimHandle(request: Request, create: CreateServerHandle): Liste
   try {
     const claimed = new ClaimedHandle(hold.listenFd, request.text, create);
     claimed.hold = hold;
-    if (hold.inherited) sayReady();
+    if (hold.inherited) sayReady(hold.supervisor);
     return claimed.handle;
   } catch (error) {
     hold.release();

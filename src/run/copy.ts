@@ -171,6 +171,12 @@ export class Copy {
     this.#unwanted?.signal(signal);
   }
 
+  /** Notes whether all its processes have received a signal to stop from its sender. */
+  set stopping(stopping: boolean) {
+    if (this.#current !== undefined) this.#current.stopping = stopping;
+    if (this.#unwanted !== undefined) this.#unwanted.stopping = stopping;
+  }
+
   /** Ends the restarts. Calls `stop` for each running instance that was not told to stop yet. */
   stop(stop: (instance: Instance) => void, withoutProgram: Exit): void {
     this.#stopping = true;

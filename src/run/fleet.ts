@@ -136,4 +136,9 @@ export class Fleet {
   signal(signal: NodeJS.Signals): void {
     for (const copy of this.copies) copy.signal(signal);
   }
+
+  /** Notes whether all processes of the program have received a signal to stop from its sender. */
+  set stopping(stopping: boolean) {
+    for (const copy of this.copies) copy.stopping = stopping;
+  }
 }

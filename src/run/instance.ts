@@ -1,5 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { constants } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Descendant } from './descendant.js';
 
 /** The end of a program. */
 export interface Exit {
@@ -28,14 +30,36 @@ export function spawnStatus(errno: string | undefined): 126 | 127 {
   return errno === 'ENOENT' || errno === 'ENOTDIR' ? 127 : 126;
 }
 
-/** One process that runs the program, or a failed attempt to start one, which has ended already. */
+/** The treatment of a program that its wrapper leaves behind. */
+export interface LeftBehind {
+  /** The time from SIGTERM to SIGKILL. */
+  readonly graceMs: number;
+  report(message: string): void;
+}
+
+/**
+ * How long to wait before a program that was left behind is signalled, in milliseconds. It may just
+ * be ending, because it has had the signal from its parent, or with its process group.
+ */
+const settleMs = 500;
+
+/**
+ * One process that runs the program, or a failed attempt to start one, which has ended already. If
+ * it is a wrapper such as npm, the program is a process below it, which was passed the socket.
+ */
 export class Instance {
   /** Undefined: it could not be started. */
   readonly pid: number | undefined;
-  /** Fulfilled once, in whatever way it ends. */
+  /** Fulfilled once, in whatever way it ends, when the program below it has ended as well. */
   readonly exited: Promise<Exit>;
   readonly #child: ChildProcess | undefined;
   readonly #startedMs = performance.now();
+  readonly #leftBehind: LeftBehind;
+  readonly #program = new Set<Descendant>();
+  /** The own process has ended. */
+  #ended = false;
+  /** It was told to stop. */
+  #stopping = false;
   #ready = false;
   #sayReady = (): void => undefined;
   readonly #becameReady = new Promise<'ready'>((resolve) => {
@@ -46,7 +70,8 @@ export class Instance {
    * @param start calls spawn(), which throws for some errors (ENOMEM, E2BIG) and emits others
    * (EAGAIN, ENOENT)
    */
-  constructor(start: () => ChildProcess) {
+  constructor(start: () => ChildProcess, leftBehind: LeftBehind) {
+    this.#leftBehind = leftBehind;
     const child = attempt(start);
     if (typeof child === 'string') {
       this.exited = Promise.resolve(failedStart(child));
@@ -55,12 +80,31 @@ export class Instance {
     this.#child = child;
     this.pid = child.pid;
     this.exited = new Promise((resolve) => {
-      child.once('exit', (code, signal) => resolve({ code, signal }));
+      child.once('exit', (code, signal) => void this.#endProgram().then(() => resolve({ code, signal })));
       child.on('error', (error: NodeJS.ErrnoException) => {
         // Otherwise a signal could not be sent, because the process belongs to another user by now.
         if (this.pid === undefined) resolve(failedStart(error.code));
       });
     });
+  }
+
+  /**
+   * Ends the program that a wrapper leaves behind: npm dies of SIGTERM without passing it on, and a
+   * shell of any signal.
+   */
+  async #endProgram(): Promise<void> {
+    this.#ended = true;
+    const ended = Promise.all([...this.#program].map((each) => each.ended));
+    if (this.#program.size > 0) await Promise.race([ended, sleep(settleMs)]);
+    if (this.#program.size === 0) return;
+    const { graceMs, report } = this.#leftBehind;
+    if (!this.#stopping)
+      report(`${this.name} has ended and left process ${this.programPids.join(', ')} behind; stopping that, too.`);
+    for (const each of this.#program) if (!each.stops) each.signal('SIGTERM');
+    // As for any program: after a SIGTERM to `run` it may take its time.
+    const timer = this.#stopping ? undefined : setTimeout(() => this.signal('SIGKILL'), graceMs);
+    await ended;
+    clearTimeout(timer);
   }
 
   /** `Process 412`, as messages name it. */
@@ -70,6 +114,33 @@ export class Instance {
 
   get ranMs(): number {
     return performance.now() - this.#startedMs;
+  }
+
+  /** Whether processes below it may still be passed the socket. */
+  get runs(): boolean {
+    return this.pid !== undefined && !this.#ended;
+  }
+
+  /** The process below it that has the socket now. */
+  get receiver(): Descendant | undefined {
+    return [...this.#program].find(({ hasSocket }) => hasSocket);
+  }
+
+  /** The processes below it that were passed the socket, and still run. */
+  get programPids(): readonly number[] {
+    return [...this.#program].map(({ pid }) => pid);
+  }
+
+  /** Notes a process that was passed the socket. */
+  passed(descendant: Descendant): void {
+    this.#program.add(descendant);
+    void descendant.ended.then(() => this.#program.delete(descendant));
+  }
+
+  /** Notes that a process has closed the socket. */
+  closedBy(descendant: Descendant): void {
+    descendant.done();
+    if (this.#stopping) descendant.stops = true;
   }
 
   get ready(): boolean {
@@ -93,8 +164,19 @@ export class Instance {
     return outcome;
   }
 
+  /** Sends a signal. One that has a meaning only for the program goes to the program itself. */
   signal(signal: NodeJS.Signals): void {
+    const { receiver } = this;
+    if (signal !== 'SIGUSR1' && signal !== 'SIGUSR2') this.#stopping = true;
+    else if (receiver !== undefined) return receiver.signal(signal);
     this.#child?.kill(signal);
+    if (this.#ended || signal === 'SIGKILL') for (const each of this.#program) each.signal(signal);
+  }
+
+  /** Notes whether all its processes have received a signal to stop from its sender. */
+  set stopping(stopping: boolean) {
+    this.#stopping = stopping;
+    for (const each of this.#program) each.stops = stopping;
   }
 
   /** Sends SIGTERM, and SIGKILL after the grace time. */

@@ -1,10 +1,9 @@
-import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { failed, type Errno } from '../kernel/kernel.js';
 import { openNotifySocket, receiveNotification, type Notification } from '../kernel/notify.js';
 import { kernel } from '../kernel/posix.js';
 import { waitingKernel } from '../kernel/wait.js';
-import { makeNotifyDirectory, type NotifyDirectory } from './notifyDirectory.js';
+import { bindHidden, type HiddenSocket } from './hiddenSocket.js';
 
 /** The pause if no wait can begin (no threads left). */
 const errorRestMs = 1000;
@@ -21,36 +20,24 @@ const turnMax = 64;
 /**
  * The socket to which the program says `READY=1`, sd_notify(3).
  *
- * It is in a directory where other users cannot find it. If there is no such directory, it has an
- * abstract name, which every user can find and flood. So only messages of the program's own
- * processes are read, and the work of a turn is bounded.
+ * Other users may find it and flood it, if it has an abstract name. So only messages of the
+ * program's own processes are read, and the work of a turn is bounded.
  */
 export class Notifications {
   /** The value of NOTIFY_SOCKET. */
   readonly name: string;
-  readonly #fd: number;
+  readonly #socket: HiddenSocket;
   readonly #closed = new AbortController();
 
-  readonly #directory: NotifyDirectory | undefined;
-
-  private constructor(name: string, fd: number, directory?: NotifyDirectory) {
-    this.name = name;
-    this.#fd = fd;
-    this.#directory = directory;
+  private constructor(socket: HiddenSocket) {
+    this.name = socket.name;
+    this.#socket = socket;
   }
 
   /** Opens the socket. `ENOSYS`: this system has none. */
   static open(): Notifications | Errno {
-    const directory = makeNotifyDirectory();
-    const bound = directory === undefined ? 'ENOENT' : openNotifySocket(directory.boundName);
-    if (directory !== undefined && !failed(bound)) {
-      directory.opened();
-      return new Notifications(directory.path, bound, directory);
-    }
-    directory?.remove();
-    const name = `reuseaddr/notify/${randomUUID()}`;
-    const fd = openNotifySocket(`\0${name}`);
-    return failed(fd) ? fd : new Notifications(`@${name}`, fd);
+    const socket = bindHidden('notify', openNotifySocket);
+    return failed(socket) ? socket : new Notifications(socket);
   }
 
   /** Passes every message of these processes to `heard`, until it is closed. */
@@ -59,7 +46,7 @@ export class Notifications {
     const waiting = waitingKernel(signal);
     const rest = (ms: number): Promise<unknown> => pause(ms, undefined, { signal }).catch(() => undefined);
     for (let floodedTurns = 0; !signal.aborted;) {
-      const ready = await waiting.poll(this.#fd, Infinity);
+      const ready = await waiting.poll(this.#socket.fd, Infinity);
       if (failed(ready)) {
         await rest(errorRestMs);
         continue;
@@ -67,14 +54,14 @@ export class Notifications {
       floodedTurns = this.#turn(pids(), heard) ? floodedTurns + 1 : 0;
       if (floodedTurns > 0) await rest(Math.min(floodRestMs.first * 2 ** (floodedTurns - 1), floodRestMs.longest));
     }
-    kernel.close(this.#fd);
-    this.#directory?.remove();
+    kernel.close(this.#socket.fd);
+    this.#socket.remove();
   }
 
   /** Reads the available messages. Returns whether there may be more. */
   #turn(pids: readonly number[], heard: (notification: Notification) => void): boolean {
     for (let i = 0; i < turnMax; i++) {
-      const received = receiveNotification(this.#fd, pids);
+      const received = receiveNotification(this.#socket.fd, pids);
       if (failed(received)) return received === 'EBUSY';
       heard(received);
     }

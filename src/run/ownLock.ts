@@ -1,13 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { ancestorsOf } from '../holder/ancestors.js';
 import { lockWaiters } from '../inspect/locks.js';
 import { failed } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 
 /** The interval of the looks, in milliseconds. */
 const lookMs = 200;
-
-/** More ancestors than a process can have. */
-const ancestorsMax = 64;
 
 /**
  * Watches whether a program wants the lock file for itself, while this process holds it for the
@@ -23,30 +20,11 @@ export function watchOwnLock(lockFd: number, program: () => number | undefined, 
   const timer = setInterval(() => {
     const pid = program();
     if (pid === undefined || failed(file)) return;
-    const waiter = lockWaiters(file).find((each) => isBelow(each, pid));
+    const waiter = lockWaiters(file).find((each) => each === pid || ancestorsOf(each).includes(pid));
     if (waiter === undefined) return;
     clearInterval(timer);
     wanted(waiter);
   }, lookMs);
   timer.unref();
   return () => clearInterval(timer);
-}
-
-/** Whether a process is this one, or descends from it. */
-function isBelow(pid: number, ancestor: number): boolean {
-  let each: number | undefined = pid;
-  for (let steps = 0; steps < ancestorsMax && each !== undefined && each > 1; steps++) {
-    if (each === ancestor) return true;
-    each = parentOf(each);
-  }
-  return false;
-}
-
-function parentOf(pid: number): number | undefined {
-  try {
-    const [, parent] = /^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
-    return parent === undefined ? undefined : Number(parent);
-  } catch {
-    return undefined; // It has ended.
-  }
 }

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { parentOf } from '../holder/self.js';
 
 const lookMs = 200;
 
@@ -26,10 +27,12 @@ export function followParent(ended: (pid: number) => void): () => void {
   const ancestors = [process.ppid];
   for (const pid of ancestors) {
     if (ancestors.length > ancestorsMax || !shells.has(nameOf(pid))) break;
-    ancestors.push(parentOf(pid));
+    ancestors.push(parentOf(pid) ?? 0);
   }
   const timer = setInterval(() => {
-    const lost = ancestors.findIndex((pid, index) => pid !== (index === 0 ? process.ppid : parentOf(ancestors[index - 1] ?? 0)));
+    const lost = ancestors.findIndex(
+      (pid, index) => pid !== (index === 0 ? process.ppid : (parentOf(ancestors[index - 1] ?? 0) ?? 0)),
+    );
     if (lost < 0) return;
     clearInterval(timer);
     ended(ancestors[lost] ?? 0);
@@ -37,33 +40,10 @@ export function followParent(ended: (pid: number) => void): () => void {
   return () => clearInterval(timer);
 }
 
-/** Whether a process descends from this one. */
-export function isDescendant(pid: number): boolean {
-  let ancestor = pid;
-  for (let level = 0; level < ancestorsMax && ancestor > 1; level++) {
-    ancestor = parentOf(ancestor);
-    if (ancestor === process.pid) return true;
-  }
-  return false;
-}
-
-/**
- * Returns the fields of proc(5), stat, from the state on: the state, then the parent. Empty: there
- * is no such process (any more).
- */
-function statOf(pid: number): readonly string[] {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return [stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')')), ...stat.slice(stat.lastIndexOf(')') + 2).split(' ')];
-  } catch {
-    return [];
-  }
-}
-
 function nameOf(pid: number): string {
-  return statOf(pid)[0] ?? '';
-}
-
-function parentOf(pid: number): number {
-  return Number(statOf(pid)[2] ?? 0);
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'latin1').trimEnd();
+  } catch {
+    return ''; // It has ended.
+  }
 }

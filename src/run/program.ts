@@ -2,7 +2,8 @@ import { spawn, type StdioOptions } from 'node:child_process';
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { socketName } from '../server/inherit.js';
-import { Instance, spawnStatus } from './instance.js';
+import { supervisorVariable } from '../server/askSupervisor.js';
+import { Instance, spawnStatus, type LeftBehind } from './instance.js';
 
 /** A command line, and the resources of its instances. */
 export interface Program {
@@ -14,6 +15,9 @@ export interface Program {
   readonly listens: boolean;
   /** The value of NOTIFY_SOCKET. */
   readonly notifySocket: string | undefined;
+  /** The value of REUSEADDR_RUN. */
+  readonly passing: string | undefined;
+  readonly leftBehind: LeftBehind;
 }
 
 /**
@@ -29,16 +33,21 @@ const announce = 'LISTEN_PID=$$; export LISTEN_PID; exec "$@"';
  * The index is in NODE_APP_INSTANCE, as with pm2 (configuration packages look for it), and under a
  * name of our own: systemd has only a specifier for it (%i), and no variable.
  */
-export function launch({ command, args, fd, listens, notifySocket }: Program, index?: number): Instance {
+export function launch({ command, args, fd, listens, notifySocket, passing, leftBehind }: Program, index?: number): Instance {
   const environment: NodeJS.ProcessEnv = { ...process.env };
-  for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES', 'LISTEN_PIDFDID', 'NOTIFY_SOCKET']) delete environment[name];
+  const passed = ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES', 'LISTEN_PIDFDID', 'NOTIFY_SOCKET', supervisorVariable];
+  for (const name of passed) delete environment[name];
+  if (passing !== undefined) environment[supervisorVariable] = passing;
   if (notifySocket !== undefined) environment['NOTIFY_SOCKET'] = notifySocket;
   for (const name of index === undefined ? [] : ['NODE_APP_INSTANCE', 'REUSEADDR_INSTANCE']) environment[name] = String(index);
   const stdio: StdioOptions = ['inherit', 'inherit', 'inherit', fd];
-  if (!listens) return new Instance(() => spawn(command, args, { env: environment, stdio }));
+  if (!listens) return new Instance(() => spawn(command, args, { env: environment, stdio }), leftBehind);
   const { kept, pastShell } = splitEnvironment(environment, command);
   const env = { ...kept, LISTEN_FDS: '1', LISTEN_FDNAMES: socketName };
-  return new Instance(() => spawn('/bin/sh', ['-c', announce, 'reuseaddr', ...pastShell, command, ...args], { env, stdio }));
+  return new Instance(
+    () => spawn('/bin/sh', ['-c', announce, 'reuseaddr', ...pastShell, command, ...args], { env, stdio }),
+    leftBehind,
+  );
 }
 
 /**

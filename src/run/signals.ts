@@ -33,7 +33,10 @@ export function passSignals({ fleet, witness, graceMs, report }: Passing): () =>
         if (!sawToo) {
           running.stop(signal);
           running.signal(signal);
-        } else if (signal !== 'SIGTERM') goOnUnlessEnded(running, signal);
+          return;
+        }
+        running.stopping = true;
+        if (signal !== 'SIGTERM') goOnUnlessEnded(running, signal);
       });
     });
   }
@@ -52,6 +55,7 @@ export function passSignals({ fleet, witness, graceMs, report }: Passing): () =>
   function goOnUnlessEnded(running: Fleet, signal: NodeJS.Signals): void {
     setTimeout(() => {
       running.expectEnd(undefined);
+      running.stopping = false;
       report(`The program still runs ${graceMs / 1000} s after ${signal}, and is supervised as before.`);
     }, graceMs).unref();
   }

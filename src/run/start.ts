@@ -6,6 +6,7 @@ import { exitStatus, type Exit, type Instance } from './instance.js';
 import { Notifications, saysReady } from './notifications.js';
 import { launch, type Program } from './program.js';
 import { followParent } from './parent.js';
+import { Passing, type Instances } from './passing.js';
 import { passSignals } from './signals.js';
 import { Witness } from './witness.js';
 
@@ -27,7 +28,7 @@ export interface RunRequest {
  * The common part of both ways to run a program, with a socket and by its own bind: signals,
  * notifications, and instances.
  */
-export class Runner {
+export class Runner implements Instances {
   readonly #request: RunRequest;
   readonly #notifications: Notifications | undefined;
   readonly #instances = new Map<number, Instance>();
@@ -36,15 +37,16 @@ export class Runner {
   readonly #stopSignals: () => void;
   #unfollow = (): void => undefined;
   #fleet: Fleet | undefined;
+  #passing: Passing | undefined;
 
   constructor(request: RunRequest) {
     this.#request = request;
     const notifications = Notifications.open();
     this.#notifications = failed(notifications) ? undefined : notifications;
     void this.#notifications?.serve(
-      () => [...this.#instances.keys()],
+      () => [...this.#instances].flatMap(([pid, { programPids }]) => [pid, ...programPids]),
       ({ pid, text }) => {
-        if (saysReady(text)) this.#becameReady(this.#instances.get(pid));
+        if (saysReady(text)) this.becameReady(this.#instanceOf(pid));
       },
     );
     const { report, policy, followsParent } = request;
@@ -67,7 +69,17 @@ export class Runner {
         'READY=1 is passed on to the supervisor (NOTIFY_SOCKET) when the program says it. For a program that never says it, use --ready-after.',
       );
     }
-    const program: Program = { command, args, fd, listens, notifySocket: this.#notifications?.name };
+    const passing = listens ? Passing.open(fd, this) : 'ENOENT';
+    this.#passing = failed(passing) ? undefined : passing;
+    const program: Program = {
+      command,
+      args,
+      fd,
+      listens,
+      notifySocket: this.#notifications?.name,
+      passing: this.#passing?.name,
+      leftBehind: { graceMs: policy.graceMs, report },
+    };
     this.#fleet = new Fleet(policy, {
       launch: (index) => {
         if (this.#instances.size === 0) around.beforeFirst?.();
@@ -87,7 +99,7 @@ export class Runner {
   #follow(instance: Instance): Instance {
     const { readyAfterMs } = this.#request.policy;
     if (instance.pid !== undefined) this.#instances.set(instance.pid, instance);
-    const timer = readyAfterMs === undefined ? undefined : setTimeout(() => this.#becameReady(instance), readyAfterMs);
+    const timer = readyAfterMs === undefined ? undefined : setTimeout(() => this.becameReady(instance), readyAfterMs);
     void this.#forget(instance, timer);
     if (instance.pid !== undefined) this.#request.trace(`${instance.name} was started.`);
     this.#tellStatus();
@@ -102,7 +114,18 @@ export class Runner {
     this.#tellStatus();
   }
 
-  #becameReady(instance: Instance | undefined): void {
+  /** Returns the instance that runs as this process. */
+  at(pid: number): Instance | undefined {
+    const instance = this.#instances.get(pid);
+    return instance?.runs === true ? instance : undefined;
+  }
+
+  /** Returns the instance that is this process, or whose program it is. */
+  #instanceOf(pid: number): Instance | undefined {
+    return this.at(pid) ?? [...this.#instances.values()].find(({ programPids }) => programPids.includes(pid));
+  }
+
+  becameReady(instance: Instance | undefined): void {
     if (instance === undefined || instance.ready) return;
     instance.becomeReady();
     this.#request.trace(`${instance.name} is ready.`);
@@ -126,6 +149,7 @@ export class Runner {
     this.#witness.close();
     this.#above.close();
     this.#notifications?.close();
+    this.#passing?.close();
   }
 }
 

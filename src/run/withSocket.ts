@@ -1,4 +1,5 @@
 import { describe } from '../errors/describe.js';
+import { ancestorsOf } from '../holder/ancestors.js';
 import { Snapshot } from '../inspect/snapshot.js';
 import { lstatSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -12,7 +13,6 @@ import type { Hold } from '../server/hold.js';
 import { passedByRun } from '../server/inherit.js';
 import { acquireHold } from '../server/acquireHold.js';
 import { describeExit, exitStatus } from './instance.js';
-import { isDescendant } from './parent.js';
 import { NotReady, Runner, type RunRequest } from './start.js';
 import type { Fleet } from './fleet.js';
 
@@ -128,7 +128,7 @@ async function displaced(what: 'socket' | 'lock', { address, lockPath }: Claim):
   const snapshot = new Snapshot();
   const bound = file && snapshot.boundTo(address, file);
   const binder = bound && snapshot.holderOf(bound);
-  return binder !== undefined && isDescendant(binder.pid)
+  return binder !== undefined && ancestorsOf(binder.pid).includes(process.pid)
     ? `The program itself, ${describe(binder)}, has replaced ${address} by a socket of its own, and does not use descriptor 3. ` +
         'If it can only bind the path, start it with --bind-self.'
     : `Another process has removed or replaced ${address}: no new client reaches the program. Start it again to fix that.`;

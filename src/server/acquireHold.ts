@@ -1,13 +1,17 @@
 import { isRefusal, type Refusal } from '../claim/refusal.js';
+import { isOwnRun } from '../holder/ancestors.js';
+import { holderOfRecord } from '../holder/holder.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Request } from '../request/options.js';
 import type { Acceptor } from './acceptor.js';
 import { beginAttempt, acquireTarget, endAttempt, type Attempt } from './attempt.js';
 import { acquireAndStart } from './acquireAndStart.js';
+import type { Held } from './held.js';
 import { Hold } from './hold.js';
-import { inherit } from './inherit.js';
+import { inherit, inheritAnswer } from './inherit.js';
 import { explainStart, happened, isInUse, refusedStart } from './refused.js';
+import { askSupervisorNow } from './askSupervisor.js';
 import { takeOver } from './takeover.js';
 import { say, trace, traceNow } from './trace.js';
 import { waitFor } from './waitFor.js';
@@ -16,7 +20,7 @@ import { waitFor } from './waitFor.js';
 export function acquireHoldNow(request: Request, acceptor: Acceptor): Hold {
   const attempt = beginAttempt(request);
   const claiming = (): Hold => {
-    const held = inherit(attempt, acceptor) ?? run(kernel, acquireTarget(attempt));
+    const held = inherit(attempt, acceptor) ?? acquireNow(attempt, acceptor);
     if (isRefusal(held)) throw refusedStart(attempt, held);
     return held instanceof Hold ? held : new Hold(held, attempt, acceptor);
   };
@@ -25,6 +29,13 @@ export function acquireHoldNow(request: Request, acceptor: Acceptor): Hold {
   } finally {
     endAttempt(attempt);
   }
+}
+
+function acquireNow(attempt: Attempt, acceptor: Acceptor): Hold | Held | Refusal {
+  const answer = inheritAnswer(askSupervisorNow(attempt), attempt, acceptor);
+  if (typeof answer === 'object') return answer;
+  const held = run(kernel, acquireTarget(attempt));
+  return isRefusal(held) ? { ...held, unpassed: answer } : held;
 }
 
 /**
@@ -47,12 +58,20 @@ async function acquireInTurn(attempt: Attempt, acceptor: Acceptor): Promise<Hold
   const inherited = inherit(attempt, acceptor);
   if (inherited instanceof Hold) return await inherited.start();
   let hold = inherited ?? (await acquireAndStart(attempt, acceptor));
-  if (isInUse(hold) && takeoverMs !== undefined) hold = await traceTakeover(attempt, acceptor, takeoverMs, hold);
+  if (isRefusal(hold) && isHeldByOwnRun(hold)) throw refusedStart(attempt, hold);
+  if (isInUse(hold) && takeoverMs !== undefined && hold.pid === undefined)
+    hold = await traceTakeover(attempt, acceptor, takeoverMs, hold);
   if (isRefusal(hold)) signal?.throwIfAborted();
   if (isInUse(hold) && waitMs !== undefined) hold = await traceWait(attempt, acceptor, hold);
   if (!isRefusal(hold)) return hold;
   signal?.throwIfAborted();
   throw refusedStart(attempt, hold);
+}
+
+/** The `run` above does not end before its program, nor should it hand over to it. */
+function isHeldByOwnRun({ refused: why, record }: Refusal): boolean {
+  const holder = why === 'held' ? holderOfRecord(record) : undefined;
+  return holder !== undefined && isOwnRun(holder);
 }
 
 function traceTakeover(attempt: Attempt, acceptor: Acceptor, takeoverMs: number, refusal: Refusal): Promise<Hold | Refusal> {

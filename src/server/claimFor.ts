@@ -38,7 +38,7 @@ export async function claimFor(
     const claim = new Claim(hold, release, recover);
     prepare(claim);
     hold.serve(() => claim.emit('handover'));
-    if (hold.inherited) sayReady();
+    if (hold.inherited) sayReady(hold.supervisor);
     return claim;
   });
 }

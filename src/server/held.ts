@@ -6,6 +6,7 @@ import { Descriptor } from '../kernel/descriptor.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { keep } from './keep.js';
+import type { Supervisor } from './supervisor.js';
 
 /** A claim on a pathname, and its place. */
 export interface PathnameHold extends PathnameClaim {
@@ -19,6 +20,8 @@ export interface PathnameHold extends PathnameClaim {
 interface SocketHold {
   readonly listenFd: number;
   readonly inherited?: boolean;
+  /** The `reuseaddr run` that has passed the socket on request. */
+  readonly supervisor?: Supervisor | undefined;
   readonly place?: undefined;
 }
 

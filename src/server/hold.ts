@@ -16,6 +16,7 @@ import type { Attempt } from './attempt.js';
 import { forget, inTurn, remember } from './exit.js';
 import { keepHeld, removeSocket, type Held, type PathnameHold } from './held.js';
 import { letGo } from './keep.js';
+import type { Supervisor } from './supervisor.js';
 import { publish, say } from './trace.js';
 
 /**
@@ -115,6 +116,11 @@ export class Hold {
     return this.#held.place === undefined && this.#held.inherited === true;
   }
 
+  /** The `reuseaddr run` that has passed the socket on request. */
+  get supervisor(): Supervisor | undefined {
+    return this.#held.place === undefined ? this.#held.supervisor : undefined;
+  }
+
   get place(): Place | undefined {
     return this.#held.place;
   }
@@ -136,6 +142,7 @@ export class Hold {
     inTurn(
       () => (shared = this.removeFiles()),
       closeSocket,
+      () => this.supervisor?.done(),
       () => this.#unlock(shared),
       // The last signal to the newcomer: the end of its connection tells it that our share is
       // closed.

@@ -1,6 +1,6 @@
 import { hasConnections, socketTypeDefault, type SocketType } from '../address/socketType.js';
 import type { Place, Target } from '../claim/place.js';
-import { refuse, type Refusal } from '../claim/refusal.js';
+import { isRefusal, refuse, type Refusal } from '../claim/refusal.js';
 import { show } from '../errors/show.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { adopt, adopted, describeSocket, fcntl, ownPidfdInode, seePassed } from '../kernel/descriptors.js';
@@ -9,7 +9,10 @@ import { sendNotification } from '../kernel/notify.js';
 import { kernel } from '../kernel/posix.js';
 import type { Acceptor } from './acceptor.js';
 import type { Attempt } from './attempt.js';
+import { identityAt, isBoundTo } from './bound.js';
 import { Hold } from './hold.js';
+import { isSupervised, keepFromChildren, type Answer, type Passed } from './askSupervisor.js';
+import type { Supervisor } from './supervisor.js';
 import { permitted } from '../kernel/runtime.js';
 
 /** sd_listen_fds(3): SD_LISTEN_FDS_START. */
@@ -44,12 +47,18 @@ let notifySocket: string | undefined;
  * Tells `reuseaddr run` that this process accepts on the inherited socket, so that it may stop the
  * previous instance. Other supervisors are told nothing: only the program knows when it is ready.
  *
+ * @param supervisor `run`, if it has passed the socket over a connection
  * @see sd_notify(3)
  */
-export function sayReady(retryMs = 10): void {
+export function sayReady(supervisor?: Supervisor): void {
+  if (supervisor === undefined) notifyReady();
+  else supervisor.ready();
+}
+
+function notifyReady(retryMs = 10): void {
   const sent = notifySocket === undefined ? 0 : sendNotification(notifySocket, 'READY=1');
   // The queue is full, because other processes send to that socket too.
-  if (sent === 'EAGAIN') setTimeout(sayReady, retryMs, Math.min(retryMs * 2, retryMsMax)).unref();
+  if (sent === 'EAGAIN') setTimeout(notifyReady, retryMs, Math.min(retryMs * 2, retryMsMax)).unref();
 }
 
 /**
@@ -57,7 +66,7 @@ export function sayReady(retryMs = 10): void {
  * them.
  */
 export function passedByRun(): boolean {
-  return notifySocket !== undefined;
+  return notifySocket !== undefined || isSupervised();
 }
 
 /**
@@ -73,20 +82,31 @@ export function inherit(attempt: Attempt, acceptor: Acceptor): Hold | Refusal | 
   const { request, target } = attempt;
   const inherited = inheritedSockets();
   const place = 'abstract' in target ? undefined : target.place;
-  const index = inherited.findIndex((socket) => isBoundTo(socket, target));
+  const index = inherited.findIndex((socket) => isOfTarget(socket, target));
   if (index >= 0 && inherited[index]?.type !== (request.terms.type ?? socketTypeDefault))
     return refuse('other-type', 'EADDRINUSE', 'listen', place?.path);
   const listenFd = index < 0 ? undefined : inherited.splice(index, 1)[0]?.fd;
-  const taken = listenFd === undefined ? hasOtherThread(target) : failed(adopt(listenFd));
-  if (taken) return refuse('other-thread', 'EADDRINUSE', 'listen', place?.path);
+  const taken = listenFd === undefined ? findAdopted(target) : failed(adopt(listenFd)) ? 'other-thread' : undefined;
+  if (taken !== undefined) return { ...refuse(taken, 'EADDRINUSE', 'listen', place?.path), pid: process.pid };
   if (listenFd === undefined) return undefined;
-  if (place !== undefined && request.mode !== undefined) warnOfMode(place, request.mode);
-  return new Hold({ listenFd, inherited: true }, attempt, acceptor);
+  keepFromChildren();
+  return holdInherited({ listenFd }, attempt, acceptor);
+}
+
+/** Returns the claim of the `reuseaddr run` above this process, or what it has answered instead. */
+export function inheritAnswer(answer: Answer, attempt: Attempt, acceptor: Acceptor): Hold | Exclude<Answer, Passed> {
+  return typeof answer === 'object' && !isRefusal(answer) ? holdInherited(answer, attempt, acceptor) : answer;
+}
+
+function holdInherited(socket: Partial<Passed> & { readonly listenFd: number }, attempt: Attempt, acceptor: Acceptor): Hold {
+  const { request, target } = attempt;
+  if ('place' in target && request.mode !== undefined) warnOfMode(target.place, request.mode);
+  return new Hold({ ...socket, inherited: true }, attempt, acceptor);
 }
 
 /** Whether there is a socket that `inherit` would take. */
 export function isInherited(target: Target): boolean {
-  return inheritedSockets().some((socket) => isBoundTo(socket, target));
+  return inheritedSockets().some((socket) => isOfTarget(socket, target));
 }
 
 function inheritedSockets(): InheritedSocket[] {
@@ -144,34 +164,23 @@ function isOwnPidfd(number: string): boolean {
 }
 
 /**
- * Whether another thread has the inherited socket of the address. A worker that was started
- * afterwards finds no LISTEN_FDS in its environment.
+ * Whether this thread or another one has the inherited socket of the address. A worker that was
+ * started afterwards finds no LISTEN_FDS in its environment.
  */
-function hasOtherThread(target: Target): boolean {
+function findAdopted(target: Target): 'held' | 'other-thread' | undefined {
   for (let fd = firstFd; fd < firstFd + fdsMax; fd++) {
     const has = adopted(fd);
-    if (failed(has)) return false;
-    if (!has || Descriptor.at(fd) !== undefined) continue;
-    const socket = describeSocket(fd);
-    if (!failed(socket) && isBoundTo({ fd, ...socket }, target)) return true;
+    if (failed(has)) return undefined;
+    const socket = has ? describeSocket(fd) : 'EBADF';
+    if (!failed(socket) && isOfTarget({ fd, ...socket }, target))
+      return Descriptor.at(fd) === undefined ? 'other-thread' : 'held';
   }
-  return false;
+  return undefined;
 }
 
-function isBoundTo(socket: InheritedSocket, target: Target): boolean {
-  if ('place' in target) return isAt(socket, target.place);
+function isOfTarget({ fd, name, type }: InheritedSocket, target: Target): boolean {
   // Each type of socket has abstract names of its own.
-  return socket.name === `\0${target.abstract}` && socket.type === (target.type ?? socketTypeDefault);
-}
-
-/**
- * Compares the file that the socket is bound to, since a long path was bound under another name.
- * Falls back to the name if the kernel cannot tell.
- */
-function isAt({ fd, name }: InheritedSocket, place: Place): boolean {
-  const named = kernel.fstatat(place.directory.fd, place.name);
-  if (failed(named) || named.type !== 'socket') return false;
-  const bound = kernel.sock_diag(fd);
-  if (failed(bound) || bound.dev !== named.dev) return name === place.path;
-  return bound.ino === BigInt.asUintN(32, named.ino);
+  if ('abstract' in target && type !== (target.type ?? socketTypeDefault)) return false;
+  const wanted = identityAt(target);
+  return wanted !== undefined && isBoundTo(fd, name, wanted);
 }

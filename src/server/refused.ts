@@ -5,7 +5,7 @@ import { library } from '../errors/advice.js';
 import type { SocketAddressError } from '../errors/error.js';
 import { explain } from '../errors/explain.js';
 import { partsOf } from '../errors/message.js';
-import { findListener, findLocker, listeningInode } from '../holder/find.js';
+import { describeProcess, findListener, findLocker, listeningInode } from '../holder/find.js';
 import { holderOfRecord, type Holder } from '../holder/holder.js';
 import { failed, type FileStatus } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
@@ -34,7 +34,8 @@ export function refused(attempt: Attempted, refusal: Refusal): SocketAddressErro
  * refusal says why it failed.
  */
 export function refusedStart(attempt: Attempted, refusal: Refusal): SocketAddressError {
-  const couldAsk = refusal.refused === 'held' && refusal.handover === undefined && servesHandovers(attempt.target);
+  const { refused: why, handover, pid } = refusal;
+  const couldAsk = why === 'held' && handover === undefined && pid === undefined && servesHandovers(attempt.target);
   return refused(attempt, couldAsk ? { ...refusal, handover: 'served' } : refusal);
 }
 
@@ -73,7 +74,8 @@ function isDisplaced(target: Target, { refused: why }: Refusal): boolean {
  * Finds the process that holds an address without a record in a lock file: a stray, the holder of
  * an abstract name, a process that has just begun to listen, or one that inherited the lock.
  */
-function findUnrecorded(target: Target, { refused: why, path, record }: Refusal): Holder | undefined {
+function findUnrecorded(target: Target, { refused: why, path, record, pid }: Refusal): Holder | undefined {
+  if (pid !== undefined) return describeProcess(pid);
   if (why === 'stray' && path !== undefined) return findListener(path, fileAt(target));
   if (!['held', 'starting', 'cancelled'].includes(why)) return undefined;
   if ('abstract' in target) return findListener(`@${target.abstract}`, undefined, target.type);

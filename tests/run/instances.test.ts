@@ -225,7 +225,8 @@ test(
       assert.ok(pids.delete(Number(old)));
       pids.add(Number(pid));
     }
-    assert.ok(pids.has(await askLine(path)));
+    // An old instance may still accept when it is told to stop.
+    while (!pids.has(await askLine(path)));
     assert.equal(await running.stop(), 0);
     assert.deepEqual(readdirSync(directory), ['app.sock']);
   },

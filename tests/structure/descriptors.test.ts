@@ -22,8 +22,8 @@ test('a descriptor is closed in one place: of the addon, and of the code that ca
 });
 
 test('no descriptor of a claim is opened or closed by node:fs, which would be another owner', () => {
-  // The directory of the notify socket of `reuseaddr run`, which that file opens and closes.
-  assert.deepEqual(filesWith('src', /\b(openSync|closeSync|fs\.open|fs\.close)\(/), ['run/notifyDirectory.ts']);
+  // The directory of a socket of `reuseaddr run`, which that file opens and closes.
+  assert.deepEqual(filesWith('src', /\b(openSync|closeSync|fs\.open|fs\.close)\(/), ['run/hiddenSocket.ts']);
 });
 
 test('every function of the addon that gives a descriptor registers it', () => {

@@ -2,9 +2,11 @@ import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { failed, type Errno } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 
-const prefix = 'reuseaddr-notify-';
+/** The purpose of a socket, which is in its name. */
+type Purpose = 'notify' | 'run';
 
 /** The longest name that sd_notify(3) can connect to. */
 const nameBytesMax = 107;
@@ -15,9 +17,34 @@ const nameBytesMax = 107;
  */
 const sticky = 0o1000;
 
-/** A directory for one socket that no other user can find. */
-export interface NotifyDirectory {
-  /** The path of the socket, for NOTIFY_SOCKET. */
+/** A socket for the program that `run` starts. */
+export interface HiddenSocket {
+  readonly fd: number;
+  /** As in NOTIFY_SOCKET: a path, or `@` and an abstract name. */
+  readonly name: string;
+  /** Removes its file. */
+  remove(): void;
+}
+
+/**
+ * Binds a socket in a directory where other users cannot find it. If there is no place for such a
+ * directory, it gets an abstract name, which every user can find and flood.
+ */
+export function bindHidden(purpose: Purpose, bind: (name: string) => number | Errno): HiddenSocket | Errno {
+  const directory = makeDirectory(`reuseaddr-${purpose}-`);
+  const fd = directory === undefined ? 'ENOENT' : bind(directory.boundName);
+  if (directory !== undefined && !failed(fd)) {
+    directory.opened();
+    return { fd, name: directory.path, remove: directory.remove };
+  }
+  directory?.remove();
+  const name = `reuseaddr/${purpose}/${randomUUID()}`;
+  const abstract = bind(`\0${name}`);
+  return failed(abstract) ? abstract : { fd: abstract, name: `@${name}`, remove: () => undefined };
+}
+
+interface Directory {
+  /** The path of the socket. */
   readonly path: string;
   /** The name to bind. /proc/net/unix shows it to every user, so it does not reveal the path. */
   readonly boundName: string;
@@ -27,15 +54,14 @@ export interface NotifyDirectory {
 }
 
 /**
- * Creates a directory for a socket that only the program can find. Undefined: there is no place for
- * one, and an abstract name has to do.
+ * Creates a directory for a socket that only the program can find.
  *
- * Root's program may drop its privileges before it says READY=1, so other users may then enter the
- * directory. But they cannot list it, and cannot guess the name of the socket.
+ * Root's program may drop its privileges before it uses the socket, so other users may then enter
+ * the directory. But they cannot list it, and cannot guess the name of the socket.
  */
-export function makeNotifyDirectory(parent: string = tmpdir()): NotifyDirectory | undefined {
+function makeDirectory(prefix: string, parent: string = tmpdir()): Directory | undefined {
   try {
-    removeAbandoned(parent);
+    removeAbandoned(prefix, parent);
     const directory = fs.mkdtempSync(join(parent, prefix));
     const isRoot = process.geteuid?.() === 0;
     const name = randomUUID();
@@ -61,7 +87,7 @@ export function makeNotifyDirectory(parent: string = tmpdir()): NotifyDirectory 
 }
 
 /** Removes the directories of this user whose sockets are dead, left by a killed run. */
-function removeAbandoned(parent: string): void {
+function removeAbandoned(prefix: string, parent: string): void {
   for (const name of fs.readdirSync(parent)) if (name.startsWith(prefix)) removeIfDead(join(parent, name));
 }
 
