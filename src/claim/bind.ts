@@ -4,7 +4,7 @@ import { AT_FDCWD, failed, sys, type Errno, type FileStatus, type Operation } fr
 import { attemptsMax, restsMs } from './lock.js';
 import { isInPlace, throughOf, type Place } from './place.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
-import { isBound, isDead, isInode, putBack, take, type Taken } from './take.js';
+import { isBound, isDead, isFileOf, isInode, putBack, take, type Taken } from './take.js';
 
 /** The caller's terms for the socket. */
 export interface Terms {
@@ -185,8 +185,8 @@ export function explainTaken({ path, asidePath }: Place, taken: Exclude<Taken, {
  * The step "identify": finds the file that is ours.
  *
  * lstat(2) alone cannot tell: another process may have replaced the file since bind(2), and release
- * would remove that one. The kernel knows (sock_diag). lstat(2) has to suffice if the kernel does
- * not answer, or numbers files differently from stat(2) (btrfs, some overlays).
+ * would remove that one. The kernel knows (sock_diag). If it does not tell, lstat(2) has to
+ * suffice.
  */
 function* identify({ directory, name, path }: Place, fd: number): Operation<FileStatus | 'displaced' | Refusal> {
   const named = yield* sys.fstatat(directory.fd, name);
@@ -194,9 +194,7 @@ function* identify({ directory, name, path }: Place, fd: number): Operation<File
   if (failed(named)) return refuse('system', named, 'lstat', path);
   if (named.type !== 'socket') return 'displaced';
   const bound = yield* sys.sock_diag(fd);
-  const comparable = !failed(bound) && bound.dev === named.dev;
-  if (comparable && bound.ino !== BigInt.asUintN(32, named.ino)) return 'displaced';
-  return named;
+  return isFileOf(bound, named) === false ? 'displaced' : named;
 }
 
 /**

@@ -118,14 +118,22 @@ export function isInode(ours: Pick<FileStatus, 'dev' | 'ino'>): Proof {
   };
 }
 
+type Inode = Pick<FileStatus, 'dev' | 'ino'>;
+
 /**
- * Proves that the file is the one that sock_diag(7) reported for our open socket: 32 bits of its
- * inode number are known.
+ * Whether a file is the one that sock_diag(7) reported for a socket: 32 bits of its inode number
+ * are known. Undefined: the kernel does not tell, or numbers files differently from stat(2) (btrfs,
+ * some overlays).
  */
+export function isFileOf(bound: Inode | Errno, { dev, ino }: Inode): boolean | undefined {
+  return failed(bound) || bound.dev !== dev ? undefined : bound.ino === BigInt.asUintN(32, ino);
+}
+
+/** Proves that the file is the one that sock_diag(7) reported for our open socket. */
 export function isBound(ours: Pick<FileStatus, 'dev' | 'ino'>): Proof {
   return function* (_file, status) {
     if (status.type !== 'socket') return 'not-a-socket';
-    return BigInt.asUintN(32, status.ino) === ours.ino && status.dev === ours.dev ? 'proved' : 'another-inode';
+    return isFileOf(ours, status) === true ? 'proved' : 'another-inode';
   };
 }
 

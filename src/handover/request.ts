@@ -4,6 +4,7 @@ import { grant, type Identity, type Terms } from '../claim/bind.js';
 import type { Named, Place, Target } from '../claim/place.js';
 import { throughSocketFile } from '../claim/probe.js';
 import { refuse, type Refusal, type Unhanded } from '../claim/refusal.js';
+import { isFileOf } from '../claim/take.js';
 import { failed, talk, sys, type Errno, type FileStatus, type Conversation } from '../kernel/kernel.js';
 import { closeAll, format, receive } from './message.js';
 import { errorRestMs, type Offered } from './offer.js';
@@ -134,8 +135,7 @@ function* boundFile(fd: number, { directory, name }: Named): Conversation<FileSt
   const named = yield* sys.fstatat(directory.fd, name);
   if (failed(named) || named.type !== 'socket') return undefined;
   const bound = yield* sys.sock_diag(fd);
-  if (!failed(bound) && bound.dev === named.dev && bound.ino !== BigInt.asUintN(32, named.ino)) return undefined;
-  return named;
+  return isFileOf(bound, named) === false ? undefined : named;
 }
 
 /** Accepts first, and then says so: at every moment at least one of the two processes accepts. */

@@ -1,4 +1,5 @@
 import type { Target } from '../claim/place.js';
+import { isFileOf } from '../claim/take.js';
 import type { SocketIdentity } from '../handover/message.js';
 import { failed } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
@@ -19,7 +20,5 @@ export function identityAt(target: Target): SocketIdentity | undefined {
  */
 export function isBoundTo(fd: number, name: string, wanted: SocketIdentity): boolean {
   if (wanted.name.startsWith('\0')) return name === wanted.name;
-  const bound = kernel.sock_diag(fd);
-  if (failed(bound) || bound.dev !== wanted.dev) return name === wanted.name;
-  return bound.ino === BigInt.asUintN(32, wanted.ino);
+  return isFileOf(kernel.sock_diag(fd), wanted) ?? name === wanted.name;
 }

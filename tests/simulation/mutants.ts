@@ -178,7 +178,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'the bound inode is not asked of the kernel',
-    edits: [{ file: 'bind', from: 'if (comparable && bound.ino', to: 'if (false && bound.ino' }],
+    edits: [{ file: 'bind', from: 'isFileOf(bound, named) === false', to: 'false' }],
     caughtBy: 'G2',
     with: 'T',
   },
