@@ -31,6 +31,7 @@ test(
   async (t) => {
     const directory = temporaryDirectory(t);
     const [address, file] = [`${directory}/log.sock`, `${directory}/log`];
+    fs.writeFileSync(file, '');
     const args = ['--verbose', '--restart=always', '--type=datagram', address, '--', ...receivers['in Python'](address, file)];
     const running = new Running(t, args);
     const ready = async (): Promise<number> => Number((await running.line(/^reuseaddr: Process (\d+) is ready\.$/))[1]);
@@ -93,6 +94,7 @@ test(
 test('one run after another takes a datagram socket over → no message is lost', withPython, async (t) => {
   const directory = temporaryDirectory(t);
   const [address, file] = [`${directory}/log.sock`, `${directory}/log`];
+  fs.writeFileSync(file, '');
   const start = async (): Promise<Running> => {
     const args = ['--verbose', '--type=datagram', '--takeover', '--handover', address, '--'];
     const running = new Running(t, [...args, ...receivers['in Python'](address, file)]);
@@ -126,6 +128,7 @@ test(
   async (t) => {
     const directory = temporaryDirectory(t);
     const [address, file] = [`${directory}/log.sock`, `${directory}/log`];
+    fs.writeFileSync(file, '');
     const command = ['python3', program('bindsDatagram.py'), address, file];
     const running = new Running(t, ['--bind-self', '--restart=always', address, '--', ...command]);
     const send = (text: string): void => {
