@@ -87,11 +87,14 @@ test('the first process ends, in any way → the one that waits has the socket, 
   const shell = new Shell(t, ['--handover']);
   await shell.serve();
   const first = await shell.running.serving();
+  await shell.serve({ takeover: true });
+  assert.match(await shell.refused(), new RegExp(`another process of this program, process ${first} `));
   await shell.serve({ wait: true, takeover: true });
   kill(first, 'SIGKILL');
   const second = await shell.running.serving();
   assert.notEqual(second, first);
   assert.equal(await askLine(shell.path), second);
+  assert.doesNotMatch(shell.running.lines.join('\n'), /handed over/);
   kill(second, 'SIGTERM');
   await shell.running.line(/has had SIGTERM/);
   await shell.serve({ wait: true });
