@@ -70,6 +70,7 @@ function page(found: Inspection, { columns, style }: Terminal): string {
   const lines: [string, string | undefined][] = [
     ['state', `${style(stateStyles[state], state)}: ${explained(found)}`],
     ['holder', holder && `${describe(holder)}${sinceWhen(holder)}${holder.stopped === true ? ', stopped' : ''}`],
+    ['instances', found.instances?.join(', ')],
     ['waiting', found.backlog === undefined ? undefined : `${found.waiting} of ${found.backlog} connections`],
     ['mode', mode === undefined ? undefined : octal(mode)],
     ['owner', uid === undefined ? undefined : `${userOf(uid)} (uid ${uid}, gid ${gid})`],

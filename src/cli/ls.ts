@@ -76,7 +76,7 @@ function row(socket: ListedSocket): Cell[] {
     { text: queueOf(socket), style: waiting > backlog ? 'red' : waiting > 0 ? 'yellow' : undefined },
     { text: mode === undefined ? '-' : octal(mode) },
     { text: uid === undefined ? '-' : userOf(uid) },
-    { text: holderOf(socket.holder) },
+    { text: holderOf(socket) },
   ];
 }
 

@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from 'node:util';
 import { show } from '../errors/show.js';
-import type { Holder } from '../holder/holder.js';
+import type { Inspection } from '../inspect/inspect.js';
 import { userName } from '../holder/users.js';
 import type { AddressState } from '../inspect/inspect.js';
 import type { Style } from './terminal.js';
@@ -33,10 +33,11 @@ export function queueOf({ waiting, backlog }: { waiting?: number | undefined; ba
   return waiting === undefined || backlog === undefined ? '-' : `${waiting}/${backlog}`;
 }
 
-export function holderOf(holder: Holder | undefined): string {
+export function holderOf({ holder, instances = [] }: Pick<Inspection, 'holder' | 'instances'>): string {
   if (holder === undefined) return '-';
   const host = holder.host === undefined ? '' : ` on ${holder.host}`;
-  return `${holder.pid}${host} ${holder.command ?? ''}`.trim();
+  const below = instances.length === 0 ? '' : ` (${instances.join(', ')})`;
+  return `${holder.pid}${host}${below} ${holder.command ?? ''}`.trim();
 }
 
 /**

@@ -102,6 +102,14 @@ export function findLocker(lockPath: string): Holder | undefined {
   return undefined;
 }
 
+/** Returns the children of a process, and the inodes of the sockets that each has open. */
+export function childrenSockets(pid: number): ReadonlyMap<number, ReadonlySet<string>> {
+  const children = read(`/proc/${pid}/task/${pid}/children`).split(' ').filter(Boolean);
+  const inodes = (child: string): string[] =>
+    list(`/proc/${child}/fd`).flatMap((fd) => /^socket:\[(\d+)\]$/.exec(readLink(`/proc/${child}/fd/${fd}`))?.[1] ?? []);
+  return new Map(children.map((child) => [Number(child), new Set(inodes(child))]));
+}
+
 /** Returns the working directory of a process, as far as this user may see it. */
 export function workingDirectory(holder: Holder | undefined): string | undefined {
   return (holder && readLink(`/proc/${holder.pid}/cwd`)) || undefined;

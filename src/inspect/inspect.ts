@@ -52,6 +52,11 @@ export interface Inspection {
    * do not trust it.
    */
   readonly holder?: Holder | undefined;
+  /**
+   * The children of the holder that have the socket open, too: the instances of `reuseaddr run`.
+   * Linux only, as far as this user may see.
+   */
+  readonly instances?: readonly number[] | undefined;
   /** Permission bits of the socket file. */
   readonly mode?: number | undefined;
   readonly uid?: number | undefined;
@@ -156,7 +161,8 @@ export function socketsNamed(name: string, { sockets }: Snapshot): readonly Unix
 /** Describes the socket of an abstract name. A probe finds the names of one type alone. */
 export function describeAbstract(address: string, socket: UnixSocket, snapshot: Snapshot): Inspection {
   const state = isServing(socket) ? 'listening' : 'starting';
-  return defined({ address, state, holder: snapshot.holderOf(socket), ...told(socket) });
+  const holder = snapshot.holderOf(socket);
+  return defined({ address, state, holder, ...snapshot.instancesOf(holder, socket), ...told(socket) });
 }
 
 /** Inspects a place, with one look at each thing. */
@@ -183,7 +189,8 @@ export function* inspectPlace(place: Place, snapshot: Snapshot): Operation<Inspe
   const bound = snapshot.boundTo(place.path, socket);
   const state = judge(liveness, lock.held, bound);
   const reason = state === 'blocked' ? 'denied' : snapshot.isShared(place.directory.path) ? 'shared-directory' : undefined;
-  return defined({ ...found, state, holder: holderOf(state, lock.holder, bound, snapshot), reason, ...told(bound) });
+  const holder = holderOf(state, lock.holder, bound, snapshot);
+  return defined({ ...found, state, holder, ...snapshot.instancesOf(holder, bound), reason, ...told(bound) });
 }
 
 function judge(liveness: Liveness, held: boolean, bound: UnixSocket | undefined): AddressState {

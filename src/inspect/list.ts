@@ -119,7 +119,16 @@ function lookAtListener(place: Place, snapshot: Snapshot): ListedSocket | undefi
   if (state === undefined || holder === undefined) return undefined;
   const { path, directory, lockPath } = place;
   const reason = snapshot.isShared(directory.path) ? ('shared-directory' as const) : undefined;
-  return { address: path, lockPath, ...fields(file), state, holder, ...(reason && { reason }), ...told(bound) };
+  return {
+    address: path,
+    lockPath,
+    ...fields(file),
+    state,
+    holder,
+    ...snapshot.instancesOf(holder, bound),
+    ...(reason && { reason }),
+    ...told(bound),
+  };
 }
 
 function sorted(sockets: readonly ListedSocket[]): readonly ListedSocket[] {

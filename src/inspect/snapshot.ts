@@ -1,4 +1,4 @@
-import { describeProcess, findProcesses } from '../holder/find.js';
+import { childrenSockets, describeProcess, findProcesses } from '../holder/find.js';
 import type { Holder } from '../holder/holder.js';
 import { AT_FDCWD, failed, type FileStatus } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
@@ -20,6 +20,7 @@ export class Snapshot {
   #byName: ReadonlyMap<string, UnixSocket> | undefined;
   #processes: ReadonlyMap<string, number> | undefined;
   readonly #holders = new Map<number, Holder>();
+  readonly #children = new Map<number, ReadonlyMap<number, ReadonlySet<string>>>();
   readonly #shared = new Map<string, boolean>();
 
   /**
@@ -85,6 +86,15 @@ export class Snapshot {
     const known = this.#holders.get(pid) ?? describeProcess(pid);
     this.#holders.set(pid, known);
     return known;
+  }
+
+  /** Returns the children of the holder that have the socket open, too, if there are any. */
+  instancesOf(holder: Holder | undefined, socket: UnixSocket | undefined): { readonly instances?: readonly number[] } {
+    if (holder === undefined || holder.pidNamespace !== undefined || socket === undefined) return {};
+    const children = this.#children.get(holder.pid) ?? childrenSockets(holder.pid);
+    this.#children.set(holder.pid, children);
+    const instances = [...children].flatMap(([pid, inodes]) => (inodes.has(String(socket.inode)) ? [pid] : []));
+    return instances.length === 0 ? {} : { instances };
   }
 
   /**

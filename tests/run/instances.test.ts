@@ -1,15 +1,18 @@
 /** `reuseaddr run --instances`: several copies of a program on one socket. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
+import { inspect } from 'reuseaddr';
+import { listSockets } from '#dist/inspect/list.js';
 import { kernel } from '#dist/kernel/posix.js';
 import { cpuQuota, usableProcessors } from '#dist/run/processors.js';
 import { temporaryDirectory } from '../support/directory.js';
 import { onLinux } from '../support/privileges.js';
 import { until } from '../support/waits.js';
 import { askLine } from './ask.js';
-import { exists, gone, kill, load, program, Running } from './running.js';
+import { commandLine, exists, gone, kill, load, program, Running } from './running.js';
 
 const node = process.execPath;
 
@@ -45,6 +48,26 @@ test(
     assert.deepEqual(readdirSync(dirname(path)), ['app.sock.lock']);
   },
 );
+
+test('inspect and ls → they show all instances', onLinux, async (t) => {
+  const path = `${temporaryDirectory(t)}/app.sock`;
+  const running = new Running(t, ['--instances=3', path, '--', node, program('server.mjs'), path]);
+  const pids = [...(await serve(running, 3))].sort((one, other) => one - other);
+  const { instances, holder } = await inspect(path);
+  assert.equal(holder?.pid, running.pid);
+  assert.deepEqual(
+    instances?.toSorted((one, other) => one - other),
+    pids,
+  );
+  assert.deepEqual(
+    listSockets([dirname(path)]).sockets.map(({ instances: listed }) => listed),
+    [instances],
+  );
+  const shown = (command: string): string =>
+    spawnSync(node, [commandLine, command, command === 'ls' ? dirname(path) : path], { encoding: 'utf8' }).stdout;
+  assert.ok(shown('inspect').includes(`  instances  ${instances?.join(', ')}\n`));
+  assert.ok(shown('ls').includes(` ${running.pid} (${instances?.join(', ')}) `));
+});
 
 test(
   'G7: every instance in turn is killed under the load of 4 clients → no connect fails, and each is started again',
