@@ -12,8 +12,8 @@ import { root } from './step.mjs';
 /** The published paths. A folder is published with everything in it. */
 const published = ['dist/bundle', 'docs', 'man', 'README.md', 'CHANGELOG.md', 'SECURITY.md', 'LICENSE'];
 
-/** Exceptions: pages for contributors, what the types already say, and pictures. */
-const unpublished = [/^docs\/(api|explorer|protocol)\b/, /^docs\/.*\.(svg|png)$/];
+/** Exceptions: pages for contributors, what types and manual page already say, and pictures. */
+const unpublished = [/^docs\/(api|command-line|explorer|protocol)\b/, /^docs\/.*\.(svg|png)$/];
 
 /** Fields of package.json that have a meaning only in the repository. */
 const ofTheRepository = ['imports', 'files', 'scripts', 'devDependencies'];
