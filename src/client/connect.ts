@@ -3,7 +3,7 @@ import type { Address } from '../address/address.js';
 import { socketTypeDefault, type SocketType } from '../address/socketType.js';
 import { beginAtCaller } from '../errors/caller.js';
 import { explainConnect, type FailedConnect } from '../errors/explain.js';
-import { findListener, findType } from '../holder/find.js';
+import { findServer, findType } from '../holder/find.js';
 import { nowMs, pause } from '../kernel/clock.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { readDestination } from '../request/address.js';
@@ -142,6 +142,6 @@ function withType(destination: string, type: SocketType, failed: FailedConnect):
 
 function failure(address: string, destination: string, failed: FailedConnect, triedMs: number): Error {
   const held = failed.unreachable === 'backlog-full' || failed.unreachable === 'starting';
-  const holder = held ? findListener(destination.replace(/^\0/, '@')) : undefined;
+  const holder = held ? findServer(destination.replace(/^\0/, '@')) : undefined;
   return explainConnect(address, failed, Math.round(triedMs), holder);
 }

@@ -25,6 +25,16 @@ export function findListener(name: string, file?: Pick<FileStatus, 'dev' | 'ino'
   return inode === undefined ? undefined : findByInode(inode);
 }
 
+/**
+ * Looks for the process that clients of an address reach.
+ *
+ * @param name a path, which the server may have bound in another spelling, or `@` and an abstract
+ *   name
+ */
+export function findServer(name: string): Holder | undefined {
+  return findListener(name, fileAt(name));
+}
+
 /** Returns the socket that is bound to a file, as the kernel tells every user. */
 export function boundTo(file: Pick<FileStatus, 'dev' | 'ino'>): UnixSocket | undefined {
   const sockets = unixSockets();
@@ -57,13 +67,19 @@ export function listeningInode(name: string, type?: SocketType): string | undefi
  * the type `unlike`.
  */
 export function findType(name: string, unlike: SocketType): SocketType | undefined {
-  const path = kernel.realpath(name);
-  const file = failed(path) ? path : kernel.fstatat(AT_FDCWD, path.path);
-  const inode = name.startsWith('@') ? undefined : failed(file) ? undefined : fileKey(file);
+  const file = fileAt(name);
+  const inode = file && fileKey(file);
   const sockets = unixSockets();
   if (failed(sockets)) return undefined;
   const isThere = (socket: UnixSocket): boolean => (inode === undefined ? socket.name === name : socket.file === inode);
   return sockets.find((socket) => isAddress(socket) && isThere(socket) && socket.type !== unlike)?.type;
+}
+
+/** Returns the file that clients of a path reach, and undefined for an abstract name, `@app`. */
+function fileAt(name: string): FileStatus | undefined {
+  const path = name.startsWith('@') ? 'ENOENT' : kernel.realpath(name);
+  const file = failed(path) ? path : kernel.fstatat(AT_FDCWD, path.path);
+  return failed(file) ? undefined : file;
 }
 
 function findByInode(inode: string): Holder | undefined {

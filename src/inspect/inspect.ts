@@ -170,6 +170,7 @@ export function* inspectPlace(place: Place, snapshot: Snapshot): Operation<Inspe
   const socket = yield* sys.fstatat(place.directory.fd, place.name);
   const lock = yield* look(place.lock, snapshot);
   const base = { address: place.path, lockPath: place.lockPath };
+  const shared = snapshot.isShared(place.directory.path) ? 'shared-directory' : undefined;
   if (failed(socket) && socket !== 'ENOENT') return { ...base, state: 'blocked', reason: 'denied' };
   if (lock.unusable !== undefined) return { ...base, ...fields(socket), state: 'blocked', reason: lock.unusable };
   if (failed(socket)) {
@@ -179,7 +180,7 @@ export function* inspectPlace(place: Place, snapshot: Snapshot): Operation<Inspe
       ...base,
       state: lock.held ? 'starting' : 'free',
       holder: lock.holder,
-      reason: displaced ? 'displaced' : undefined,
+      reason: displaced ? 'displaced' : shared,
     });
   }
   const found = { ...base, ...fields(socket) };
@@ -188,7 +189,7 @@ export function* inspectPlace(place: Place, snapshot: Snapshot): Operation<Inspe
   const liveness = yield* probe(place);
   const bound = snapshot.boundTo(place.path, socket);
   const state = judge(liveness, lock.held, bound);
-  const reason = state === 'blocked' ? 'denied' : snapshot.isShared(place.directory.path) ? 'shared-directory' : undefined;
+  const reason = state === 'blocked' ? 'denied' : shared;
   const holder = holderOf(state, lock.holder, bound, snapshot);
   return defined({ ...found, state, holder, ...snapshot.instancesOf(holder, bound), reason, ...told(bound) });
 }

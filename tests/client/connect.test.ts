@@ -128,6 +128,22 @@ test('the backlog is full until the deadline → EAGAIN, and which process does 
   });
 });
 
+test('the path leads to a full server by another spelling → which process does not accept', onLinux, async (t) => {
+  const directory = temporaryDirectory(t);
+  fs.mkdirSync(`${directory}/real`);
+  fs.symlinkSync('real', `${directory}/alias`);
+  const held = await claim(`${directory}/real/app.sock`, { backlog: 0 });
+  t.after(() => held.release());
+  const first = await connect(held.address);
+  t.after(() => first.destroy());
+  for (const path of [`${directory}/alias/app.sock`, `${directory}/./real/app.sock`]) {
+    await assert.rejects(connect(path, { timeout: 0 }), (error: SocketAddressError) => {
+      assert.equal(error.holder?.pid, process.pid);
+      return refusal('EAGAIN', 'backlog-full', /this very process/)(error);
+    });
+  }
+});
+
 test('an error that waiting does not fix → reported at once, even without a deadline', needs('python3'), async (t) => {
   const directory = temporaryDirectory(t);
   fs.writeFileSync(`${directory}/file`, '');

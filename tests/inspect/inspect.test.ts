@@ -184,8 +184,10 @@ test('abstract names → free, listening with the pid, and free again', onLinux,
   assert.equal((await inspect(address)).state, 'free');
 });
 
-test('a directory that others may write to → a warning; a sticky one → none', onLinux, async (t) => {
+test('a directory that others may write to → a warning, before the start as well; a sticky one → none', onLinux, async (t) => {
   const directory = temporaryDirectory(t, 0o777);
+  const { state, reason } = await inspect(`${directory}/app.sock`);
+  assert.deepEqual([state, reason], ['free', 'shared-directory']);
   const held = await claim(`${directory}/app.sock`);
   t.after(() => held.release());
   assert.deepEqual(
