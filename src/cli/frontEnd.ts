@@ -6,7 +6,7 @@ import type { Option } from './command.js';
  */
 const advice = {
   wait: ['wait', 'wait for it with --wait'],
-  longer: ['wait', 'wait longer with --wait'],
+  longer: ['wait', 'wait for it with --wait'],
   takeover: ['takeover', 'take it over with --takeover'],
   handover: ['handover', 'start it again with --handover'],
   lockPath: ['lock-path', 'choose another lock file with --lock-path'],

@@ -46,7 +46,7 @@ Exit status: ${command.statuses ?? statuses}.
 }
 
 export function usageOf(command: Command): string {
-  return `reuseaddr ${command.name} [OPTION…] ${command.operands}`;
+  return `reuseaddr ${command.name} [OPTION…] ${command.operands}`.trimEnd();
 }
 
 function spell(name: string, { short, value, valueIsOptional }: Option): string {
