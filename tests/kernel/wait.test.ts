@@ -48,7 +48,7 @@ function manyAborted(): AbortController {
   return controller;
 }
 
-test('the holder is killed → the wait ends, and the lock is had', onLinux, async (t) => {
+test('the holder is killed → the wait ends, and the waiter has the lock', onLinux, async (t) => {
   const { path, held, open, release } = heldLock(t);
   const holder = spawn('cat', { stdio: ['pipe', 'ignore', 'ignore', held] });
   t.after(() => holder.kill('SIGKILL'));
@@ -186,7 +186,7 @@ test('a signal comes for the process → its listener is called, and the wait co
   assert.equal(await waited, 0);
 });
 
-test('where no thread can wait, the lock is tried again and again → it is had when the holder closes; called off: ECANCELED', async (t) => {
+test('no thread can wait → the lock is tried repeatedly, and taken when the holder closes; called off: ECANCELED', async (t) => {
   const { open, release } = heldLock(t);
   const fd = open();
   const end = (called: 'off' | 'on') =>
