@@ -1,5 +1,5 @@
 import type { AbstractName, Pathname } from '../address/address.js';
-import type { SocketType } from '../address/socketType.js';
+import { socketTypeDefault, type SocketType } from '../address/socketType.js';
 import type { Terms } from '../claim/bind.js';
 import { kindOf } from '../errors/kind.js';
 import { show } from '../errors/show.js';
@@ -140,7 +140,7 @@ export function readRequest(text: string, options: ListenOptions): Request {
   refuseUnknown(options, optionNames);
   const type = readSocketType(options);
   const address = read.kind === 'abstract' ? { ...read, type } : read;
-  if (address.kind !== 'pathname') refuseFileOptions(options);
+  if (address.kind !== 'pathname') refuseFileOptions(options, type);
   const terms: Terms = {
     type,
     mode: integer('mode', options.mode, 0o777, (mode) => `0o${mode.toString(8)}`) ?? modeDefault,
@@ -191,13 +191,13 @@ function flag(name: string, value: boolean | undefined, expected = 'true or fals
   throw badOption(name, `must be ${expected}, and this is ${valueOf(value)}`);
 }
 
-function refuseFileOptions(options: ListenOptions): void {
+function refuseFileOptions(options: ListenOptions, type: SocketType): void {
   for (const name of ['mode', 'owner', 'group'] as const) {
     if (options[name] === undefined) continue;
     throw new Mistake('bad-option', 'EINVAL', {
       option: name,
       wrong: 'is for socket files, and this address is not one',
-      instead: 'allow',
+      ...(type === socketTypeDefault ? { instead: 'allow' } : { right: 'use a path' }),
     });
   }
 }

@@ -24,7 +24,11 @@ export function readSocketType({ type = socketTypeDefault, allow, backlog }: Nee
     throw new Mistake('unsupported', 'ENOTSUP', { wrong: `this system has no Unix sockets of type ${type}`, right });
   }
   if (type !== socketTypeDefault && allow !== undefined)
-    throw badOption('allow', `is for servers of stream connections, and this is a ${type} socket`, 'use the mode of the file');
+    throw badOption(
+      'allow',
+      `is for servers of stream connections, and this is a ${type} socket`,
+      'use the mode of a socket file',
+    );
   if (!hasConnections(type) && backlog !== undefined)
     throw badOption('backlog', `is for connections, and a ${type} socket has none`);
   return type;

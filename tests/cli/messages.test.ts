@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import fs from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { claim, connect } from 'reuseaddr';
 import { socketTypes } from '#dist/address/socketType.js';
@@ -15,8 +16,8 @@ import { commandLine, Running } from '../run/running.js';
 const withPython = { skip: onLinux.skip || needs('python3').skip } as const;
 
 /** Runs the command with this input. */
-function ask(args: readonly string[], input: string): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync(process.execPath, [commandLine, 'connect', ...args], { input, encoding: 'utf8' });
+function ask(args: readonly string[], input: string | Buffer): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, [commandLine, 'connect', ...args], { input, encoding: 'utf8', timeout: 20_000 });
 }
 
 async function echoServer(t: TestContext): Promise<string> {
@@ -47,6 +48,28 @@ test('connect --type=datagram → each line is a message, and an empty line is n
     assert.equal(kernel.recvmsg(held.fd, 100, 0), 'EAGAIN');
   }
 });
+
+test('a line that is not text, or has other separators → its bytes arrive as they are', onLinux, async (t) => {
+  const address = `${temporaryDirectory(t)}/log.sock`;
+  const held = await claim(address, { type: 'datagram' });
+  t.after(() => held.release());
+  const lines = ['\xff\xfe\0', 'one\rtwo', '\xe2\x80\xa8', 'crlf', 'x'.repeat(100_000), 'end'];
+  const input = Buffer.from(lines.join('\n').replace('crlf', 'crlf\r'), 'latin1');
+  assert.equal(ask(['--type=datagram', address], input).status, 0);
+  const room = Buffer.alloc(200_000);
+  for (const line of lines) assert.equal(room.subarray(0, fs.readSync(held.fd, room)).toString('latin1'), line);
+  assert.equal(kernel.recvmsg(held.fd, 100, 0), 'EAGAIN');
+});
+
+for (const type of ['datagram', 'seqpacket'] as const)
+  test(`a ${type} peer that does not answer, and a line that is too long → an error, and the end`, onLinux, async (t) => {
+    const address = `${temporaryDirectory(t)}/silent.sock`;
+    const held = await claim(address, { type });
+    t.after(() => held.release());
+    const { status, stderr } = ask([`--type=${type}`, address], Buffer.alloc(4_000_000, 'x'));
+    assert.match(stderr, /broke: EMSGSIZE/);
+    assert.equal(status, 1);
+  });
 
 test(
   'connect --type=seqpacket → each line is a message, and each answer a line; it ends when the server has closed',

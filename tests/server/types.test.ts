@@ -208,6 +208,15 @@ const bad: readonly (readonly [what: string, options: object, message: RegExp])[
   ],
 ];
 
+test('the mode of an abstract name → the advice is an option that this type has', async () => {
+  for (const [type, advice] of [
+    ['stream', /Restrict peers with \{ allow \}/],
+    ['datagram', /Use a path/],
+    ['seqpacket', /Use a path/],
+  ] as const)
+    assert.match((await refusal('@abstract', { type, mode: 0o600 })).message, advice);
+});
+
 for (const [what, options, message] of bad)
   test(`bad input, ${what} → an error before anything is made`, async (t) => {
     const directory = temporaryDirectory(t);
