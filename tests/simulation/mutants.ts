@@ -242,14 +242,14 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'a datagram socket is made to listen',
-    edits: [{ file: 'bind', from: `    if (!hasConnections(type))\n        return undefined;\n`, to: '' }],
+    edits: [{ file: 'bind', from: 'if (!hasConnections(type) || listens === false)', to: 'if (listens === false)' }],
     caughtBy: 'G3',
     with: '',
     type: 'datagram',
   },
   {
     name: 'only a stream socket is made to listen',
-    edits: [{ file: 'bind', from: `if (!hasConnections(type))`, to: `if (type !== 'stream')` }],
+    edits: [{ file: 'bind', from: 'if (!hasConnections(type) ||', to: "if (type !== 'stream' ||" }],
     caughtBy: 'G2',
     with: '',
     type: 'seqpacket',
