@@ -35,8 +35,8 @@ export interface Passed {
 }
 
 /**
- * A socket; a refusal, because another process of the program has it; why it was not passed; or
- * undefined if no `run` above this process has the address.
+ * A socket; a refusal, because another process of the program has it, or it is of another type; why
+ * it was not passed; or undefined if no `run` above this process has the address.
  */
 export type Answer = Passed | Refusal | Unpassed | undefined;
 
@@ -77,6 +77,7 @@ function* asking({ request: { terms }, target }: Attempt): Conversation<Answer> 
   const answer = yield* ask(connection, wanted, terms.type ?? socketTypeDefault, untilMs);
   if (typeof answer === 'number') return accept(answer, connection);
   yield* sys.close(connection);
+  if (answer === 'other-type') return refuseType(target);
   return typeof answer === 'object' ? refuseBusy(answer.busy, target) : answer;
 }
 
@@ -106,7 +107,7 @@ function* ask(
   wanted: SocketIdentity,
   type: SocketType,
   untilMs: number,
-): Conversation<number | { readonly busy: number } | Unpassed | undefined> {
+): Conversation<number | { readonly busy: number } | 'other-type' | Unpassed | undefined> {
   // A name in the environment may have become that of another user's socket.
   const peer = yield* talk.peerCredentials(connection);
   if (failed(peer) || (peer.uid !== 0 && peer.uid !== (yield* sys.geteuid()))) return 'unreachable';
@@ -119,8 +120,10 @@ function* ask(
     if (typeof received !== 'object') return 'unreachable';
     const { message, fds } = received;
     const [fd] = fds;
-    if (message.kind === 'pass' && fd !== undefined && isWanted(fd, wanted, type)) return fd;
+    const fit = message.kind === 'pass' && fd !== undefined ? fitOf(fd, wanted, type) : undefined;
+    if (fd !== undefined && fit === 'wanted') return fd;
     yield* closeAll(fds);
+    if (fit === 'other-type') return fit;
     if (message.kind !== 'refuse') return 'unreachable';
     if (message.why === 'busy') return { busy: message.pid };
     return message.why === 'stranger' ? 'stranger' : undefined;
@@ -128,10 +131,11 @@ function* ask(
   return 'late';
 }
 
-function isWanted(fd: number, wanted: SocketIdentity, type: SocketType): boolean {
+function fitOf(fd: number, wanted: SocketIdentity, type: SocketType): 'wanted' | 'other-type' | undefined {
   const socket = describeSocket(fd);
-  if (failed(socket) || socket.type !== type || (hasConnections(type) && !socket.listening)) return false;
-  return isBoundTo(fd, socket.name, wanted);
+  if (failed(socket) || !isBoundTo(fd, socket.name, wanted)) return undefined;
+  if (socket.type !== type) return 'other-type';
+  return hasConnections(type) && !socket.listening ? undefined : 'wanted';
 }
 
 function accept(listenFd: number, connection: number): Passed {
@@ -147,4 +151,9 @@ function refuseBusy(pid: number, target: Target): Refusal {
   const path = 'abstract' in target ? undefined : target.place.path;
   const otherThread = pid === process.pid && supervisor?.has !== true;
   return { ...refuse(otherThread ? 'other-thread' : 'held', 'EADDRINUSE', 'listen', path), pid };
+}
+
+/** Each type of socket has abstract names of its own, so that of `run` is another address. */
+function refuseType(target: Target): Refusal | undefined {
+  return 'abstract' in target ? undefined : refuse('other-type', 'EADDRINUSE', 'listen', target.place.path);
 }

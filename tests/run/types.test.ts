@@ -7,6 +7,7 @@ import { failed } from '#dist/kernel/kernel.js';
 import { kernel } from '#dist/kernel/posix.js';
 import { root } from '../readme/examples.js';
 import { needs } from '../support/commands.js';
+import { abstractName } from '../support/abstract.js';
 import { temporaryDirectory } from '../support/directory.js';
 import { onLinux } from '../support/privileges.js';
 import { until } from '../support/waits.js';
@@ -152,11 +153,39 @@ test(
   },
 );
 
-test('a program listens with a stream on the datagram socket that it was passed → it is told so', onLinux, async (t) => {
-  const address = `${temporaryDirectory(t)}/app.sock`;
-  const running = new Running(t, ['--type=datagram', address, '--', process.execPath, program('server.mjs'), address]);
-  await running.line(/the socket that was passed to this process for it is of another type/);
-  assert.equal(await running.exited, 1);
+for (const [where, wrapper] of [
+  ['', []],
+  [' below a wrapper', ['sh', '-c', '"$@"; exit $?', 'sh']],
+] as const)
+  test(`a program${where} listens with a stream, and run has a datagram socket → it is told so`, onLinux, async (t) => {
+    const address = `${temporaryDirectory(t)}/app.sock`;
+    const command = [...wrapper, process.execPath, program('server.mjs'), address];
+    const running = new Running(t, ['--type=datagram', address, '--', ...command]);
+    await running.line(/the socket that was passed to this process for it is of another type/);
+    assert.equal(await running.exited, 1);
+  });
+
+test('a program below a wrapper claims the abstract name of run, for another type → it has that address', onLinux, async (t) => {
+  const { address } = abstractName();
+  const script = `import('${import.meta.resolve('reuseaddr')}').then(async ({ claim }) => {
+    const { inherited } = (await claim('${address}', { type: 'seqpacket' })).toJSON();
+    console.log('inherited', inherited);
+    process.exit();
+  });`;
+  const running = new Running(t, [
+    '--type=datagram',
+    address,
+    '--',
+    'sh',
+    '-c',
+    '"$@"; exit $?',
+    'sh',
+    process.execPath,
+    '-e',
+    script,
+  ]);
+  await running.line(/^inherited false$/);
+  assert.equal(await running.exited, 0);
 });
 
 for (const [what, args, message] of [
