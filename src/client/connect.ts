@@ -1,6 +1,6 @@
 import { connect as netConnect, Socket, type NetConnectOpts } from 'node:net';
 import type { Address } from '../address/address.js';
-import { socketTypeDefault, type SocketType } from '../address/socketType.js';
+import { hasConnections, socketTypeDefault, type SocketType } from '../address/socketType.js';
 import { beginAtCaller } from '../errors/caller.js';
 import { explainConnect, type FailedConnect } from '../errors/explain.js';
 import { findServer, findType } from '../holder/find.js';
@@ -126,11 +126,18 @@ function socketOf(fd: number, allowHalfOpen: boolean): Socket {
   return netConnect({ fd, allowHalfOpen } as unknown as NetConnectOpts);
 }
 
+/** unix(7): connect(2) and send(2) of any other socket fail with EPERM. */
+const takesFromOne = {
+  wrong: 'it is connected to one socket and takes datagrams from no other, or a security module does not permit it',
+  right: 'look at what its program connects it to',
+} as const;
+
 /**
  * Names the type of the socket that is there, if it is another one. An abstract name may be in use
  * for another type, and then it looks free.
  */
 function withType(destination: string, type: SocketType, failed: FailedConnect): FailedConnect {
+  if (failed.errno === 'EPERM' && !hasConnections(type)) return { ...failed, ...takesFromOne };
   const abstract = destination.startsWith('\0');
   if (failed.unreachable !== 'not-a-stream' && !(abstract && failed.unreachable === 'absent')) return failed;
   const found = findType(destination.replace(/^\0/, '@'), type);

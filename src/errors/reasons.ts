@@ -74,7 +74,7 @@ export const reasons = {
     codes: ['EADDRINUSE', 'ECANCELED'],
     verdict: true,
     happened: ({ code, holder, since }) =>
-      code === 'ECANCELED' ? 'the server was closed while it waited' : `${holder} ${holds(since)}, and the wait for it has ended`,
+      code === 'ECANCELED' ? 'a call of close() ended the wait' : `${holder} ${holds(since)}, and the wait for it has ended`,
     todo: (_words, { code, standing }) => {
       if (code === 'ECANCELED') return [];
       return standing === 'ourselves' ? [closeFirst] : ['wait longer', 'stop it'];
@@ -203,12 +203,14 @@ export const reasons = {
   },
   denied: {
     codes: ['EACCES', 'EPERM'],
-    happened: ({ code, user }) =>
+    happened: ({ code, user, wrong }) =>
       code === 'EPERM'
-        ? 'a security module does not permit it'
+        ? wrong || 'a security module does not permit it'
         : `${user()} may not connect: that takes write permission on the socket file, and search permission on every directory above it`,
-    todo: (_words, { code }) =>
-      code === 'EPERM' ? ['look at its policy'] : ['run as the owner of the socket', 'have its mode, owner or group changed'],
+    todo: (_words, { code, right }) =>
+      code === 'EPERM'
+        ? [right ?? 'look at its policy']
+        : ['run as the owner of the socket', 'have its mode, owner or group changed'],
   },
   'not-a-stream': {
     codes: ['EPROTOTYPE'],

@@ -5,6 +5,7 @@ import fs from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { claim, connect } from 'reuseaddr';
 import { socketTypes } from '#dist/address/socketType.js';
+import { addon } from '#dist/kernel/addon.js';
 import { kernel } from '#dist/kernel/posix.js';
 import { root } from '../readme/examples.js';
 import { abstractName } from '../support/abstract.js';
@@ -117,6 +118,17 @@ test('a socket of another type, or none, is there → the message says which', o
   assert.match(stderr, /no process listens there/);
   assert.equal(status, 1);
   assert.equal(ask(['--type=none', `${directory}/none.sock`], '').status, 2);
+});
+
+test('a datagram socket that is connected → the message says that it takes datagrams from one socket', onLinux, (t) => {
+  const address = `${temporaryDirectory(t)}/connected.sock`;
+  const fd = kernel.socket('datagram') as number;
+  t.after(() => kernel.close(fd));
+  assert.equal(kernel.bind(fd, address), 0);
+  assert.equal(addon().connect(fd, address), 0, 'to itself');
+  const { status, stderr } = ask(['--type=datagram', address], 'text');
+  assert.match(stderr, /: it is connected to one socket and takes datagrams from no other, or a security module/);
+  assert.equal(status, 1);
 });
 
 test('connect --wait --type=datagram, and the receiver starts later → the message arrives', onLinux, async (t) => {
