@@ -48,6 +48,9 @@ const archLinkFlags = {
   arm64: ['-Wl,-z,norelro'],
 };
 
+// The published addon for arm64 would otherwise be larger than that for x64.
+const crossFlags = ['-flto'];
+
 /** Debian's names for the cross compilers (gcc-aarch64-linux-gnu). */
 const crossCompilers = { 'linux-arm64': 'aarch64-linux-gnu-gcc', 'linux-x64': 'x86_64-linux-gnu-gcc' };
 
@@ -97,6 +100,7 @@ export function buildNative({ platform = process.platform, arch = process.arch, 
     ...compilerFlags,
     ...compileFlags,
     ...(platform === 'linux' ? (archFlags[arch] ?? []) : []),
+    ...(own ? [] : crossFlags),
     '-I',
     join(root, 'node_modules/node-api-headers/include'),
     ...sources.filter((file) => file.endsWith('.c')),
