@@ -1,3 +1,4 @@
+import { watch, type FSWatcher } from 'node:fs';
 import net from 'node:net';
 import type { TlsOptions } from 'node:tls';
 import { isBun, isDeno } from './runtimeName.js';
@@ -155,16 +156,20 @@ export function tlsOptionsOfBun(server: object): TlsOptions | undefined {
 }
 
 /**
- * Calls `last` when an error that nothing handles ends the process. Node and Bun emit `exit` then.
- * Deno emits nothing, so `last` is called for the error itself, if it is certain that the process
- * does not survive it.
+ * Calls `last` at an end of the process at which the runtime emits no `exit`. Node and Bun always
+ * emit it.
+ *
+ * Deno emits nothing if an error ends the process that nothing handles, so `last` is called for the
+ * error itself, if it is certain that the process does not survive it. `Deno.exit` has an event of
+ * its own, which comes at other ends, too.
  */
-export function beforeFatalError(last: () => void): void {
+export function atSilentEnd(last: () => void): void {
   if (!isDeno) return;
   process.on('uncaughtExceptionMonitor', () => {
     const handled = process.listenerCount('uncaughtException') > 0 || process.hasUncaughtExceptionCaptureCallback();
     if (!handled && !hasErrorListeners()) last();
   });
+  (globalThis as unknown as EventTarget).addEventListener('unload', last);
 }
 
 /**
@@ -177,4 +182,18 @@ function hasErrorListeners(): boolean {
   const shown = values as readonly ({ readonly listeners?: Readonly<Record<string, readonly unknown[]>> } | undefined)[];
   const lists = shown.find((value) => value?.listeners?.['error'] !== undefined)?.listeners;
   return lists?.['error']?.length !== 1 || (lists['unhandledrejection'] ?? []).length > 0;
+}
+
+/**
+ * Watches a directory, and keeps no process alive. Deno ignores `persistent`, and its `unref` is
+ * for the wait for the next event alone, which begins in a later turn of the event loop.
+ */
+export function watchUnreferenced(path: string, changed: (name: string | null) => void): FSWatcher {
+  const unref = (): void => void (isDeno && setImmediate(() => watcher.unref()));
+  const watcher = watch(path, { persistent: false }, (_event, name) => {
+    unref();
+    changed(name);
+  });
+  unref();
+  return watcher;
 }

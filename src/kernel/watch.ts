@@ -1,9 +1,10 @@
-import { watch, type FSWatcher } from 'node:fs';
+import type { FSWatcher } from 'node:fs';
 import { basename, dirname } from 'node:path';
 
 import { clearInterval, setInterval } from './clock.js';
 import { AT_FDCWD, failed } from './kernel.js';
 import { kernel } from './posix.js';
+import { watchUnreferenced } from './runtime.js';
 
 /**
  * Events of the directory arrive at once. This interval is for changes without an event: a
@@ -51,7 +52,7 @@ export function watchLockFile(path: string, fd: number, gone: () => void): () =>
   checkEvery(checkMs);
   try {
     const name = basename(path);
-    watcher = watch(dirname(path), { persistent: false }, (_event, changed) => {
+    watcher = watchUnreferenced(dirname(path), (changed) => {
       if (changed === null || changed === name) check();
     });
     watcher.on('error', () => {

@@ -26,9 +26,7 @@ export function installOnOthers(): void {
   const { Bun: bun, Deno: deno } = globalThis as unknown as { readonly Bun: Runtime; readonly Deno: Runtime };
   if (isBun) {
     replace(bun, 'listen', 'unix', claimForListener);
-    replace(bun, 'serve', 'unix', (request, options, listen) =>
-      claimByName(request, (name) => finishOnBun(listen({ ...options, unix: name }), request), 'stop'),
-    );
+    replace(bun, 'serve', 'unix', serveOnBun);
   }
   if (isDeno) {
     replace(deno, 'listen', 'path', (request, options, listen) =>
@@ -94,8 +92,9 @@ function claimForListener(request: Request, { unix, ...options }: Options, liste
  * Claims the path, has the runtime bind a private name, and gives its socket the name of the path.
  *
  * @param stopName the method by which the program stops the server
+ * @param ended called when the claim ends
  */
-function claimByName(request: Request, bind: (name: string) => object, stopName: string): object {
+function claimByName(request: Request, bind: (name: string) => object, stopName: string, ended?: () => void): object {
   const hold = acquireHoldNow({ ...request, terms: { ...request.terms, listens: false } }, nobody);
   let named: PrivateName | undefined;
   let server: object | undefined;
@@ -105,11 +104,12 @@ function claimByName(request: Request, bind: (name: string) => object, stopName:
     named.publish();
   } catch (error) {
     if (server !== undefined) (server as Record<string, () => unknown>)[stopName]?.();
+    ended?.();
     hold.release();
     named?.close();
     throw error;
   }
-  endWith(server, stopName, hold, named);
+  endWith(server, stopName, hold, named, ended);
   return server;
 }
 
@@ -120,10 +120,11 @@ function nameOf(hold: Hold): PrivateName {
 }
 
 /** Releases the claim when the program stops the server. */
-function endWith(server: object, stopName: string, hold: Hold, named: PrivateName): void {
+function endWith(server: object, stopName: string, hold: Hold, named: PrivateName, ended?: () => void): void {
   const stop = (server as Record<string, Listen>)[stopName];
   const stopClaimed = (...args: unknown[]): unknown => {
     const stopped: unknown[] = [];
+    ended?.();
     hold.release(() => {
       stopped.push(stop?.apply(server, args));
       hold.closeSocket();
@@ -133,6 +134,22 @@ function endWith(server: object, stopName: string, hold: Hold, named: PrivateNam
     return stopped[0];
   };
   Object.defineProperty(server, stopName, { value: stopClaimed, configurable: true, writable: true });
+}
+
+/**
+ * The private names of the servers of `bun --hot`, by address. That runs the program again in the
+ * same process, and then has `Bun.serve` exchange the handlers of the server with this name.
+ */
+const hotNames = new Map<string, string>();
+
+function serveOnBun(request: Request, options: Options, listen: Listen): object {
+  const before = hotNames.get(request.text);
+  if (before !== undefined) return listen({ ...options, unix: before });
+  const bind = (name: string): object => {
+    if (process.execArgv.includes('--hot')) hotNames.set(request.text, name);
+    return finishOnBun(listen({ ...options, unix: name }), request);
+  };
+  return claimByName(request, bind, 'stop', () => hotNames.delete(request.text));
 }
 
 function finishOnBun(server: object, { text }: Request): object {

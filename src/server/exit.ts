@@ -1,4 +1,4 @@
-import { beforeFatalError } from '../kernel/runtime.js';
+import { atSilentEnd } from '../kernel/runtime.js';
 
 /** A claim that leaves something behind at the exit of the process. */
 interface Leaving {
@@ -12,7 +12,7 @@ export function remember(hold: Leaving): void {
   // Ahead of all other listeners: one that throws would skip ours.
   if (holds.size === 0 && !process.listeners('exit').includes(removeAllAtExit)) {
     process.prependListener('exit', removeAllAtExit);
-    beforeFatalError(removeAllAtExit);
+    atSilentEnd(removeAllAtExit);
   }
   holds.add(hold);
 }

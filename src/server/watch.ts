@@ -1,7 +1,8 @@
-import { watch, type FSWatcher } from 'node:fs';
+import type { FSWatcher } from 'node:fs';
 import { clearInterval, setInterval } from '../kernel/clock.js';
 import { AT_FDCWD, failed } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
+import { watchUnreferenced } from '../kernel/runtime.js';
 import type { Place } from '../claim/place.js';
 import type { Held } from './held.js';
 
@@ -104,7 +105,7 @@ class WatchedDirectory {
     if (this.#inode === undefined) return this.#unwatched();
     this.#lookEvery(lookMs.watched);
     try {
-      this.#watcher = watch(this.#path, { persistent: false }, () => this.#look());
+      this.#watcher = watchUnreferenced(this.#path, () => this.#look());
       this.#watcher.on('error', () => this.#unwatched());
     } catch {
       this.#unwatched(); // EMFILE, ENOSPC: this user has no more instances or watches. EACCES: the directory is not readable.

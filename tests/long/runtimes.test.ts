@@ -111,6 +111,17 @@ test(
   },
 );
 
+test('bun --hot, and the preload → the changed program serves under the same claim, and ends it', onLinuxX64, async (t) => {
+  const bun = await findBun();
+  for (const kind of ['http', 'serve']) {
+    await t.test(kind, async () => {
+      const path = join(fs.mkdtempSync(join(folder, 'p')), 'app.sock');
+      const lines = ['run 1: answer 1', 'run 2: answer 2', 'app.sock app.sock.lock', 'closed: '];
+      assert.equal(await run(bun, ['--hot', `--preload=${register}`, 'hot.mjs', path, kind], folder), `${lines.join('\n')}\n`);
+    });
+  }
+});
+
 test('Bun, 50,000 requests while 10 servers hand over → none fails', onLinuxX64, async () => {
   assertServed(await replaceUnderLoad(await findBun(), 'http', folder, load));
 });

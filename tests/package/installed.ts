@@ -66,6 +66,7 @@ export const tour = [
   'killed: SIGKILL stale',
   'again: hello',
   'exited: 0 free',
+  'quit: 0 free',
   'unreferenced: 0 free',
   'thrown: 1 free',
   'worker: hello hello',
