@@ -145,5 +145,6 @@ function isBeingRemoved(path: string): boolean {
 
 /** Returns a path in the form of node:fs. lstat(2) has succeeded on it. */
 function pathOf(path: unknown): string {
-  return path instanceof URL ? fileURLToPath(path) : String(path);
+  if (path instanceof URL) return fileURLToPath(path);
+  return path instanceof Uint8Array ? Buffer.from(path).toString() : String(path);
 }

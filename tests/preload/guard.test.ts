@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
+import { createRequire } from 'node:module';
 import net from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -257,6 +258,37 @@ test('a call of fs.unlink that Node refuses → nothing is removed', async (t) =
   await stale(path);
   const { stdout } = run(path, 'try { fs.unlink(path); } catch ({ code }) { console.log(code); }');
   assert.equal(stdout, 'ERR_INVALID_ARG_TYPE\n');
+  assert.ok(fs.existsSync(path));
+});
+
+test('the path is a Uint8Array that is no Buffer, or a URL → the file of a live server stays, and is not renamed', async (t) => {
+  const path = join(temporaryDirectory(t), 'socket');
+  const claim = await listen(net.createServer(), path);
+  t.after(() => claim.release());
+  const { stdout, stderr } = run(
+    path,
+    `for (const each of [new Uint8Array(Buffer.from(path)), Buffer.from(path), require('node:url').pathToFileURL(path)]) {
+       fs.unlinkSync(each);
+       fs.rmSync(each, { force: true });
+       try { fs.renameSync(each, path + '.away'); } catch ({ code }) { console.log(code); }
+     }`,
+  );
+  assert.equal(stdout, 'EBUSY\nEBUSY\nEBUSY\n', stderr);
+  assert.ok(fs.existsSync(path));
+});
+
+test('a worker of eval: true under --require, for which Node loads no --import → is guarded', async (t) => {
+  const path = join(temporaryDirectory(t), 'socket');
+  const claim = await listen(net.createServer(), path);
+  t.after(() => claim.release());
+  const required = createRequire(import.meta.url).resolve('reuseaddr/register');
+  const { stdout } = run(
+    path,
+    `const { Worker } = require('node:worker_threads');
+     new Worker("require('node:fs').unlinkSync(" + JSON.stringify(path) + ")", { eval: true }).on('exit', console.log);`,
+    { NODE_OPTIONS: `--require=${JSON.stringify(required)}` },
+  );
+  assert.equal(stdout, '0\n');
   assert.ok(fs.existsSync(path));
 });
 
