@@ -42,7 +42,10 @@ export const reasons = {
     codes: ['EADDRINUSE'],
     verdict: true,
     happened: ({ holder, since }) => `${holder} ${holds(since)}, but its socket file was removed, so no client can connect to it`,
-    todo: () => ['start it again'],
+    todo: (_words, { standing }) =>
+      standing === 'supervisor'
+        ? ['do not remove the file in the program of reuseaddr run, and start that again']
+        : ['start it again'],
   },
   stray: {
     codes: ['EADDRINUSE'],
@@ -315,7 +318,12 @@ const notPassedFor = {
 
 const notPassedCure = {
   stranger: ['run the server in the foreground'],
-  unreachable: ['leave REUSEADDR_RUN in the environment', 'name the server itself as the command of reuseaddr run'],
+  // A process that has the socket has removed the variable from the environment of its children.
+  unreachable: [
+    'leave REUSEADDR_RUN in the environment',
+    'name the server itself as the command of reuseaddr run',
+    'listen in the process that has the socket',
+  ],
   late: ['try again'],
 } satisfies Record<Unpassed, readonly string[]>;
 

@@ -287,11 +287,34 @@ test(
       await shell.run('env', '-u', 'REUSEADDR_RUN', node, program('wrapped.mjs'), shell.path, JSON.stringify(options));
       assert.match(
         await shell.refused(),
-        /, and this process, which it started, could not ask it for its socket\. Leave REUSEADDR_RUN in the environment, or name the server itself as the command of reuseaddr run\.$/,
+        /, and this process, which it started, could not ask it for its socket\. Leave REUSEADDR_RUN in the environment, name the server itself as the command of reuseaddr run, or listen in the process that has the socket\.$/,
       );
       await shell.serve();
       await shell.running.serving();
     }
+  },
+);
+
+test('a child of the process that has the socket → it is told to listen in that process', onLinux, async (t) => {
+  const shell = new Shell(t);
+  await shell.serve();
+  await shell.running.serving();
+  await shell.tell('child');
+  assert.match(await shell.refused(), /, or listen in the process that has the socket\.$/);
+});
+
+test(
+  'a command of the program removes the socket file → its server is told to leave the file, not to start run again',
+  onLinux,
+  async (t) => {
+    const shell = new Shell(t);
+    await shell.name();
+    fs.unlinkSync(shell.path);
+    await shell.serve();
+    assert.match(
+      await shell.refused(),
+      /^displaced \| .* Do not remove the file in the program of reuseaddr run, and start that again\.$/,
+    );
   },
 );
 
