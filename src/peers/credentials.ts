@@ -7,6 +7,7 @@ import { kindOf } from '../errors/kind.js';
 import { describeSocket } from '../kernel/descriptors.js';
 import { failed } from '../kernel/kernel.js';
 import { kernel, peerGroups } from '../kernel/posix.js';
+import { isBun } from '../kernel/runtimeName.js';
 
 /** The process at the other end of a connection. The kernel vouches for it: it cannot be forged. */
 export interface Credentials {
@@ -60,6 +61,7 @@ interface WithHandle {
 export function peerCredentials(connection: Socket | Http2Session): Credentials {
   if (!isConnection(connection)) throw beginAtCaller(explainNoConnection(connection), peerCredentials);
   const fd = descriptorOf(connection);
+  if (fd === undefined && isBun && isAccepted(connection)) throw beginAtCaller(explainNoDescriptor(), peerCredentials);
   const credentials = fd === undefined || fd < 0 ? 'ENOTCONN' : credentialsOf(fd);
   if (failed(credentials)) throw beginAtCaller(explainUnknownPeer(credentials), peerCredentials);
   return credentials;
@@ -89,6 +91,19 @@ function explainNoConnection(value: unknown): SocketAddressError {
   const wrong = `the connection must be a net.Socket, a tls socket or an http2 session, and this is ${kindOf(value)}`;
   const right = 'pass the connection, or request.socket';
   return explainWrong(undefined, 'bad-argument', 'ERR_INVALID_ARG_TYPE', { wrong, right }, peerTask);
+}
+
+/** Whether a server has accepted it. On Bun, one that is not open yet is `open`, too. */
+function isAccepted(connection: object): boolean {
+  const { readyState, server } = connection as { readonly readyState?: string; readonly server?: object };
+  return readyState === 'open' && server !== undefined;
+}
+
+/** Bun's own server of HTTP has accepted it. With a rule, a server of node:net does. */
+function explainNoDescriptor(): SocketAddressError {
+  const wrong = 'Bun does not show the descriptor of this connection';
+  const right = 'listen with a rule in { allow }, such as () => true';
+  return explainWrong(undefined, 'unsupported', 'ENOTSUP', { wrong, right }, peerTask);
 }
 
 function descriptorOf(connection: Socket | Http2Session): number | undefined {

@@ -111,6 +111,14 @@ test(
   },
 );
 
+test('Bun, a peer of node:http → its credentials with a rule; without one, the message says so', onLinuxX64, async () => {
+  const bun = await findBun();
+  const path = join(fs.mkdtempSync(join(folder, 'p')), 'app.sock');
+  const asked = async (...rule: string[]): Promise<string> => await run(bun, ['peer.mjs', path, ...rule], folder);
+  assert.equal(await asked('allow'), `${process.getuid?.()}\n`);
+  assert.match(await asked(), /^ENOTSUP unsupported .*Bun does not show the descriptor.*\{ allow \}/);
+});
+
 test('bun --hot, and the preload → the changed program serves under the same claim, and ends it', onLinuxX64, async (t) => {
   const bun = await findBun();
   for (const kind of ['http', 'serve']) {
