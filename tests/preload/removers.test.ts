@@ -10,15 +10,26 @@ import { peerCredentials } from 'reuseaddr';
 import { installPackages } from '../runtimes/install.js';
 import { temporaryDirectory } from '../support/directory.js';
 
+interface Program {
+  readonly name: string;
+  readonly packages: readonly string[];
+  /** The file name of its socket, for a program that chooses it by itself. */
+  readonly socket?: string;
+}
+
 /** Packages that remove a socket file before they listen: `fixtures/removers/<program>.mjs`. */
-const programs = [
+const programs: readonly Program[] = [
   { name: 'node-ipc', packages: ['node-ipc'] },
   { name: 'achrinza-node-ipc', packages: ['@achrinza/node-ipc'] },
   { name: 'axon', packages: ['axon'] },
   { name: 'pm2-axon', packages: ['pm2-axon'] },
   { name: 'webpack-dev-server', packages: ['webpack-dev-server'] },
   { name: 'multiserver', packages: ['multiserver'] },
-] as const;
+  { name: 'pm2', packages: ['pm2'] },
+  { name: 'rspack-dev-server', packages: ['@rspack/dev-server'] },
+  { name: 'verdaccio', packages: ['verdaccio'] },
+  { name: 'chrome-devtools-mcp', packages: ['chrome-devtools-mcp'], socket: 'chrome-devtools-mcp/server.sock' },
+];
 
 const sources = fileURLToPath(new URL('../../../tests/programs/fixtures', import.meta.url));
 const docs = fileURLToPath(new URL('../../../docs/preload.md', import.meta.url));
@@ -35,10 +46,10 @@ describe('a program that removes its socket file by itself, under the preload', 
   });
   after(() => fs.rmSync(fixtures, { recursive: true, force: true }));
 
-  for (const { name } of programs) {
+  for (const { name, socket = 'socket' } of programs) {
     test(`${name}: a second one does not serve, the first one is reached, and a killed one is replaced`, async (t) => {
       const program = join(fixtures, 'removers', `${name}.mjs`);
-      const path = join(temporaryDirectory(t), 'socket');
+      const path = join(temporaryDirectory(t), socket);
       const first = start(t, program, path);
       assert.equal(await first.said, 'ready\n');
       assert.equal(await whoAnswers(path), first.child.pid);
