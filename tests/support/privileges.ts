@@ -51,6 +51,21 @@ export const withNamespaces = where('this user may not make namespaces (unshare 
   'true',
 ]);
 
+/** Options of a test that gives processes a tree of control groups and devices of their own. */
+export const withControlGroups = where('this user may not make control groups and devices in namespaces', [
+  '--pid',
+  '--fork',
+  '--mount',
+  '--uts',
+  '--ipc',
+  '--net',
+  '--cgroup',
+  'sh',
+  '-euc',
+  'mount -t cgroup2 none /mnt; rmdir "$(mktemp --directory /mnt/reuseaddr-XXXXXX)"; ' +
+    'mount -t proc proc /proc; mount -t tmpfs none /mnt; mknod /mnt/null c 1 3; : >/mnt/null',
+]);
+
 /**
  * Options of a test in which a user who is not root makes a user namespace. Some systems forbid it,
  * and every chroot does.
