@@ -129,6 +129,11 @@ for (const killMode of ['control-group', 'mixed']) {
       assert.ok(second.includes(pending.pid));
       const stopped = systemd.control('stop', 'app.service');
       for (const pid of second) await systemd.untilSaid(`${pid} got SIGTERM 1`);
+      // A second SIGTERM would come while this request is in progress, once run has looked for the
+      // first.
+      const other = String(second.find((pid) => pid !== pending.pid));
+      await systemd.untilSaid(`${other} ends with 0`);
+      for (let time = 0; time < 50; time++) await statusPids();
       assert.equal(await pending.answer(), 'late');
       await stopped;
       const said = systemd.said.filter((line) => / (got|ends) /.test(line));
