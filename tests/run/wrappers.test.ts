@@ -147,10 +147,10 @@ describe('a wrapper between run and the program', onLinux, () => {
     await ended(third);
   });
 
+  // Not `node --watch` in the process group: it passes on the SIGTERM that its program has already.
   for (const { wrapper, whole, kind = 'with listen()' } of [
     { wrapper: 'npm start', whole: false },
     { wrapper: 'node --watch', whole: false },
-    { wrapper: 'node --watch', whole: true },
     { wrapper: 'sh -c', whole: true, kind: 'that stops slowly' },
   ] as const) {
     const to = whole ? 'the process group' : 'run alone';
