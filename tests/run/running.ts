@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { spawn, type ChildProcess, type SpawnOptions, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -101,6 +102,7 @@ export function childrenOf(pid: number): readonly number[] {
 }
 
 export function kill(pid: number, signal: NodeJS.Signals): void {
+  assert.ok(pid > 1, `${pid} would be the process group of the tests, or process 1`);
   try {
     process.kill(pid, signal);
   } catch {

@@ -12,7 +12,7 @@ import { temporaryDirectory } from '../support/directory.js';
 import { onLinux } from '../support/privileges.js';
 import { until } from '../support/waits.js';
 import { askLine } from './ask.js';
-import { childrenOf, kill, load, program, Running } from './running.js';
+import { kill, load, program, Running } from './running.js';
 
 const register = fileURLToPath(import.meta.resolve('reuseaddr/register'));
 
@@ -133,7 +133,7 @@ describe('a wrapper between run and the program', onLinux, () => {
     kill(first, 'SIGKILL');
     await running.line(/^reuseaddr: Process \d+ ended with status \d+; starting it again\.$/);
     const second = await running.serving();
-    const [npm = 0] = childrenOf(running.pid).filter((pid) => nameOf(pid).startsWith('npm'));
+    const npm = childOf(running.pid, second);
     kill(npm, 'SIGKILL');
     await running.line(
       new RegExp(`^reuseaddr: Process ${npm} has ended and left process ${second} behind; stopping that, too\\.$`),
@@ -183,7 +183,7 @@ describe('a wrapper between run and the program', onLinux, () => {
       options: ['--restart=always', '--grace=0.1'],
     });
     const first = await running.serving();
-    for (const pid of childrenOf(running.pid)) if (nameOf(pid) === 'sh' && childrenOf(pid).includes(first)) kill(pid, 'SIGKILL');
+    kill(childOf(running.pid, first), 'SIGKILL');
     const second = await running.serving();
     await ended(first);
     assert.notEqual(second, first);
@@ -197,6 +197,9 @@ async function ended(pid: number): Promise<void> {
   await until(() => !existsSync(`/proc/${pid}/exe`));
 }
 
-function nameOf(pid: number): string {
-  return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+/** Returns the child of `pid` that `below` descends from. */
+function childOf(pid: number, below: number): number {
+  const parent = Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${below}/status`, 'utf8'))?.[1]);
+  assert.ok(parent > 1, `${below} is not below ${pid}`);
+  return parent === pid ? below : childOf(pid, parent);
 }
