@@ -22,9 +22,10 @@ async function replaced(type, address, program, use, done = () => true) {
   };
   await ready();
   const using = spawn('python3', use, { stdio: 'inherit' });
+  const used = new Promise((resolve) => using.once('exit', resolve));
   run.kill('SIGHUP');
   await ready();
-  await new Promise((resolve) => using.once('exit', resolve));
+  await used;
   // The stop closes the queue, and with it all that was not read yet.
   while (!done()) await sleep(10);
   run.kill('SIGTERM');
