@@ -7,12 +7,11 @@ import { claim, connect } from 'reuseaddr';
 import { socketTypes } from '#dist/address/socketType.js';
 import { addon } from '#dist/kernel/addon.js';
 import { kernel } from '#dist/kernel/posix.js';
-import { root } from '../readme/examples.js';
 import { abstractName } from '../support/abstract.js';
 import { needs } from '../support/commands.js';
 import { temporaryDirectory } from '../support/directory.js';
 import { onLinux } from '../support/privileges.js';
-import { commandLine, Running } from '../run/running.js';
+import { commandLine, echoing } from '../run/running.js';
 
 const withPython = { skip: onLinux.skip || needs('python3').skip } as const;
 
@@ -23,14 +22,7 @@ function ask(args: readonly string[], input: string | Buffer): { status: number 
 
 async function echoServer(t: TestContext): Promise<string> {
   const address = `${temporaryDirectory(t)}/echo.sock`;
-  const running = new Running(t, [
-    '--verbose',
-    '--type=seqpacket',
-    address,
-    '--',
-    'python3',
-    `${root}examples/datagrams/echo.py`,
-  ]);
+  const running = echoing(t, address);
   await running.line(/is ready\.$/);
   return address;
 }

@@ -94,6 +94,11 @@ export class Running {
   }
 }
 
+/** The seqpacket server of the examples under `reuseaddr run`, which says when it is ready. */
+export function echoing(t: TestContext, address: string): Running {
+  return new Running(t, ['--verbose', '--type=seqpacket', address, '--', 'python3', `${root}examples/datagrams/echo.py`]);
+}
+
 /** The processes that it has started, and not waited for. */
 export function childrenOf(pid: number): readonly number[] {
   if (!exists(pid)) return [];

@@ -5,14 +5,13 @@ import { test } from 'node:test';
 import { claim, inspect } from 'reuseaddr';
 import { failed } from '#dist/kernel/kernel.js';
 import { kernel } from '#dist/kernel/posix.js';
-import { root } from '../readme/examples.js';
 import { needs } from '../support/commands.js';
 import { abstractName } from '../support/abstract.js';
 import { temporaryDirectory } from '../support/directory.js';
 import { onLinux } from '../support/privileges.js';
 import { until } from '../support/waits.js';
 import { receivers, replaceReceivers } from './datagrams.js';
-import { commandLine, gone, program, Running } from './running.js';
+import { commandLine, echoing, gone, program, Running } from './running.js';
 
 const withPython = { skip: onLinux.skip || needs('python3').skip } as const;
 
@@ -55,14 +54,7 @@ test(
   async (t) => {
     const directory = temporaryDirectory(t);
     const address = `${directory}/echo.sock`;
-    const running = new Running(t, [
-      '--verbose',
-      '--type=seqpacket',
-      address,
-      '--',
-      'python3',
-      `${root}examples/datagrams/echo.py`,
-    ]);
+    const running = echoing(t, address);
     const ready = async (): Promise<number> => Number((await running.line(/^reuseaddr: Process (\d+) is ready\.$/))[1]);
     const pid = await ready();
     assert.deepEqual([(await inspect(address)).type, (await inspect(address)).state], ['seqpacket', 'listening']);

@@ -4,7 +4,7 @@
  */
 import { test } from 'node:test';
 import { expectToBreak, expectToHold } from './expect.js';
-import { allGuarantees, strayUndisturbed, type Guarantee } from './guarantees.js';
+import { allGuarantees, strayUndisturbed, type Guarantee, leavesNoLockFile } from './guarantees.js';
 import { impatient } from './impatient.js';
 import { mutate, type Edit } from './mutate.js';
 import { place, scenario, staleSocket, unlinksLockUnderStarter, withClean, type Cast } from './scenarios.js';
@@ -36,15 +36,6 @@ test('a start, clean, and a process that unlinks the lock file → they hold, ex
   const cast: Cast = { ...one, cleanings: 1, with: 'L', scheme: await impatient() };
   expectToHold(t, scenario('clean and L', cast, { excludes: unlinksLockUnderStarter }));
 });
-
-/** When each has come to its end, and none was killed, no lock file is left. */
-const leavesNoLockFile: Guarantee = {
-  name: 'G5',
-  inMoment: ({ standings, world }) =>
-    standings.every(({ role, doing }) => role === 'reuseaddr' && doing === 'done') && place.lockPath in world.names
-      ? 'clean leaves a lock file that it made'
-      : undefined,
-};
 
 test('two cleans alone → no lock file is left, unless one was killed', (t) => {
   const guarantees = [...allGuarantees, leavesNoLockFile];

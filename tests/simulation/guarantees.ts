@@ -199,6 +199,18 @@ export const allGuarantees: readonly Guarantee[] = [
   nothingLeftOpen,
 ];
 
+/**
+ * When each has come to its end, and none was killed, no lock file is left. Only for schemes that
+ * remove it.
+ */
+export const leavesNoLockFile: Guarantee = {
+  name: 'G5',
+  inMoment: ({ standings, world, place }) =>
+    standings.every(({ role, doing }) => role === 'reuseaddr' && doing === 'done') && place.lockPath in world.names
+      ? 'a lock file is left'
+      : undefined,
+};
+
 /** Whether a client that connects to the path reaches this process. */
 export function isReachable({ world, place, standings }: Moment, process: number): boolean {
   const socket = socketAt(world, place.path);

@@ -5,7 +5,7 @@
 import { test } from 'node:test';
 import type { Terms } from '#dist/claim/bind.js';
 import { expectToBreak, expectToHold } from './expect.js';
-import { allGuarantees, type Guarantee } from './guarantees.js';
+import { allGuarantees, type Guarantee, leavesNoLockFile } from './guarantees.js';
 import { life, type Scheme } from './lives.js';
 import { mutateCode, type Edit } from './mutate.js';
 import { place, scenario, terms, withClean, type Cast } from './scenarios.js';
@@ -58,15 +58,6 @@ for (const letter of 'ST')
     const scheme = await ruled('remove');
     expectToHold(t, scenario(`remove and ${letter}`, { ...cast, starts: 1, with: letter, scheme }));
   });
-
-/** When each has come to its end, and none was killed, no lock file is left. */
-const leavesNoLockFile: Guarantee = {
-  name: 'G5',
-  inMoment: ({ standings, world }) =>
-    standings.every(({ role, doing }) => role === 'reuseaddr' && doing === 'done') && place.lockPath in world.names
-      ? 'a lock file is left'
-      : undefined,
-};
 
 test('two processes end without a crash, remove → no lock file is left', async (t) => {
   const guarantees = [...allGuarantees, leavesNoLockFile];
