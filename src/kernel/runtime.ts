@@ -37,9 +37,7 @@ export function nameServer(server: { _pipeName: string | null; readonly _handle:
 
 /** The parts of Bun's connection that are in use here. */
 interface ConnectionOfBun {
-  /**
-   * Makes `server.address()` the address of a claim. Bun asks the handle instead of the server.
-   */
+  /** By which node:net finds the server of the connection. Without it, no listener is called. */
   data: unknown;
   pause(): void;
   resume(): void;

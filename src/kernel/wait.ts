@@ -49,11 +49,11 @@ type Interrupt = (interrupt: (why: Errno) => void) => () => void;
 async function wait(begin: Begin, interrupts: readonly Interrupt[]): Promise<0 | Errno> {
   const { promise, resolve } = withResolvers<0 | Errno>();
   let interrupted: Errno | undefined;
-  let callOff: (() => void) | undefined;
+  let cancel: (() => void) | undefined;
   const watched = interrupts.map((watch) =>
     watch((why) => {
       interrupted ??= why;
-      callOff?.();
+      cancel?.();
     }),
   );
   try {
@@ -61,7 +61,7 @@ async function wait(begin: Begin, interrupts: readonly Interrupt[]): Promise<0 |
     if (interrupted !== undefined) return interrupted;
     const begun = begin((result) => resolve(interrupted ?? result));
     if (typeof begun === 'string') return begun;
-    callOff = begun;
+    cancel = begun;
     return await promise;
   } finally {
     for (const unwatch of watched) unwatch();

@@ -70,13 +70,13 @@ export class PreloadedServer implements Acceptor {
   }
 
   /** Whether the server was closed, or told to listen elsewhere, in the meantime. */
-  get calledOff(): boolean {
+  get cancelled(): boolean {
     return this.#claimed === undefined && this.#server._listeningId !== this.#id;
   }
 
   /** @throws {SocketAddressError} The start was cancelled, or Node cannot open the descriptor. */
   start(fd: number): void {
-    if (this.calledOff) throw calledOff(this.#address);
+    if (this.cancelled) throw cancelled(this.#address);
     this.#claimed = new ClaimedHandle(fd, this.#address, this.#create);
     if (hasWorkers()) this.#deliveries = new Deliveries(this.#claimed.handle);
     this.#server._handle = this.#claimed.handle;
@@ -109,7 +109,7 @@ export class PreloadedServer implements Acceptor {
   }
 }
 
-function calledOff(address: string): SocketAddressError {
+function cancelled(address: string): SocketAddressError {
   return explain(address, refuse('cancelled', 'ECANCELED', 'listen'));
 }
 

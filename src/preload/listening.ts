@@ -31,11 +31,11 @@ interface Listening {
 export function listenOnPath(emitter: NodeServer, { path, backlog, listen, create, options, takesTime }: Listening): void {
   // A worker waits for an answer to this, and serves no address that another generation has.
   if (hasWorkers() && wasHandedOver(path)) return;
-  const calledOff = new AbortController();
-  const request = readPath(path, backlog, takesTime ? { ...options, signal: calledOff.signal } : options);
+  const controller = new AbortController();
+  const request = readPath(path, backlog, takesTime ? { ...options, signal: controller.signal } : options);
   if (request === undefined) return listen();
   const server = new PreloadedServer(emitter, path, create, listen);
-  if (takesTime) return listenLater(emitter, path, server, request, calledOff);
+  if (takesTime) return listenLater(emitter, path, server, request, controller);
   try {
     claimNow(request, server);
   } catch (error) {
@@ -53,18 +53,18 @@ function listenLater(
   address: string,
   server: PreloadedServer,
   request: Request,
-  calledOff: AbortController,
+  controller: AbortController,
 ): void {
   // The server may still have connections of an earlier address. The `close` that follows them does
   // not concern this one.
-  const callOff = (): void => (server.calledOff ? calledOff.abort() : undefined);
-  emitter.on('close', callOff);
+  const cancel = (): void => (server.cancelled ? controller.abort() : undefined);
+  emitter.on('close', cancel);
   claimLater(request, server)
     .catch((error: unknown) => {
-      if (server.calledOff) return;
+      if (server.cancelled) return;
       refuse(emitter, error instanceof SocketAddressError ? asNodeError(error, address) : error);
     })
-    .finally(() => emitter.off('close', callOff));
+    .finally(() => emitter.off('close', cancel));
 }
 
 /**

@@ -44,7 +44,7 @@ export class ServerAcceptor implements OwnedAcceptor {
 
   constructor(pending: Pending) {
     const { terms, judge } = pending.request;
-    this.#server = pending.server as Server & InternalServer;
+    this.#server = pending.owner as Server & InternalServer;
     this.#backlog = terms.backlog;
     this.#judge = judge;
     this.#pending = pending;
@@ -60,9 +60,9 @@ export class ServerAcceptor implements OwnedAcceptor {
   }
 
   async start(fd: number, address: string, shared = false): Promise<void> {
-    this.#pending.throwIfCalledOff();
+    this.#pending.throwIfCancelled();
     this.#pending.end();
-    if (!acceptsDescriptor(this.#server)) this.#server = relayTo(this.#pending.server) as Server & InternalServer;
+    if (!acceptsDescriptor(this.#server)) this.#server = relayTo(this.#pending.owner) as Server & InternalServer;
     const server = this.#server;
     const listening = listenOnDescriptor(server, fd, this.#backlog);
     // Before the 'listening' listeners of the program ask for it.
@@ -105,7 +105,7 @@ export class ServerAcceptor implements OwnedAcceptor {
   }
 
   drain(): void {
-    drain(this.#server, this.#pending.server);
+    drain(this.#server, this.#pending.owner);
   }
 }
 

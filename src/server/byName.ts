@@ -17,7 +17,7 @@ import { acceptsDescriptor } from './relay.js';
  * Whether the runtime itself shall listen on the path. It is the fastest way for a server that
  * takes no descriptor, as long as no option needs one.
  */
-export function listensByName({ server, request }: Pending): boolean {
+export function listensByName({ owner: server, request }: Pending): boolean {
   const { judge, takeoverMs, handover, rebind } = request;
   if (acceptsDescriptor(server) || judge !== undefined || takeoverMs !== undefined || handover || rebind) return false;
   const attempt = beginAttempt(request);
@@ -50,7 +50,7 @@ export function refuseUnsupported(server: Server, { judge }: Request): void {
  * lock.
  */
 export async function listenByName(pending: Pending): Promise<Claim> {
-  const { server, request } = pending;
+  const { owner: server, request } = pending;
   const hold = await acquireHold({ ...request, terms: { ...request.terms, listens: false } }, nobody);
   pending.end();
   let named: PrivateName | undefined;
@@ -61,7 +61,7 @@ export async function listenByName(pending: Pending): Promise<Claim> {
       named?.close();
     });
   try {
-    pending.throwIfCalledOff();
+    pending.throwIfCancelled();
     named = nameOf(hold);
     const listening = listenOnPath(server, named.path);
     // Bun has bound by now, or fails in the next tick.

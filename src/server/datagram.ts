@@ -23,14 +23,14 @@ export class DatagramAcceptor implements OwnedAcceptor {
   #closeHandle = (): void => undefined;
 
   constructor(pending: Pending<Socket>) {
-    this.#socket = pending.server;
-    this.#state = readDatagramSocket(pending.server);
+    this.#socket = pending.owner;
+    this.#state = readDatagramSocket(pending.owner);
     this.#outfit = this.#state.handle as UdpHandle;
     this.#pending = pending;
   }
 
   start(fd: number, _address: string, shared = false): void {
-    this.#pending.throwIfCalledOff();
+    this.#pending.throwIfCancelled();
     this.#pending.end();
     const handle = this.#newHandle();
     const opened = handle.open(fd);

@@ -39,7 +39,7 @@ export class Hold {
     this.request = request;
     this.address = address;
     this.acceptor = acceptor;
-    this.#held = keepHeld(held, this.#socket);
+    this.#held = keepHeld(held);
     this.#socket = Descriptor.at(held.listenFd);
     say(request.text, () => (this.inherited ? 'is an inherited socket' : 'is claimed'));
     remember(this);
@@ -223,7 +223,7 @@ export class Hold {
   replace(held: PathnameHold): void {
     const before = this.#held;
     const [socket, handover] = [this.#socket, this.#handover];
-    this.#held = keepHeld(held, this.#socket);
+    this.#held = keepHeld(held, socket);
     this.#socket = Descriptor.at(held.listenFd);
     this.#handover = undefined;
     const moves = this.#socket !== socket;

@@ -69,7 +69,7 @@ async function listenOnClaim(server: Server, address: string, options: ListenOpt
 }
 
 async function adopt(pending: Pending): Promise<Claim> {
-  const { server, request } = pending;
+  const { owner: server, request } = pending;
   const acceptor = new ServerAcceptor(pending);
   const release = (): void => {
     if (server.listening) server.close();

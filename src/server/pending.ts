@@ -34,26 +34,26 @@ const listen: Entry<Server> = {
  * it for a server that listens.
  */
 export class Pending<Owner extends { close: Server['close'] | (() => unknown) } = Server> {
-  readonly server: Owner;
+  readonly owner: Owner;
   /** With a signal that a `close` aborts too. */
   readonly request: Request;
   readonly #entry: Entry<Owner>;
   readonly #controller: AbortController | undefined;
-  #calledOff = false;
+  #cancelled = false;
   #restore: (() => void) | undefined;
 
   /**
    * @throws {SocketAddressError} with the code of `entry`
    */
-  constructor(server: Owner, request: Request, entry: Entry<Owner>) {
+  constructor(owner: Owner, request: Request, entry: Entry<Owner>) {
     const { waitMs, takeoverMs, signal } = request;
-    this.server = server;
+    this.owner = owner;
     this.#entry = entry;
     // Only a start that takes time must notice a `close` in the middle of it.
     this.#controller = waitMs === undefined && takeoverMs === undefined ? undefined : new AbortController();
     const signals = [this.#controller?.signal, signal].filter((each) => each !== undefined);
     this.request = { ...request, signal: signals.length > 1 ? AbortSignal.any(signals) : signals[0] };
-    if (entry.isTaken(server) || (server as Marked)[mark] === true) throw this.#taken();
+    if (entry.isTaken(owner) || (owner as Marked)[mark] === true) throw this.#taken();
     this.begin();
   }
 
@@ -61,27 +61,27 @@ export class Pending<Owner extends { close: Server['close'] | (() => unknown) } 
     return new Pending(server, request, listen);
   }
 
-  /** @throws {SocketAddressError} if the server was closed in the meantime */
-  throwIfCalledOff(): void {
-    if (this.#calledOff) throw this.closed();
+  /** @throws {SocketAddressError} A `close` has cancelled the start. */
+  throwIfCancelled(): void {
+    if (this.#cancelled) throw this.closed();
   }
 
   begin(): void {
     if (this.#restore !== undefined) return;
-    const server = this.server as Marked;
-    const restoreClose = shadow(server, 'close', (close) => {
-      this.#calledOff = true;
+    const owner = this.owner as Marked;
+    const restoreClose = shadow(owner, 'close', (close) => {
+      this.#cancelled = true;
       this.#controller?.abort(this.closed());
       return close();
     });
-    const restoreStart = shadow(server, this.#entry.name, () => {
+    const restoreStart = shadow(owner, this.#entry.name, () => {
       throw this.#taken();
     });
-    server[mark] = true;
+    owner[mark] = true;
     this.#restore = () => {
       restoreClose();
       restoreStart();
-      delete server[mark];
+      delete owner[mark];
     };
   }
 
@@ -106,19 +106,19 @@ type Marked = Record<string, unknown> & { [mark]?: true };
  * Puts a method in front of another. Returns a function that removes it again, unless the program
  * has put its own there in the meantime.
  */
-function shadow(server: Marked, name: string, method: (original: () => unknown) => unknown): () => void {
-  const own = Object.getOwnPropertyDescriptor(server, name);
-  const original = server[name] as Method;
-  const shadowing: Method = (...args) => method(() => original.apply(server, [...args]));
-  Object.defineProperty(server, name, {
+function shadow(owner: Marked, name: string, method: (original: () => unknown) => unknown): () => void {
+  const own = Object.getOwnPropertyDescriptor(owner, name);
+  const original = owner[name] as Method;
+  const shadowing: Method = (...args) => method(() => original.apply(owner, [...args]));
+  Object.defineProperty(owner, name, {
     value: shadowing,
     configurable: true,
     writable: true,
     enumerable: own?.enumerable ?? false,
   });
   return () => {
-    if (server[name] !== shadowing) return;
-    if (own === undefined) delete server[name];
-    else Object.defineProperty(server, name, own);
+    if (owner[name] !== shadowing) return;
+    if (own === undefined) delete owner[name];
+    else Object.defineProperty(owner, name, own);
   };
 }
