@@ -1,6 +1,5 @@
 import { publishedAs } from '../address/names.js';
 import { SocketAddressError } from '../errors/error.js';
-import { explainWrong } from '../errors/explain.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { isBun, isDeno } from '../kernel/runtimeName.js';
 import type { Request } from '../request/options.js';
@@ -99,7 +98,7 @@ function claimByName(request: Request, bind: (name: string) => object, stopName:
   let named: PrivateName | undefined;
   let server: object | undefined;
   try {
-    named = nameOf(hold);
+    named = new PrivateName(hold);
     server = bind(named.path);
     named.publish();
   } catch (error) {
@@ -111,12 +110,6 @@ function claimByName(request: Request, bind: (name: string) => object, stopName:
   }
   endWith(server, stopName, hold, named, ended);
   return server;
-}
-
-function nameOf(hold: Hold): PrivateName {
-  if (hold.held.place !== undefined) return new PrivateName(hold, hold.held);
-  const wrong = "the runtime's own server takes no descriptor, and this socket was passed to the process";
-  throw explainWrong(hold.request.text, 'unsupported', 'ENOTSUP', { wrong, right: 'use a server of node:net' });
 }
 
 /** Releases the claim when the program stops the server. */

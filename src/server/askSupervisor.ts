@@ -63,14 +63,21 @@ export function isSupervised(): boolean {
   return supervisor !== undefined;
 }
 
+/** Returns the socket of the `reuseaddr run` above this process, and the one to ask it for. */
+export function questionFor(target: Target): { readonly name: string; readonly wanted: SocketIdentity } | undefined {
+  const name = variable() ?? supervisorName;
+  const wanted = name === undefined ? undefined : identityAt(target);
+  return name === undefined || wanted === undefined ? undefined : { name, wanted };
+}
+
 /**
  * Asks the `reuseaddr run` above this process for its listening socket, if that is the socket of
  * the address.
  */
 function* asking({ request: { terms }, target }: Attempt): Conversation<Answer> {
-  const name = variable() ?? supervisorName;
-  const wanted = name === undefined ? undefined : identityAt(target);
-  if (name === undefined || wanted === undefined) return undefined;
+  const question = questionFor(target);
+  if (question === undefined) return undefined;
+  const { name, wanted } = question;
   const untilMs = nowMs() + answerMsMax;
   const connection = yield* connect(name, untilMs);
   if (failed(connection)) return 'unreachable';

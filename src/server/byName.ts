@@ -6,8 +6,7 @@ import type { Request } from '../request/options.js';
 import { nobody } from './acceptor.js';
 import { beginAttempt, endAttempt } from './attempt.js';
 import { Claim } from './claim.js';
-import type { Hold } from './hold.js';
-import { isInherited } from './inherit.js';
+import { mayInherit } from './inherit.js';
 import { acquireHold } from './acquireHold.js';
 import type { Pending } from './pending.js';
 import { PrivateName } from './privateName.js';
@@ -22,7 +21,7 @@ export function listensByName({ owner: server, request }: Pending): boolean {
   if (acceptsDescriptor(server) || judge !== undefined || takeoverMs !== undefined || handover || rebind) return false;
   const attempt = beginAttempt(request);
   try {
-    return !isInherited(attempt.target);
+    return !mayInherit(attempt.target);
   } finally {
     endAttempt(attempt);
   }
@@ -62,7 +61,7 @@ export async function listenByName(pending: Pending): Promise<Claim> {
     });
   try {
     pending.throwIfCancelled();
-    named = nameOf(hold);
+    named = new PrivateName(hold);
     const listening = listenOnPath(server, named.path);
     // Bun has bound by now, or fails in the next tick.
     if (!server.listening) await listening;
@@ -84,11 +83,6 @@ export async function listenByName(pending: Pending): Promise<Claim> {
   return new Claim(hold, () => {
     if (!hold.released && server.listening) server.close();
   });
-}
-
-function nameOf(hold: Hold): PrivateName {
-  if (hold.held.place === undefined) throw new Error('A claim without a path has no private name.');
-  return new PrivateName(hold, hold.held);
 }
 
 function standFor(server: Server, address: string): void {

@@ -11,7 +11,7 @@ import type { Acceptor } from './acceptor.js';
 import type { Attempt } from './attempt.js';
 import { identityAt, isBoundTo } from './bound.js';
 import { Hold } from './hold.js';
-import { isSupervised, keepFromChildren, type Answer, type Passed } from './askSupervisor.js';
+import { isSupervised, keepFromChildren, questionFor, type Answer, type Passed } from './askSupervisor.js';
 import type { Supervisor } from './supervisor.js';
 import { permitted } from '../kernel/runtime.js';
 
@@ -104,9 +104,9 @@ function holdInherited(socket: Partial<Passed> & { readonly listenFd: number }, 
   return new Hold({ ...socket, inherited: true }, attempt, acceptor);
 }
 
-/** Whether there is a socket that `inherit` would take. */
-export function isInherited(target: Target): boolean {
-  return inheritedSockets().some((socket) => isOfTarget(socket, target));
+/** Whether the socket of the address was passed to this process, or may be on request. */
+export function mayInherit(target: Target): boolean {
+  return inheritedSockets().some((socket) => isOfTarget(socket, target)) || questionFor(target) !== undefined;
 }
 
 function inheritedSockets(): InheritedSocket[] {

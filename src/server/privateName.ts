@@ -4,12 +4,17 @@ import { pathBytesMax, fits } from '../address/address.js';
 import { publish } from '../claim/publish.js';
 import { pathOf, throughOf, type Named } from '../claim/place.js';
 import { isRefusal, refuse, type Refusal } from '../claim/refusal.js';
-import { explain } from '../errors/explain.js';
+import { explain, explainWrong } from '../errors/explain.js';
 import { describeSocket } from '../kernel/descriptors.js';
 import { AT_FDCWD, failed, run, type Errno } from '../kernel/kernel.js';
 import { kernel, readdir } from '../kernel/posix.js';
 import type { PathnameHold } from './held.js';
 import type { Hold } from './hold.js';
+
+const passed = {
+  wrong: "the runtime's own server takes no descriptor, and this socket was passed to the process",
+  right: 'use a server of node:net',
+};
 
 let count = 0;
 
@@ -33,14 +38,16 @@ export class PrivateName {
    *
    * @throws {SocketAddressError}
    */
-  constructor(hold: Hold, held: PathnameHold) {
+  constructor(hold: Hold) {
+    const { held, request } = hold;
+    if (held.place === undefined) throw explainWrong(request.text, 'unsupported', 'ENOTSUP', passed);
     const { place } = held;
     this.#hold = hold;
     this.#held = held;
     this.#directory = { directory: place.directory, name: namesOf(place.name).private };
     const path = pathOf(this.#directory);
     const fd = this.#make();
-    if (typeof fd !== 'number') throw explain(hold.request.text, fd);
+    if (typeof fd !== 'number') throw explain(request.text, fd);
     this.#bound = { directory: { fd, path, through: `/proc/self/fd/${fd}` }, name: `${process.pid}-${++count}` };
     const named = pathOf(this.#bound);
     this.path = fits(named, pathBytesMax) ? named : throughOf(this.#bound);
@@ -48,26 +55,21 @@ export class PrivateName {
 
   #make(): number | Refusal {
     const path = pathOf(this.#directory);
+    // A crash may have left it.
+    this.#removeDirectory();
     try {
-      try {
-        mkdirSync(path, 0o700);
-      } catch (error) {
-        // A crash has left it.
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-        this.#removeDirectory();
-        mkdirSync(path, 0o700);
-      }
+      mkdirSync(path, 0o700);
     } catch (error) {
       const { code = 'EIO' } = error as { readonly code?: Errno };
-      return refuse('system', code, 'bind', pathOf(this.#directory));
+      return refuse('system', code, 'bind', path);
     }
     const fd = kernel.openat(this.#directory.directory.fd, this.#directory.name, openFlags, 0);
-    if (failed(fd)) return refuse('system', fd, 'open', pathOf(this.#directory));
+    if (failed(fd)) return refuse('system', fd, 'open', path);
     const status = kernel.fstat(fd);
     // In a directory in which others may rename files, it may be another one by now.
     if (!failed(status) && status.uid === kernel.geteuid()) return fd;
     kernel.close(fd);
-    return refuse('unstable', 'EADDRINUSE', 'bind', pathOf(this.#directory));
+    return refuse('unstable', 'EADDRINUSE', 'bind', path);
   }
 
   /**
@@ -123,6 +125,6 @@ function setBacklog(name: string, backlog: number): void {
   if (failed(entries)) return;
   for (const fd of entries.map((entry) => Number(entry.name))) {
     const socket = describeSocket(fd);
-    if (!failed(socket) && socket.listening && socket.name === name) kernel.listen(fd, backlog);
+    if (!failed(socket) && socket.name === name) kernel.listen(fd, backlog);
   }
 }

@@ -175,11 +175,16 @@ const withoutCluster = tour.map((line) => (line.startsWith('cluster:') ? 'cluste
 async function inheritAll(t: TestContext, { name, command, environment = {} }: Runtime): Promise<void> {
   const node = { name: 'Node', command: [process.execPath], environment };
   for (const kind of ['net', 'http']) {
-    await t.test(`${name}, a socket from reuseaddr run, ${kind}`, async () => {
-      const path = join(fs.mkdtempSync(join(folder, 'p')), 'app.sock');
-      const tool = ['node_modules/reuseaddr/dist/bundle/cli.cjs', 'run', path, '--', ...command];
-      assert.equal(await run(node, [...tool, 'inherited.mjs', path, kind], folder), 'inherited hello\n');
-    });
+    // A wrapper such as npm passes no descriptor on: the program asks for it.
+    for (const [way, wrapper] of [
+      ['', []],
+      [' behind a wrapper', ['/bin/sh', '-c', '"$@"; exit $?', 'sh']],
+    ] as const)
+      await t.test(`${name}, a socket from reuseaddr run${way}, ${kind}`, async () => {
+        const path = join(fs.mkdtempSync(join(folder, 'p')), 'app.sock');
+        const tool = ['node_modules/reuseaddr/dist/bundle/cli.cjs', 'run', path, '--', ...wrapper, ...command];
+        assert.equal(await run(node, [...tool, 'inherited.mjs', path, kind], folder), 'inherited hello\n');
+      });
   }
 }
 
