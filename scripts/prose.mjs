@@ -1,11 +1,15 @@
-/** Checks the prose that people read: pages, comments, and the help of the commands. */
+/** Checks the prose that people read: pages, comments, messages, and the help of the commands. */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { commentsOf, longComments } from './comments.mjs';
+import { messagesOf } from './messages.mjs';
 import { root, runTool, ToolFailed } from './step.mjs';
 
 /** The folders whose comments are checked. */
 const code = ['src', 'native', 'scripts', 'bench', 'demo', 'explorer', 'tests'];
+
+/** The files whose strings are messages or names of tests. */
+const speaking = /^src\/.*\.ts$|^tests\/.*\.test\.ts$/;
 
 /** The folder of the extracted comments and help texts: textlint reads Markdown. */
 const extracted = 'build/prose';
@@ -15,6 +19,7 @@ export async function checkProse() {
   rmSync(`${root}/${extracted}`, { recursive: true, force: true });
   const sources = code.flatMap((folder) => below(folder, /\.(?:ts|mjs|js|c|h)$/));
   const long = sources.flatMap((file) => extractComments(file));
+  const spoken = sources.filter((file) => speaking.test(file)).map((file) => extractMessages(file));
   const help = await extractHelp();
   const pages = [
     'README.md',
@@ -26,7 +31,7 @@ export async function checkProse() {
     'tests/README.md',
   ];
   pages.push(...below('docs', /\.md$/), ...below('examples', /\.md$/));
-  await lint([...pages, ...sources.map((file) => `${extracted}/${file}.md`), ...help]);
+  await lint([...pages, ...sources.map((file) => `${extracted}/${file}.md`), ...spoken, ...help]);
   if (long.length > 0) throw new ToolFailed('The check of comments', long.join('\n'), 1);
 }
 
@@ -36,7 +41,9 @@ async function lint(files) {
     return await runTool('textlint/bin/textlint.js', '--format', 'unix', '--rulesdir', 'scripts/prose', ...files);
   } catch (error) {
     if (!(error instanceof ToolFailed)) throw error;
-    const output = error.output.replaceAll(/[^\s:]*build\/prose\/([^\s:]+)\.md:/g, '$1:');
+    const output = error.output
+      .replaceAll(/[^\s:]*build\/prose\/messages\/([^\s:]+)\.md:(\d+)/g, (_whole, file, line) => `${file}:${(+line + 1) / 2}`)
+      .replaceAll(/[^\s:]*build\/prose\/([^\s:]+)\.md:/g, '$1:');
     throw new ToolFailed('textlint', output, 1);
   }
 }
@@ -45,6 +52,13 @@ function extractComments(file) {
   const source = readFileSync(`${root}/${file}`, 'utf8');
   write(`${extracted}/${file}.md`, commentsOf(source));
   return longComments(source).map((line) => `${file}:${line}: A comment has at most 100 columns`);
+}
+
+function extractMessages(file) {
+  return write(
+    `${extracted}/messages/${file}.md`,
+    messagesOf(readFileSync(`${root}/${file}`, 'utf8'), file.startsWith('tests/')),
+  );
 }
 
 /** The help of each command, as sentences. */

@@ -1,11 +1,14 @@
-/** Prose lines have at most 100 columns. Exempts tables, code, and links that do not fit. */
+/**
+ * Prose lines have at most 100 columns. Exempts tables, code, links that do not fit, and messages,
+ * which have one line each.
+ */
 const columnsMax = 100;
 const onlyCode = /^\W*`[^`]+`\W*$/;
 
 // oxlint-disable-next-line import/no-default-export -- textlint loads the default export.
-export default ({ Syntax, RuleError, getSource, report }) => ({
+export default ({ Syntax, RuleError, getSource, getFilePath, report }) => ({
   [Syntax.Paragraph](node) {
-    if (node.parent.type === 'TableCell') return;
+    if (node.parent.type === 'TableCell' || getFilePath().includes('/build/prose/messages/')) return;
     let index = 0;
     // The first line may follow the dash of a list.
     let column = node.loc.start.column;

@@ -71,7 +71,7 @@ test('soak checker: a refused connection is seen while the address is held, also
   assert.equal(judge([{ ...holder, ...ends(30, 'handed over'), gone: 30 }, unheard], { looks: nobody, deaths }), '');
 });
 
-test('soak checker: who is cut off was accepted by a process that died, or it is seen', () => {
+test('soak checker: a client that is cut off was accepted by a process that died, or it is seen', () => {
   const cut = [look(20, { failure: 'ECONNRESET' })];
   assert.match(judge([holder], { looks: cut }), /G7: ECONNRESET/);
   assert.match(judge([holder], { looks: [look(20, {})] }), /G7: closed without an answer/);

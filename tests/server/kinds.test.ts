@@ -8,7 +8,7 @@ import { onLinux } from '../support/privileges.js';
 import { exerciseKind } from './every-kind.js';
 import { kinds } from './kinds.js';
 
-const rounds = 'listens, answers, is not robbed, closes and listens again';
+const rounds = 'listens, answers, keeps its address, closes and listens again';
 
 for (const kind of Object.keys(kinds)) {
   test(`a ${kind} server on a path → ${rounds}`, async (t) => {
