@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './environment.js';
 import { drawPlots } from './plots.js';
-import { reachLines } from './reach.js';
+import { reachLines, type ReachLine } from './reach.js';
 import type { Recording } from './recording.js';
 import { figure, markdownTables } from './tables.js';
 
@@ -56,10 +56,17 @@ function wrap(prose: string): string {
   return prose.replaceAll(/(.{1,100})(?: |$)/g, '$1\n').trimEnd();
 }
 
+/** A row for each name, in which the variants follow each other. */
 function reachTable(recording: Recording): string {
-  const rows = reachLines(recording).map(
-    ({ name, limit, figure: value, met }) =>
-      `| ${name} | ${limit} | ${value} | ${met === true ? 'met' : met === false ? '**missed**' : '–'} |`,
-  );
-  return ['| | aim | ratio (half of all rounds) | |', '|---|---:|---:|---|', ...rows].join('\n');
+  const lines = reachLines(recording);
+  const rows = [...new Set(lines.map(({ name }) => name))].map((name) => {
+    const variants = lines.filter((line) => line.name === name);
+    const limits = [...new Set(variants.map(({ limit }) => limit))].join(', ');
+    return `| ${name} | ${limits} | ${variants.map(reached).join('; ')} |`;
+  });
+  return ['| | aim | ratio (half of all rounds) |', '|---|---|---|', ...rows].join('\n');
+}
+
+function reached({ variant, figure: value, met }: ReachLine): string {
+  return `${variant === '' ? '' : `${variant}: `}${met === false ? `**${value}**` : value}`;
 }

@@ -4,6 +4,8 @@ import { find, type Recording } from './recording.js';
 /** A goal, and whether it was reached. */
 export interface ReachLine {
   readonly name: string;
+  /** The place or the kind of the measurement, if aims of the same name differ in that alone. */
+  readonly variant: string;
   readonly limit: string;
   readonly figure: string;
   readonly met: boolean | undefined;
@@ -14,6 +16,7 @@ type Judged = readonly [figure: string, met: boolean] | undefined;
 
 interface Aim {
   readonly name: string;
+  readonly variant?: string;
   readonly limit: string;
   readonly judge: (recording: Recording) => Judged;
 }
@@ -27,9 +30,10 @@ function below(name: string, part: string, group: string, one: string, other: st
   return { name, limit: '< 1', judge: (recording) => compare(recording, part, group, one, other, (value) => value < 1) };
 }
 
-function none(name: string, group: string): Aim {
+function none(group: string): Aim {
   return {
-    name,
+    name: 'connections lost in a handover',
+    variant: group,
     limit: '0',
     judge: (recording) => {
       const values = find(recording, 'handover', group, 'reuseaddr')?.values;
@@ -43,6 +47,7 @@ function none(name: string, group: string): Aim {
 function within(name: string, group: string, subject: string, min: number, max: number): Aim {
   return {
     name,
+    variant: group,
     limit: max === Infinity ? `≥ ${min}` : `${min} to ${max}`,
     judge: (recording) => {
       const one = find(recording, 'bytes', group, subject);
@@ -94,27 +99,15 @@ function loading(name: string, max: number, group: string, one: string, other: s
   const judge = (recording: Recording): Judged =>
     compare(recording, 'loading', `${group}, instructions`, one, other, (value) => value <= max) ??
     compare(recording, 'loading', group, one, other, (value) => value <= max);
-  return { name: `${name}, ${group.slice(group.indexOf('Node'))}`, limit: `≤ ${max}`, judge };
+  return { name, variant: group.slice(group.indexOf('Node')), limit: `≤ ${max}`, judge };
 }
 
 /** The aims for a process that loads the package, on a version of Node. */
 function loadingOn(node: string, start: number, tcp: number): readonly Aim[] {
   return [
     loading('start with listen() against plain Node', start, `start on a path, ${node}`, 'reuseaddr', 'plain'),
-    loading(
-      'no path: the preload against an empty file, --import',
-      1.06,
-      `no path, --import, ${node}`,
-      'preload',
-      'an empty file',
-    ),
-    loading(
-      'no path: the preload against an empty file, --require',
-      1.06,
-      `no path, --require, ${node}`,
-      'preload',
-      'an empty file',
-    ),
+    loading('the preload against an empty file, --import', 1.06, `no path, --import, ${node}`, 'preload', 'an empty file'),
+    loading('the preload against an empty file, --require', 1.06, `no path, --require, ${node}`, 'preload', 'an empty file'),
     loading('http over TCP: the preload against plain Node', tcp, `http over TCP, ${node}`, 'preload', 'plain'),
     loading('inspect against an empty script', 1.6, `command line, ${node}`, 'inspect', 'an empty script'),
     loading('run --help against an empty script', 1.8, `command line, ${node}`, 'run --help', 'an empty script'),
@@ -122,27 +115,28 @@ function loadingOn(node: string, start: number, tcp: number): readonly Aim[] {
 }
 
 const aims: readonly Aim[] = [
-  ...['tmpfs', 'disk'].flatMap((place) => [
-    atMost(`claim against C, ${place}`, 2, 'claim', place, 'reuseaddr', 'C'),
-    below(`claim against proper-lockfile, ${place}`, 'claim', place, 'reuseaddr', 'proper-lockfile'),
+  ...['tmpfs', 'disk'].flatMap((variant) => [
+    { ...atMost('claim against C', 2, 'claim', variant, 'reuseaddr', 'C'), variant },
+    { ...below('claim against proper-lockfile', 'claim', variant, 'reuseaddr', 'proper-lockfile'), variant },
   ]),
   ...loadingOn('Node 20', 1.3, 1.07),
   ...loadingOn('Node 24', 1.25, 1.05),
   atMost('failover against C', 1.8, 'failover', 'SIGKILL', 'reuseaddr', 'C'),
-  none('handover: refused connections', 'refused'),
-  none('handover: reset connections', 'reset'),
+  none('refused'),
+  none('reset'),
   ...['connections', 'round trip, 64 B', 'throughput'].flatMap((group) => [
-    within(`${group} of a held server against plain`, group, 'reuseaddr', 0.97, 1.03),
-    within(`${group} with allow against plain`, group, 'reuseaddr, allow', 0.95, Infinity),
+    within('a held server against plain', group, 'reuseaddr', 0.97, 1.03),
+    within('a server with allow against plain', group, 'reuseaddr, allow', 0.95, Infinity),
   ]),
   flat,
 ];
 
 export function reachLines(recording: Recording): readonly ReachLine[] {
-  return aims.map(({ name, limit, judge }) => {
+  return aims.map(({ name, variant = '', limit, judge }) => {
     const judged = judge(recording);
     const [figure, met] = judged ?? ['not measured', undefined];
     const verdict = met === undefined ? '–' : met ? 'met' : 'missed';
-    return { name, limit, figure, met, text: `${verdict.padEnd(7)} ${name}: ${figure}, aim ${limit}` };
+    const whole = variant === '' ? name : `${name}, ${variant}`;
+    return { name, variant, limit, figure, met, text: `${verdict.padEnd(7)} ${whole}: ${figure}, aim ${limit}` };
   });
 }

@@ -50,7 +50,7 @@ export function textTables(measurements: readonly Measurement[]): string {
 
 /**
  * Makes tables. Groups of the same subjects share one: a row for each group, a column for each
- * subject. Any other group has a row for each subject.
+ * subject. Any other group has a row for each subject. A unit stands once for each group.
  */
 export function markdownTables(measurements: readonly Measurement[]): string {
   const alike = new Map<string, (readonly Measurement[])[]>();
@@ -62,23 +62,34 @@ export function markdownTables(measurements: readonly Measurement[]): string {
 }
 
 function wideTable(groups: readonly (readonly Measurement[])[]): string {
-  const rows = groups.map((group) => [group[0]?.group ?? '', ...rowsOf(group).map(cell)]);
+  const rows = groups.map((group) => [`${group[0]?.group}, ${commonUnit(group)}`, ...cellsOf(group)]);
   return table(['', ...(groups[0] ?? []).map(({ subject }) => subject)], rows);
 }
 
 function tallTable(group: readonly Measurement[]): string {
+  const values = cellsOf(group);
   return table(
-    [group[0]?.group ?? '', 'median'],
-    rowsOf(group).map((row, index) => [row.subject, cell(row, index)]),
+    [group[0]?.group ?? '', commonUnit(group)],
+    group.map(({ subject }, index) => [subject, values[index] ?? '']),
   );
 }
 
+/** Returns the unit of a group, or nothing if its subjects have several. */
+function commonUnit(group: readonly Measurement[]): string {
+  const units = new Set(group.map(({ unit }) => unit));
+  return units.size === 1 ? [...units].join() : '';
+}
+
 /** The ratio follows the median, except for the subject that the others are compared with. */
-function cell({ median: middle, ratio: compared }: Row, index: number): string {
-  return compared === '' || index === 0 ? middle : `${middle} (${compared})`;
+function cellsOf(group: readonly Measurement[]): readonly string[] {
+  const common = commonUnit(group);
+  return rowsOf(group).map(({ median: middle, ratio: compared }, index) => {
+    const value = common === '' ? middle : middle.slice(0, -common.length - 1);
+    return compared === '' || index === 0 ? value : `${value} (${compared})`;
+  });
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-  return [line(head), line(head.map((_, column) => (column === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n');
+  return [line(head), `|---${'|---:'.repeat(head.length - 1)}|`, ...rows.map(line)].join('\n');
 }

@@ -1,6 +1,6 @@
 /**
  * `npm run api`: makes the public interface for review (`etc/reuseaddr.api.md`) and the reference
- * (`docs/api.md`) from the docstrings, and the table of `docs/errors.md` from the table of reasons.
+ * (`docs/api.md`) from the docstrings, and the list of `docs/errors.md` from the table of reasons.
  *
  * With `--check` it reports what is out of date, and changes nothing.
  */
@@ -18,6 +18,7 @@ const { Extractor, ExtractorConfig } = createRequire(import.meta.url)('@microsof
 const guides = {
   claim: '[Addresses](address.md#claim)',
   connect: '[Connecting](client.md)',
+  ConnectOptions: '[Connecting](client.md)',
   inspect: '[Addresses](address.md#inspect)',
   AddressState: '[Addresses](address.md#inspect)',
   peerCredentials: '[Access control](access-control.md#peercredentials)',
@@ -25,6 +26,9 @@ const guides = {
   Reason: '[Errors](errors.md)',
   ListenOptions: '[Waiting and handover](handover.md), [Access control](access-control.md), [Addresses](address.md)',
 };
+
+/** Types whose members are on their guide's page, or that are only printed. */
+const withoutMembers = new Set(['ConnectOptions', 'ClaimSummary']);
 
 /** The width of the pages, as the prose check has it. */
 const columnsMax = 100;
@@ -90,8 +94,9 @@ function reference() {
   const sections = exported.map((member) => section(member));
   return `# API
 
-Made from the docstrings by \`npm run api\`. Editors show them on hover, with examples. An *address*
-is a pathname, or an abstract name such as \`@app\` (Linux).
+Made from the docstrings by \`npm run api\`. Editors show all of them on hover, with examples and the
+codes that each function throws: every error is a [\`SocketAddressError\`](errors.md). An *address* is
+a pathname, or an abstract name such as \`@app\` (Linux).
 
 ${sections.join('\n\n')}
 `;
@@ -111,27 +116,30 @@ function title({ name, kind }) {
  * their first sentence: editors show the rest on hover, and the guides tell it.
  */
 function section(item) {
-  const { text, throws } = readDocstring(item.docComment ?? '');
+  const text = readDocstring(item.docComment ?? '');
   const guide = guides[item.name];
   const described = item.kind === 'Function' ? text.split('\n\n')[0] : wrapped(summary(text));
-  const members = (item.members ?? []).filter(
+  const members = (withoutMembers.has(item.name) ? [] : (item.members ?? [])).filter(
     ({ docComment = '', kind }) => !docComment.includes('@internal') && kind !== 'Constructor',
   );
   const parts = [
     `## ${title(item)}`,
     ['Interface', 'Class'].includes(item.kind) || item.name === 'Reason' ? '' : `\`\`\`ts\n${signature(item)}\n\`\`\``,
     described,
-    throws.length > 0 ? wrapped(`**Throws** ${throws.join('; ')}.`) : '',
     guide === undefined ? '' : wrapped(`More: ${guide}.`),
-    members.map(row).join('\n'),
+    items(members).join('\n'),
   ];
   return parts.filter((part) => part !== '').join('\n\n');
 }
 
-function row(member) {
-  const { text } = readDocstring(member.docComment ?? '');
-  const what = text === '' ? '' : `: ${summary(text)}`;
-  return wrapped(`- \`${signature(member)}\`${what}`);
+/** Returns an item for each member, and one for all that need no words. */
+function items(members) {
+  const described = members.map((member) => ({ name: `\`${signature(member)}\``, text: readDocstring(member.docComment ?? '') }));
+  const plain = described.filter(({ text }) => text === '').map(({ name }) => name);
+  return [
+    ...described.filter(({ text }) => text !== '').map(({ name, text }) => `${name}: ${summary(text)}`),
+    ...(plain.length > 0 ? [plain.join(', ')] : []),
+  ].map((item) => wrapped(`- ${item}`));
 }
 
 /** Returns the declaration, without what each of its kind has. */
@@ -148,14 +156,10 @@ function signature({ excerptTokens }) {
     .trim();
 }
 
-/** Splits a docstring into its parts, without its frame. */
+/** Returns the text of a docstring, without its frame and its tags. */
 function readDocstring(comment) {
   const plain = comment.replaceAll(/^\s*(\/\*\*|\*\/|\* ?)/gm, '').replace(/\*\/\s*$/, '');
-  const [text = '', ...tags] = plain.split(/^@/m);
-  const throws = tags
-    .filter((tag) => tag.startsWith('throws'))
-    .map((tag) => flat(tag.slice('throws'.length)).replaceAll(/\{(\w+)\}/g, '`$1`'));
-  return { text: paragraphs(text), throws };
+  return paragraphs(plain.split(/^@/m)[0]);
 }
 
 /** The first sentence, and the default of an option. */

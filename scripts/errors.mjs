@@ -1,5 +1,5 @@
 /**
- * Makes the table of `docs/errors.md` from the table in `src/errors/reasons.ts`. Part of `npm run
+ * Makes the list of `docs/errors.md` from the table in `src/errors/reasons.ts`. Part of `npm run
  * api`.
  */
 import { join } from 'node:path';
@@ -33,50 +33,61 @@ const samples = {
   'aside-occupied': { path: '/run/.reuseaddr-aside.app.sock' },
   'no-directory': { path: '/run/app' },
   'too-long': { path: `/${'srv/'.repeat(30)}${'x'.repeat(90)}` },
-  'bad-argument': {
-    wrong: 'the first argument must be a server of node:net, and this is a function',
-    right: 'pass createServer(app)',
-  },
-  'bad-address': { wrong: 'the address is empty', right: 'pass a path, or @ and an abstract name' },
-  'bad-option': { option: 'mode', wrong: 'must be an integer from 0 to 0o777', right: 'write 0o660' },
-  'unknown-user': { option: 'owner', wrong: 'www' },
-  'unknown-group': { option: 'group', wrong: 'www' },
-  'not-a-stream': {
-    wrong: 'it is a datagram socket, not a stream',
-    right: 'use reuseaddr connect --type=datagram, or a program for such sockets',
-  },
-  unsupported: { wrong: 'abstract names exist on Linux only', right: 'write ./@app for a file of that name' },
 };
 
+/** Denied calls whose cause is not the permission that comes to mind. */
+const surprising = Object.entries({ chown: 'EPERM', unlink: 'EACCES', probe: 'EACCES', bind: 'EPERM' });
+
 /** Errnos whose meaning errno(3) does not tell. */
-const particular = ['EMFILE', 'ENOLCK', 'ENOTSUP', 'EBUSY', 'ESTALE'];
+const particular = ['ENOLCK', 'ENOTSUP', 'EBUSY', 'ESTALE'];
 
 /** The reasons that only `connect` reports. */
-const toConnect = new Set(['absent', 'stale', 'backlog-full', 'denied', 'not-a-stream']);
+const toConnect = new Set(['absent', 'stale', 'backlog-full', 'denied']);
 
-/** Returns the page with a new table. */
+/**
+ * The reasons of a wrong call. Each message of these tells its own mistake, so none is a sample.
+ */
+const mistakes = [
+  'bad-argument',
+  'bad-address',
+  'bad-option',
+  'unknown-user',
+  'unknown-group',
+  'unsupported',
+  'already-listening',
+  'no-credentials',
+  'not-a-stream',
+];
+
+/** The front end of the reasons about the lock file: the page gives this advice once for all. */
+const withoutLockPath = { ...library, advice: { ...library.advice, lockPath: undefined } };
+
+/** Returns the page with a new list. */
 export function errorsPage(page) {
   const [from, to] = [page.indexOf(begin), page.indexOf(end)];
-  if (from < 0 || to < 0) throw new Error('docs/errors.md has lost the comments between which its table is made.');
-  return page.slice(0, from) + begin + table() + page.slice(to);
+  if (from < 0 || to < 0) throw new Error('docs/errors.md has lost the comments between which its list is made.');
+  return page.slice(0, from) + begin + list() + page.slice(to);
 }
 
-function table() {
-  const lines = Object.keys(reasons)
-    .filter((reason) => reason !== 'system')
+function list() {
+  const rows = Object.keys(reasons)
+    .filter((reason) => reason !== 'system' && !mistakes.includes(reason))
     .flatMap(rowsOf);
-  return `${[
-    '| code | reason | what happened | what to do |',
-    '|---|---|---|---|',
-    ...lines.map(line),
-    '',
-    'The reason `system` stands for an errno of the kernel, and `syscall` for the call. errno(3) explains',
-    'those that are not listed.',
-    '',
-    '| code | what happened | what to do |',
-    '|---|---|---|',
-    ...systemRows().map(line),
-  ].join('\n')}\n`;
+  const paragraphs = [
+    rows.map(item).join('\n'),
+    'From `lock-not-a-file` to `lock-foreign-content`, another `lockPath` helps, too.',
+    'These reasons mean that the call is wrong. The message says what to pass instead:',
+    mistakes.map((reason) => `- \`${reason}\`: ${codesOf(reason)}`).join('\n'),
+    wrapped(
+      'The reason `system` stands for an errno of the kernel, and `syscall` for the call. The message explains it. errno(3) does not tell these:',
+    ),
+    systemRows().map(item).join('\n'),
+  ];
+  return `${paragraphs.join('\n\n')}\n`;
+}
+
+function codesOf(reason) {
+  return reasons[reason].codes.map((code) => `\`${code}\``).join(', ');
 }
 
 /** Returns one row for all codes with which a reason says the same. */
@@ -91,9 +102,8 @@ function rowsOf(reason) {
 }
 
 function systemRows() {
-  const denied = Object.entries({ bind: 'EACCES', chown: 'EPERM', unlink: 'EACCES', realpath: 'EACCES', probe: 'EACCES' });
   return [
-    ...[...denied, ['bind', 'EPERM']].map(([call, code]) => ({ codes: code, row: said('system', { ...sample, code, call }) })),
+    ...surprising.map(([call, code]) => ({ codes: code, row: said('system', { ...sample, code, call }) })),
     ...particular.map((code) => ({ codes: code, row: said('system', { ...sample, code }) })),
   ].map(({ codes, row: [happened, todo] }) => ({ codes: [codes], row: [happened.replace(failing, upperCase), todo] }));
 }
@@ -107,18 +117,23 @@ function upperCase(_whole, letter) {
 
 function said(reason, facts) {
   const task = facts.code === 'ECONNREFUSED' || toConnect.has(reason) ? 'connect to' : 'listen on';
-  const { happened, todo } = partsOf({ task, reason, facts: { ...facts, listens: task === 'listen on' } }, library);
-  return [sentence(happened).replace(' It was left alone.', ''), todo];
+  const explanation = { task, reason, facts: { ...facts, listens: task === 'listen on' } };
+  const { happened, todo } = partsOf(explanation, library);
+  const short = reason.startsWith('lock-') ? partsOf(explanation, withoutLockPath).todo : '';
+  return [sentence(happened).replace(' It was left alone.', ''), short || todo];
 }
 
-function line({ codes, reason, row }) {
-  const code = (text) => text.replaceAll(/\{ [^}]+ \}|(?<![\w/])(\.?\/[@\w.-]*\w)+/g, '`$&`');
-  const cells = [
-    codes.map((each) => `\`${each}\``).join(', '),
-    ...(reason === undefined ? [] : [`\`${reason}\``]),
-    ...row.map(code),
-  ];
-  return `| ${cells.join(' | ')} |`;
+function item({ codes, reason, row }) {
+  const text = row.map((part) => part.replaceAll(/\{ [^}]+ \}|(?<![\w/])(\.?\/[@\w.-]*\w)+/g, '`$&`')).join(' ');
+  const named = codes.map((each) => `\`${each}\``).join(', ');
+  return wrapped(`- ${reason === undefined ? named : `**\`${reason}\`** (${named})`}: ${text.trim()}`);
+}
+
+/** Breaks a list item or a paragraph as the rest of the page, and no code in two. */
+function wrapped(text) {
+  const whole = text.replaceAll(/`[^`]*`/g, (code) => code.replaceAll(' ', '\u00A0'));
+  const lines = whole.replaceAll(/([^\n]{1,98})(?: |$)/g, '$1\n').trimEnd();
+  return lines.replaceAll('\n', text.startsWith('- ') ? '\n  ' : '\n').replaceAll('\u00A0', ' ');
 }
 
 function load(name) {
