@@ -120,10 +120,27 @@ function commandLine(pid: number): string | undefined {
 }
 
 async function runs(stage: Stage): Promise<void> {
-  const { cast, address } = stage;
+  const { cast, address, directory } = stage;
   const victim = await cast.get('starter');
-  await victim.ask('run', { operands: [address, ...programOf(stage)], options: { restart: 'always', 'ready-after': '0' } });
+  await victim.ask('run', {
+    operands: [address, ...programOf(stage)],
+    options: { restart: 'always', 'ready-after': '0' },
+    temporary: abandonedBefore(directory),
+  });
   await until(() => victim.ended || instances(stage).length > 0);
+}
+
+/**
+ * A directory for temporary files in which an earlier run was killed. In a shared one, the number
+ * of calls would depend on which of the other runs were.
+ */
+function abandonedBefore(directory: string): string {
+  const temporary = `${directory}.tmp`;
+  for (const purpose of ['notify', 'run']) {
+    fs.mkdirSync(`${temporary}/reuseaddr-${purpose}-killed`, { recursive: true });
+    deadSocket(`${temporary}/reuseaddr-${purpose}-killed/socket`);
+  }
+  return temporary;
 }
 
 async function endRun(stage: Stage): Promise<void> {
