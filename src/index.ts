@@ -5,8 +5,8 @@ export type { DiagnosticsChannels, DiagnosticsTracing } from './server/trace.js'
 export { listen } from './server/listen.js';
 export { bind } from './server/bind.js';
 export type { BindOptions } from './server/bind.js';
-export type { ListenOptions } from './request/options.js';
-export { SocketAddressError } from './errors/error.js';
+export type { ListenOptions } from './request/readRequest.js';
+export { SocketAddressError } from './errors/socketAddressError.js';
 export type { Reason } from './errors/reasons.js';
 export type { Holder } from './holder/holder.js';
 export { inspect } from './inspect/inspect.js';
@@ -17,4 +17,4 @@ export { peerCredentials } from './peers/credentials.js';
 export type { Credentials } from './peers/credentials.js';
 export type { AllowRule } from './request/rule.js';
 export type { ClaimEvents } from './server/claim.js';
-export type { Displacement } from './server/watch.js';
+export type { Displacement } from './server/displacement.js';

@@ -3,7 +3,7 @@
  * `listen`. See docs/preload.md.
  */
 import { install } from './preload/install.js';
-import { readEnvironment } from './preload/options.js';
+import { readEnvironment } from './preload/preloadOptions.js';
 
 const options = readEnvironment(process.env);
 if (options !== undefined) install(options);

@@ -7,7 +7,8 @@ export type Address = Pathname | AbstractName | Pipe;
 export interface Pathname {
   readonly kind: 'pathname';
   /**
-   * May be relative: `request/address.ts` makes it absolute, `claim/place.ts` pins its directory.
+   * May be relative: `request/readAddress.ts` makes it absolute, `claim/place.ts` pins its
+   * directory.
    */
   readonly path: string;
   /** The lock file, if the caller chose one. */

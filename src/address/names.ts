@@ -5,11 +5,11 @@ export interface Names {
   readonly socket: string;
   /** The lock file. Only the holder of its lock unlinks it. */
   readonly lock: string;
-  /** The name under which `claim/take.ts` sets the socket file aside to examine it. */
+  /** The name under which `claim/removeIf.ts` sets the socket file aside to examine it. */
   readonly aside: string;
   /**
    * The name for a socket file that bind(2) made in another directory than the pinned one
-   * (`claim/bind.ts`).
+   * (`claim/bindUnderLock.ts`).
    */
   readonly recalled: string;
   /**

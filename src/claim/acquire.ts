@@ -1,6 +1,6 @@
 import { hasConnections } from '../address/socketType.js';
 import { failed, sys, type Operation } from '../kernel/kernel.js';
-import { bindUnderLock, type Identity, type Terms } from './bind.js';
+import { bindUnderLock, type Identity, type Terms } from './bindUnderLock.js';
 import type { Place } from './place.js';
 import { discardLock, lockFile, termsOfStart, type LockFile } from './lock.js';
 import { padded } from './record.js';

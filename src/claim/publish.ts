@@ -1,9 +1,9 @@
 import { failed, sys, type Operation } from '../kernel/kernel.js';
 import type { PathnameClaim } from './acquire.js';
-import { explainTaken, grant, type Identity, type Terms } from './bind.js';
+import { explainTaken, grant, type Identity, type Terms } from './bindUnderLock.js';
 import { pathOf, throughOf, type Named, type Place } from './place.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
-import { isInode, take } from './take.js';
+import { isInode, take } from './removeIf.js';
 
 /**
  * Gives the name of a claim to a socket that the runtime has bound under a private name, in place

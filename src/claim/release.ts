@@ -2,7 +2,7 @@ import { sys, type Operation } from '../kernel/kernel.js';
 import { eraseRecord, type PathnameClaim } from './acquire.js';
 import type { Place } from './place.js';
 import { discardLock, unlinkLocked } from './lock.js';
-import { isInode, take, type Taken } from './take.js';
+import { isInode, take, type Taken } from './removeIf.js';
 
 /**
  * The step "remove" of a release: removes our socket file, and nothing else (G5).

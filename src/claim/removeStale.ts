@@ -5,7 +5,7 @@ import { createLockFile, lockFile, discardLock, type LockFile } from './lock.js'
 import { followDirectory, isSharedSticky, lockMode } from './lockAccess.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
 import { releaseLock } from './release.js';
-import { isDead, take, type Taken } from './take.js';
+import { isDead, take, type Taken } from './removeIf.js';
 
 /** Whether a socket file is stale, as far as it can be seen without the lock. */
 export function* judge(place: Place): Operation<'proved' | Exclude<Taken, { outcome: 'removed' }>> {

@@ -1,6 +1,6 @@
 import { lstatSync } from 'node:fs';
-import { SocketAddressError } from '../errors/error.js';
-import { messageOf } from '../errors/message.js';
+import { SocketAddressError } from '../errors/socketAddressError.js';
+import { messageOf } from '../errors/messageOf.js';
 import type { Reason } from '../errors/reasons.js';
 import { boundTo } from '../holder/find.js';
 import { isServing } from '../kernel/sockets.js';

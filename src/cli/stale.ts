@@ -1,14 +1,14 @@
 import { judgeLock, removeLock, type LockRemoved } from '../claim/removeLock.js';
 import { judge, removeStale } from '../claim/removeStale.js';
-import { explainTaken as refusalOf } from '../claim/bind.js';
+import { explainTaken as refusalOf } from '../claim/bindUnderLock.js';
 import type { Place } from '../claim/place.js';
 import { cleaningRecord } from '../claim/record.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
-import type { Taken, Unproved } from '../claim/take.js';
+import type { Taken, Unproved } from '../claim/removeIf.js';
 import { explain } from '../errors/explain.js';
-import { joined, partsOf } from '../errors/message.js';
+import { joined, partsOf } from '../errors/messageOf.js';
 import { ownRecord } from '../holder/self.js';
-import type { Guarded } from '../inspect/guard.js';
+import type { Guarded } from '../inspect/guardedPlace.js';
 import { lockKey } from '../inspect/locks.js';
 import { failed, run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';

@@ -6,10 +6,10 @@ import { explainConnect, type FailedConnect } from '../errors/explain.js';
 import { findServer, findType } from '../holder/find.js';
 import { nowMs, pause } from '../kernel/clock.js';
 import { Descriptor } from '../kernel/descriptor.js';
-import { readDestination } from '../request/address.js';
+import { readDestination } from '../request/readAddress.js';
 import { badOption, explainMistakes } from '../request/mistake.js';
-import { readSignal, refuseCallback, refuseNoOptions, refuseUnknown } from '../request/refuse.js';
-import { attempt, isTemporary } from './attempt.js';
+import { readSignal, refuseCallback, refuseNoOptions, refuseUnknown } from '../request/requireOptions.js';
+import { attempt, isTemporary } from './connectOnce.js';
 import { pauseMs } from './pause.js';
 import { connectPipe } from './pipe.js';
 import { destinationOf } from './destination.js';
@@ -44,8 +44,8 @@ const timeoutMsDefault = 5_000;
  * ```js
  * import { connect, SocketAddressError } from 'reuseaddr';
  *
- * const error = await connect('/run/app.sock', { timeout: 100 }).catch((thrown) => thrown);
- * if (error instanceof SocketAddressError) console.log(error.code, error.reason); // → ENOENT absent
+ * const error = await connect('/run/app.sock', { timeout: 100 }).catch((thrown) => thrown); if
+ * (error instanceof SocketAddressError) console.log(error.code, error.reason); // → ENOENT absent
  * ```
  *
  * @param address a pathname, or an abstract name such as `@app` (Linux)

@@ -1,4 +1,4 @@
-import { SocketAddressError } from './error.js';
+import { SocketAddressError } from './socketAddressError.js';
 
 /**
  * Makes the stack of an error begin at the program's call of `called` instead of inside this

@@ -1,14 +1,14 @@
 import { dirname } from 'node:path';
 import type { Refusal } from '../claim/refusal.js';
 import { isOwnRun } from '../holder/ancestors.js';
-import { isFellowWorker } from '../holder/cluster.js';
+import { isFellowWorker } from '../holder/fellowWorker.js';
 import { holderOfRecord, type Holder } from '../holder/holder.js';
 import type { Errno } from '../kernel/kernel.js';
 import { library, type Advice } from './advice.js';
 import { describe, describeFile, describeOwner, describeUser, sinceWhen } from './describe.js';
-import { SocketAddressError } from './error.js';
+import { SocketAddressError } from './socketAddressError.js';
 import type { Facts } from './facts.js';
-import { messageOf, type Explanation, type Task } from './message.js';
+import { messageOf, type Explanation, type Task } from './messageOf.js';
 import { reasons, type Reason } from './reasons.js';
 import { show } from './show.js';
 

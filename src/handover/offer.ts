@@ -1,4 +1,4 @@
-import type { Identity } from '../claim/bind.js';
+import type { Identity } from '../claim/bindUnderLock.js';
 import { failed, sys, talk, type Conversation } from '../kernel/kernel.js';
 import { closeAll, format, receive, receiveNow } from './message.js';
 

@@ -1,14 +1,14 @@
 import type { AbstractName } from '../address/address.js';
 import { abstractHandover } from '../address/names.js';
 import { acquireAbstract } from '../claim/acquire.js';
-import { bindUnderLock, type Identity } from '../claim/bind.js';
+import { bindUnderLock, type Identity } from '../claim/bindUnderLock.js';
 import type { Place } from '../claim/place.js';
 import { isRefusal, refuse, type Refusal } from '../claim/refusal.js';
 import { removeSocketFile } from '../claim/release.js';
 import { failed, run, type Operation } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Offered } from './offer.js';
-import { handoverBacklog, HandoverService, type Hooks } from './serve.js';
+import { handoverBacklog, HandoverService, type Hooks } from './handoverService.js';
 
 /** A claim for which handovers are served. */
 export interface Owned {

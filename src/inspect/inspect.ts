@@ -11,10 +11,10 @@ import { holderOfRecord, isForeign, type Holder } from '../holder/holder.js';
 import { failed, run, sys, type FileStatus, type Operation } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { isServing, type UnixSocket } from '../kernel/sockets.js';
-import { readAddress } from '../request/address.js';
+import { readAddress } from '../request/readAddress.js';
 import { badOption, explainMistakes } from '../request/mistake.js';
-import { refuseCallback, refuseNoOptions, refuseUnknown } from '../request/refuse.js';
-import { readSocketType } from '../request/socketType.js';
+import { refuseCallback, refuseNoOptions, refuseUnknown } from '../request/requireOptions.js';
+import { readSocketType } from '../request/readSocketType.js';
 import { Snapshot } from './snapshot.js';
 
 /**

@@ -6,7 +6,7 @@ import type { Holder } from '../holder/holder.js';
 import { AT_FDCWD, failed, run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { fileKey, isServing, type UnixSocket } from '../kernel/sockets.js';
-import { guardedPlace } from './guard.js';
+import { guardedPlace } from './guardedPlace.js';
 import { describeAbstract, fields, inspectPlace, socketsNamed, told, type AddressState, type Inspection } from './inspect.js';
 import { isOnDevice, Snapshot } from './snapshot.js';
 import { walkSockets, type Unlisted } from './walk.js';

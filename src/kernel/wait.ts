@@ -3,7 +3,7 @@ import { clearTimeout, pause, setTimeout } from './clock.js';
 import type { AsyncKernel, Errno } from './kernel.js';
 import { errnoName } from './errno.js';
 import { kernel } from './posix.js';
-import { watchLockFile } from './watch.js';
+import { watchLockFile } from './watchLockFile.js';
 
 /** The longest timeout of poll(2), about 25 days. */
 const timeoutMsMax = 2 ** 31 - 1;

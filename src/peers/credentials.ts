@@ -1,7 +1,7 @@
 import type { Http2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import { beginAtCaller } from '../errors/caller.js';
-import type { SocketAddressError } from '../errors/error.js';
+import type { SocketAddressError } from '../errors/socketAddressError.js';
 import { explainUnknownPeer, explainWrong, peerTask } from '../errors/explain.js';
 import { kindOf } from '../errors/kind.js';
 import { describeSocket } from '../kernel/descriptors.js';

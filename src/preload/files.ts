@@ -4,8 +4,8 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /**
- * Decides about the names of sockets: `guard.ts` and `directory.ts`, loaded when the first one is
- * to be removed or renamed.
+ * Decides about the names of sockets: `kept.ts` and `removeDirectory.ts`, loaded when the first one
+ * is to be removed or renamed.
  */
 export interface Guard {
   removeSocket(path: string): boolean;

@@ -1,14 +1,14 @@
 import { isBun, isDeno } from '../kernel/runtimeName.js';
-import { beforeLongConnections } from './client.js';
+import { beforeLongConnections } from './longConnections.js';
 import { isWorker, noteServer } from './cluster.js';
-import { removeDirectory } from './directory.js';
+import { removeDirectory } from './removeDirectory.js';
 import { guardFiles } from './files.js';
-import { refuseRename, removeSocket } from './guard.js';
-import { createOnPath, listenOnPath, prepare } from './listening.js';
+import { refuseRename, removeSocket } from './kept.js';
+import { createOnPath, listenOnPath, prepare } from './listenOnPath.js';
 import { connectLongPaths } from './longPath.js';
-import { installOnOthers } from './otherRuntimes.js';
+import { installOnOthers } from './installOnOthers.js';
 import { isPath, nodeNet, serverPrototype, type CreateServerHandle, type Listen2, type NodeServer } from './node.js';
-import { takesTime, type PreloadOptions } from './options.js';
+import { takesTime, type PreloadOptions } from './preloadOptions.js';
 
 /** Shared by all copies of this package in the process: two copies must not both take the lock. */
 const installed: unique symbol = Symbol.for('reuseaddr.register');

@@ -1,6 +1,6 @@
-import type { SocketAddressError } from '../errors/error.js';
+import type { SocketAddressError } from '../errors/socketAddressError.js';
 import { explainWrong, type Wrong } from '../errors/explain.js';
-import type { Task } from '../errors/message.js';
+import type { Task } from '../errors/messageOf.js';
 import type { Reason } from '../errors/reasons.js';
 
 /**

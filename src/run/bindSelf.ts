@@ -1,11 +1,11 @@
 import { writeRecord } from '../claim/acquire.js';
 import type { Place, Target } from '../claim/place.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
-import { clearStale, findReplaced, reserve } from '../claim/reserve.js';
+import { clearStale, findReplaced, reserve } from '../claim/acquireUnbound.js';
 import { releaseLock } from '../claim/release.js';
 import { unlinkLock } from '../claim/unlink.js';
-import { isDead, take } from '../claim/take.js';
-import type { SocketAddressError } from '../errors/error.js';
+import { isDead, take } from '../claim/removeIf.js';
+import type { SocketAddressError } from '../errors/socketAddressError.js';
 import { explainWrong } from '../errors/explain.js';
 import { describe } from '../errors/describe.js';
 import { show } from '../errors/show.js';
@@ -15,14 +15,14 @@ import { run, runAsync } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { waitingKernel } from '../kernel/wait.js';
 import { explainMistakes } from '../request/mistake.js';
-import { readRequest, type Request } from '../request/options.js';
+import { readRequest, type Request } from '../request/readRequest.js';
 import { asListed, beginAttempt } from '../server/attempt.js';
-import { letGo } from '../server/keep.js';
+import { letGo } from '../server/pins.js';
 import { refused } from '../server/refused.js';
 import { mayCome, waitFor } from '../server/waitFor.js';
 import { exitStatus, type Exit } from './instance.js';
 import { watchOwnLock } from './ownLock.js';
-import { Runner, type RunRequest } from './start.js';
+import { Runner, type RunRequest } from './runner.js';
 
 /**
  * Claims the address for a program that binds it by itself. Returns the exit status.

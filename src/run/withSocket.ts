@@ -6,14 +6,14 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fcntl } from '../kernel/descriptors.js';
 import { kernel } from '../kernel/posix.js';
 import { explainMistakes } from '../request/mistake.js';
-import { readRequest } from '../request/options.js';
+import { readRequest } from '../request/readRequest.js';
 import type { Acceptor } from '../server/acceptor.js';
 import { Claim } from '../server/claim.js';
 import type { Hold } from '../server/hold.js';
 import { passedByRun } from '../server/inherit.js';
 import { acquireHold } from '../server/acquireHold.js';
 import { describeExit, exitStatus } from './instance.js';
-import { NotReady, Runner, type RunRequest } from './start.js';
+import { NotReady, Runner, type RunRequest } from './runner.js';
 import type { Fleet } from './fleet.js';
 
 /**

@@ -2,7 +2,7 @@ import { lock } from '../claim/lock.js';
 import type { Place } from '../claim/place.js';
 import { isRefusal } from '../claim/refusal.js';
 import { releaseLock } from '../claim/release.js';
-import { isDead, take } from '../claim/take.js';
+import { isDead, take } from '../claim/removeIf.js';
 import { run, type Kernel } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 

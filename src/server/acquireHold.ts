@@ -3,7 +3,7 @@ import { isOwnRun } from '../holder/ancestors.js';
 import { holderOfRecord } from '../holder/holder.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
-import type { Request } from '../request/options.js';
+import type { Request } from '../request/readRequest.js';
 import type { Acceptor } from './acceptor.js';
 import { beginAttempt, acquireTarget, endAttempt, type Attempt } from './attempt.js';
 import { acquireAndStart } from './acquireAndStart.js';

@@ -1,14 +1,14 @@
 import { acquire, acquireAbstract } from '../claim/acquire.js';
 import { resolve, type Place, type Target } from '../claim/place.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
-import { isDead, take } from '../claim/take.js';
+import { isDead, take } from '../claim/removeIf.js';
 import { explain } from '../errors/explain.js';
 import { boundTo } from '../holder/find.js';
 import { failed, run, type Operation } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
-import type { Request } from '../request/options.js';
+import type { Request } from '../request/readRequest.js';
 import type { Held } from './held.js';
-import { letGo } from './keep.js';
+import { letGo } from './pins.js';
 
 /**
  * One attempt to get an address: what was requested, and the place to which the address leads now.

@@ -3,12 +3,12 @@ import type { SocketType } from '../address/socketType.js';
 import { beginAtCaller } from '../errors/caller.js';
 import { readDatagramSocket, unbound } from '../request/datagramSocket.js';
 import { explainMistakes } from '../request/mistake.js';
-import { readRequest, type ListenOptions } from '../request/options.js';
-import { refuseCallback, refuseNoOptions } from '../request/refuse.js';
-import { refuseOtherType } from '../request/socketType.js';
+import { readRequest, type ListenOptions } from '../request/readRequest.js';
+import { refuseCallback, refuseNoOptions } from '../request/requireOptions.js';
+import { refuseOtherType } from '../request/readSocketType.js';
 import type { Claim } from './claim.js';
 import { claimFor } from './claimFor.js';
-import { DatagramAcceptor } from './datagram.js';
+import { DatagramAcceptor } from './datagramAcceptor.js';
 import { Pending } from './pending.js';
 
 /** The options of `bind`: those of `listen` that do not need connections. */

@@ -1,5 +1,5 @@
 import type { Target } from '../claim/place.js';
-import { isFileOf } from '../claim/take.js';
+import { isFileOf } from '../claim/removeIf.js';
 import type { SocketIdentity } from '../handover/message.js';
 import { failed } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';

@@ -2,7 +2,7 @@ import type { Server } from 'node:net';
 import { listenerOfDeno, tlsOptionsOfBun } from '../kernel/runtime.js';
 import { isDeno } from '../kernel/runtimeName.js';
 import { Mistake } from '../request/mistake.js';
-import type { Request } from '../request/options.js';
+import type { Request } from '../request/readRequest.js';
 import { nobody } from './acceptor.js';
 import { beginAttempt, endAttempt } from './attempt.js';
 import { Claim } from './claim.js';

@@ -1,14 +1,14 @@
 import { EventEmitter } from 'node:events';
 import { beginAtCaller } from '../errors/caller.js';
 import type { Credentials } from '../peers/credentials.js';
-import { readRequest, type ListenOptions } from '../request/options.js';
+import { readRequest, type ListenOptions } from '../request/readRequest.js';
 import { badOption, explainMistakes } from '../request/mistake.js';
-import { refuseCallback } from '../request/refuse.js';
+import { refuseCallback } from '../request/requireOptions.js';
 import type { Acceptor } from './acceptor.js';
 import type { Hold } from './hold.js';
 import { acquireHold } from './acquireHold.js';
 import { publish, say } from './trace.js';
-import { displacement, watchHold, type Displacement } from './watch.js';
+import { displacement, watchHold, type Displacement } from './displacement.js';
 
 /** The view of a claim in `JSON.stringify` and `console.log`. */
 export interface ClaimSummary {

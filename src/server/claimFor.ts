@@ -1,10 +1,10 @@
-import type { Request } from '../request/options.js';
+import type { Request } from '../request/readRequest.js';
 import type { Acceptor } from './acceptor.js';
 import { Claim } from './claim.js';
 import { sayReady } from './inherit.js';
 import { acquireHold } from './acquireHold.js';
 import { rebind } from './rebind.js';
-import type { Displacement } from './watch.js';
+import type { Displacement } from './displacement.js';
 
 /** A server or socket of the program, whose close releases the claim. */
 export interface OwnedAcceptor extends Acceptor {

@@ -1,11 +1,11 @@
 import type { PathnameClaim } from '../claim/acquire.js';
 import type { Place } from '../claim/place.js';
 import { removeSocketFile } from '../claim/release.js';
-import { isDead, take } from '../claim/take.js';
+import { isDead, take } from '../claim/removeIf.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
-import { keep } from './keep.js';
+import { keep } from './pins.js';
 import type { Supervisor } from './supervisor.js';
 
 /** A claim on a pathname, and its place. */

@@ -1,21 +1,21 @@
 import { writeRecord } from '../claim/acquire.js';
-import type { Bound } from '../claim/bind.js';
+import type { Bound } from '../claim/bindUnderLock.js';
 import type { Place } from '../claim/place.js';
 import { unlock, unlockAtExit } from '../claim/release.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
 import type { Offered } from '../handover/offer.js';
-import type { Hooks } from '../handover/serve.js';
+import type { Hooks } from '../handover/handoverService.js';
 import { bindHandoverSocket, receivedHandoverSocket, type HandoverSocket } from '../handover/socket.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
-import type { Request } from '../request/options.js';
+import type { Request } from '../request/readRequest.js';
 import { removeAbandoned } from './abandoned.js';
 import type { Acceptor } from './acceptor.js';
 import type { Attempt } from './attempt.js';
-import { forget, inTurn, remember } from './exit.js';
+import { forget, inTurn, remember } from './atExit.js';
 import { keepHeld, removeSocket, type Held, type PathnameHold } from './held.js';
-import { letGo } from './keep.js';
+import { letGo } from './pins.js';
 import type { Supervisor } from './supervisor.js';
 import { publish, say } from './trace.js';
 

@@ -1,12 +1,12 @@
 import type { Server } from 'node:net';
 import { beginAtCaller } from '../errors/caller.js';
 import { explainMistakes } from '../request/mistake.js';
-import { readRequest, type ListenOptions } from '../request/options.js';
-import { refuseOther } from '../request/server.js';
-import { refuseOtherType } from '../request/socketType.js';
+import { readRequest, type ListenOptions } from '../request/readRequest.js';
+import { refuseOther } from '../request/requireServer.js';
+import { refuseOtherType } from '../request/readSocketType.js';
 import { socketTypeDefault } from '../address/socketType.js';
-import { refuseCallback } from '../request/refuse.js';
-import { ServerAcceptor } from './adopt.js';
+import { refuseCallback } from '../request/requireOptions.js';
+import { ServerAcceptor } from './serverAcceptor.js';
 import { listenByName, listensByName, refuseUnsupported } from './byName.js';
 import type { Claim } from './claim.js';
 import { claimFor } from './claimFor.js';

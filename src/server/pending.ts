@@ -1,7 +1,7 @@
 import type { Server } from 'node:net';
 import { refuse } from '../claim/refusal.js';
 import { explain, explainWrong } from '../errors/explain.js';
-import type { Request } from '../request/options.js';
+import type { Request } from '../request/readRequest.js';
 
 /**
  * Shared by all copies of this package in the process: two copies must not both adopt one server.

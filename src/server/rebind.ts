@@ -1,5 +1,5 @@
 import { removes, writeRecord } from '../claim/acquire.js';
-import { bindUnderLock } from '../claim/bind.js';
+import { bindUnderLock } from '../claim/bindUnderLock.js';
 import { createLockFile, lockFile } from '../claim/lock.js';
 import { isInPlace } from '../claim/place.js';
 import { isRefusal } from '../claim/refusal.js';
@@ -7,7 +7,7 @@ import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { acquireTarget, endAttempt, resolveRequest, type Attempt } from './attempt.js';
 import type { Hold } from './hold.js';
-import { isAt, type Displacement } from './watch.js';
+import { isAt, type Displacement } from './displacement.js';
 
 /**
  * Recovers a claim whose files another process has removed.

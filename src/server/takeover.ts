@@ -2,7 +2,7 @@ import { removes } from '../claim/acquire.js';
 import type { Target } from '../claim/place.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
 import type { Offered } from '../handover/offer.js';
-import { request as requestHandover, type NotReceived } from '../handover/request.js';
+import { request as requestHandover, type NotReceived } from '../handover/askHolder.js';
 import { nowMs, pause, pauses } from '../kernel/clock.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { runAsync, type AsyncKernel } from '../kernel/kernel.js';

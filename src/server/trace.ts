@@ -1,10 +1,10 @@
 import diagnostics from 'node:diagnostics_channel';
 import { debuglog } from 'node:util';
-import type { SocketAddressError } from '../errors/error.js';
+import type { SocketAddressError } from '../errors/socketAddressError.js';
 import type { Reason } from '../errors/reasons.js';
 import type { Holder } from '../holder/holder.js';
 import type { Credentials } from '../peers/credentials.js';
-import type { Displacement } from './watch.js';
+import type { Displacement } from './displacement.js';
 
 /**
  * The channels of `node:diagnostics_channel` on which this package publishes, with their messages.

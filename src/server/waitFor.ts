@@ -1,6 +1,6 @@
 import { isRefusal, type Refusal } from '../claim/refusal.js';
 import { clearTimeout, pause, pauses, setTimeout } from '../kernel/clock.js';
-import type { Request } from '../request/options.js';
+import type { Request } from '../request/readRequest.js';
 import { isInUse } from './refused.js';
 
 /**

@@ -4,7 +4,7 @@ import net from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { inspect } from 'node:util';
 import { acquire, acquireAbstract, type PathnameClaim } from '#dist/claim/acquire.js';
-import type { Terms } from '#dist/claim/bind.js';
+import type { Terms } from '#dist/claim/bindUnderLock.js';
 import { close, resolve, type Place } from '#dist/claim/place.js';
 import { isRefusal, type Refusal } from '#dist/claim/refusal.js';
 import { release } from '#dist/claim/release.js';

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { hasConnections, type SocketType } from '#dist/address/socketType.js';
 import { inspect } from 'node:util';
 import { acquire, type PathnameClaim } from '#dist/claim/acquire.js';
-import type { Terms } from '#dist/claim/bind.js';
+import type { Terms } from '#dist/claim/bindUnderLock.js';
 import { close, type Place } from '#dist/claim/place.js';
 import { lock } from '#dist/claim/lock.js';
 import { isRefusal } from '#dist/claim/refusal.js';

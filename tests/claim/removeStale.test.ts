@@ -14,7 +14,7 @@ import { isRefusal } from '#dist/claim/refusal.js';
 import { release } from '#dist/claim/release.js';
 import { removeStale } from '#dist/claim/removeStale.js';
 import { ownRecord } from '#dist/holder/self.js';
-import { placeAndGuards, type Guarded } from '#dist/inspect/guard.js';
+import { placeAndGuards, type Guarded } from '#dist/inspect/guardedPlace.js';
 import { perform, run, type Operation, type SystemCall } from '#dist/kernel/kernel.js';
 import { kernel } from '#dist/kernel/posix.js';
 import { leaveStale, reuseaddr, runProgram } from '../cli/support.js';

@@ -9,7 +9,7 @@ import { pinDirectory } from '#dist/claim/place.js';
 import { isRefusal } from '#dist/claim/refusal.js';
 import { run as perform } from '#dist/kernel/kernel.js';
 import { kernel } from '#dist/kernel/posix.js';
-import { placeAndGuards, type Guarded } from '#dist/inspect/guard.js';
+import { placeAndGuards, type Guarded } from '#dist/inspect/guardedPlace.js';
 import { clean } from '#dist/cli/stale.js';
 import { inodeAt, snapshot, temporaryDirectory } from '../support/directory.js';
 import { asRoot, onLinux, stranger } from '../support/privileges.js';

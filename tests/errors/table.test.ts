@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { library, type Advice, type FrontEnd, type Words } from '#dist/errors/advice.js';
 import type { Facts } from '#dist/errors/facts.js';
-import { messageOf, type Task } from '#dist/errors/message.js';
+import { messageOf, type Task } from '#dist/errors/messageOf.js';
 import { reasons, type Reason } from '#dist/errors/reasons.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
 import { test } from 'node:test';
 import { hear, offer } from '#dist/handover/offer.js';
-import { request } from '#dist/handover/request.js';
+import { request } from '#dist/handover/askHolder.js';
 import { run, type Errno, type FileStatus, type Kernel, type Conversation } from '#dist/kernel/kernel.js';
 import { anyText, check } from './property.js';
 import { placeByPath } from '../simulation/placeByPath.js';

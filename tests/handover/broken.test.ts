@@ -18,7 +18,7 @@ import { connectedPair } from '../support/sockets.js';
 import { until } from '../support/waits.js';
 
 const program = fixtureBeside(import.meta.url, 'server.mjs');
-/** As in src/handover/serve.ts. */
+/** As in src/handover/handoverService.ts. */
 const silentMax = 16;
 const requestTimeoutMs = 1000;
 

@@ -17,7 +17,7 @@ import { until } from '../support/waits.js';
 import { asUser, nobody, visit } from '../peers/clients.js';
 
 const strangersMax = 40;
-/** As in src/handover/serve.ts. */
+/** As in src/handover/handoverService.ts. */
 const silentMax = 16;
 const descriptorsOfEach = 4;
 

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { test, type TestContext } from 'node:test';
-import { command } from '#dist/cli/clean.js';
+import { command } from '#dist/cli/cleanCommand.js';
 import type { Terminal } from '#dist/cli/terminal.js';
 import { Sides } from '#dist/inspect/sides.js';
 import { leaveStale, reuseaddr, run, runProgram, type Outcome } from '../cli/support.js';

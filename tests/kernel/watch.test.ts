@@ -72,7 +72,7 @@ test('other files come and go, and the lock file is written to → the wait cont
 });
 
 test('a program watches and has nothing else to do → it ends', async () => {
-  const watchUrl = JSON.stringify(import.meta.resolve('#dist/kernel/watch.js'));
+  const watchUrl = JSON.stringify(import.meta.resolve('#dist/kernel/watchLockFile.js'));
   const script = `
     const fs = await import('node:fs');
     const { watchLockFile } = await import(${watchUrl});

@@ -11,7 +11,7 @@ import { temporaryDirectory } from '../support/directory.js';
 mock.timers.enable({ apis: ['setInterval'] });
 const { AT_FDCWD } = await import('#dist/kernel/kernel.js');
 const { kernel } = await import('#dist/kernel/posix.js');
-const { watchLockFile } = await import('#dist/kernel/watch.js');
+const { watchLockFile } = await import('#dist/kernel/watchLockFile.js');
 
 test('events are unavailable → the removal is found at the next look, unless the watching has ended', (t) => {
   const path = `${temporaryDirectory(t)}/lock`;

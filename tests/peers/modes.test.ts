@@ -7,7 +7,7 @@ import { acquire } from '#dist/claim/acquire.js';
 import { unpinned, type Place } from '#dist/claim/place.js';
 import { isRefusal } from '#dist/claim/refusal.js';
 import { release } from '#dist/claim/release.js';
-import { isDead } from '#dist/claim/take.js';
+import { isDead } from '#dist/claim/removeIf.js';
 import { AT_FDCWD, failed, perform, run, type SystemCall } from '#dist/kernel/kernel.js';
 import { kernel } from '#dist/kernel/posix.js';
 import { temporaryDirectory } from '../support/directory.js';

@@ -7,7 +7,7 @@ import net from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { listen } from 'reuseaddr';
-import { findKept, refuseRename, removeSocket } from '#dist/preload/guard.js';
+import { findKept, refuseRename, removeSocket } from '#dist/preload/kept.js';
 import { openDescriptors, temporaryDirectory } from '../support/directory.js';
 import { asRoot, stranger } from '../support/privileges.js';
 

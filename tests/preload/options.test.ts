@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readEnvironment } from '#dist/preload/options.js';
+import { readEnvironment } from '#dist/preload/preloadOptions.js';
 
 const none = { wait: false, takeover: false, handover: false, rebind: false };
 

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { test } from 'node:test';
-import { command } from '#dist/cli/run.js';
+import { command } from '#dist/cli/runCommand.js';
 import { examplesOf, needsOf, root } from '../readme/examples.js';
 import { temporaryDirectory } from '../support/directory.js';
 import { onLinux } from '../support/privileges.js';

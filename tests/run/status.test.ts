@@ -8,7 +8,7 @@ import { test, type TestContext } from 'node:test';
 import type { SocketAddressError } from 'reuseaddr';
 import { readArguments } from '#dist/cli/arguments.js';
 import { UsageError } from '#dist/cli/command.js';
-import { command } from '#dist/cli/run.js';
+import { command } from '#dist/cli/runCommand.js';
 import { temporaryDirectory } from '../support/directory.js';
 import { asRoot, onLinux, stranger } from '../support/privileges.js';
 import { queuedConnections } from '../support/reach.js';

@@ -8,8 +8,8 @@ import { bind, claim, inspect, listen, type BindOptions, type Claim } from 'reus
 import { fcntl } from '#dist/kernel/descriptors.js';
 import { failed } from '#dist/kernel/kernel.js';
 import { kernel } from '#dist/kernel/posix.js';
-import { readRequest } from '#dist/request/options.js';
-import { DatagramAcceptor } from '#dist/server/datagram.js';
+import { readRequest } from '#dist/request/readRequest.js';
+import { DatagramAcceptor } from '#dist/server/datagramAcceptor.js';
 import { Pending } from '#dist/server/pending.js';
 import { abstractName } from '../support/abstract.js';
 import { inodeAt, leftOpen, openDescriptors, temporaryDirectory } from '../support/directory.js';

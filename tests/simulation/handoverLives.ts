@@ -1,11 +1,11 @@
 import { AT_FDCWD } from '#dist/kernel/kernel.js';
 import { socketTypeDefault, type SocketType } from '#dist/address/socketType.js';
 import { acquire } from '#dist/claim/acquire.js';
-import { bindUnderLock } from '#dist/claim/bind.js';
+import { bindUnderLock } from '#dist/claim/bindUnderLock.js';
 import { isRefusal } from '#dist/claim/refusal.js';
 import { release, removeSocketFile } from '#dist/claim/release.js';
 import { hear, offer, type Offered } from '#dist/handover/offer.js';
-import { request } from '#dist/handover/request.js';
+import { request } from '#dist/handover/askHolder.js';
 import type { Conversation, SystemCall } from '#dist/kernel/kernel.js';
 import { placeByPath } from './placeByPath.js';
 import type { ProcessState } from './handoverWorld.js';
@@ -74,7 +74,7 @@ export function* changed<Outcome>(operation: Conversation<Outcome>, change: Chan
 
 /**
  * A process that has the claim: serves handovers, or releases, until it has it no more, as
- * server/hold.ts and handover/serve.ts do.
+ * server/hold.ts and handover/handoverService.ts do.
  */
 export function* holding(offered: Offered, changes: Changes): Conversation<unknown> {
   for (let served = 0; served < 2; served++) {

@@ -50,7 +50,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'the type is not looked at before the probe',
     edits: [
-      { file: 'take', from: `    if (status.type !== 'socket')\n        return 'not-a-socket';\n    const`, to: '    const' },
+      { file: 'removeIf', from: `    if (status.type !== 'socket')\n        return 'not-a-socket';\n    const`, to: '    const' },
     ],
     caughtBy: 'G4',
     with: 'R',
@@ -59,7 +59,7 @@ export const mutants: readonly Mutant[] = [
     name: 'a live socket counts as dead',
     edits: [
       {
-        file: 'take',
+        file: 'removeIf',
         from: `    if (liveness === 'live')\n        return 'live';`,
         to: `    if (liveness === 'live')\n        return 'proved';`,
       },
@@ -84,7 +84,7 @@ export const mutants: readonly Mutant[] = [
     name: 'the stale socket is looked for before bind',
     edits: [
       {
-        file: 'bind',
+        file: 'bindUnderLock',
         from: 'const bound = yield* bindName(place, fd);',
         to: 'yield* take(place, isDead);\nconst bound = yield* bindName(place, fd);',
       },
@@ -96,7 +96,7 @@ export const mutants: readonly Mutant[] = [
     name: 'the stale socket is unlinked without being set aside',
     edits: [
       {
-        file: 'bind',
+        file: 'bindUnderLock',
         from: 'const taken = yield* take(place, isDead);',
         to: `const there = yield* sys.fstatat(place.directory.fd, place.name);
         const verdict = failed(there) ? 'gone' : yield* isDead(place, there);
@@ -126,7 +126,7 @@ export const mutants: readonly Mutant[] = [
     name: 'what was set aside is not proved again',
     edits: [
       {
-        file: 'take',
+        file: 'removeIf',
         from: 'const second = failed(set) ? { errno: set } : yield* proof(aside, set);',
         to: `const second = 'proved';`,
       },
@@ -138,7 +138,7 @@ export const mutants: readonly Mutant[] = [
     name: 'setting aside replaces what is aside',
     edits: [
       {
-        file: 'take',
+        file: 'removeIf',
         from: `sys.renameat2(directory.fd, name, aside.name, 'RENAME_NOREPLACE')`,
         to: `sys.renameat2(directory.fd, name, aside.name, '')`,
       },
@@ -150,7 +150,7 @@ export const mutants: readonly Mutant[] = [
     name: 'putting back replaces what has the name now',
     edits: [
       {
-        file: 'take',
+        file: 'removeIf',
         from: `sys.renameat2(directory.fd, aside.name, name, 'RENAME_NOREPLACE')`,
         to: `sys.renameat2(directory.fd, aside.name, name, '')`,
       },
@@ -160,32 +160,36 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'what a crash left aside is forgotten',
-    edits: [{ file: 'bind', from: 'const refused = yield* recoverAside(place);', to: 'const refused = undefined;' }],
+    edits: [{ file: 'bindUnderLock', from: 'const refused = yield* recoverAside(place);', to: 'const refused = undefined;' }],
     caughtBy: 'G3',
     with: '',
   },
   {
     name: 'what a crash left aside is unlinked unseen',
-    edits: [{ file: 'bind', from: `const verdict = yield* isDead(aside, there);`, to: `const verdict = 'proved';` }],
+    edits: [{ file: 'bindUnderLock', from: `const verdict = yield* isDead(aside, there);`, to: `const verdict = 'proved';` }],
     caughtBy: 'G4',
     with: 'T',
   },
   {
     name: 'what a crash left aside is not put back',
-    edits: [{ file: 'bind', from: 'yield* putBack(place);', to: 'undefined;' }],
+    edits: [{ file: 'bindUnderLock', from: 'yield* putBack(place);', to: 'undefined;' }],
     caughtBy: 'G3',
     with: 'T',
   },
   {
     name: 'the bound inode is not asked of the kernel',
-    edits: [{ file: 'bind', from: 'isFileOf(bound, named) === false', to: 'false' }],
+    edits: [{ file: 'bindUnderLock', from: 'isFileOf(bound, named) === false', to: 'false' }],
     caughtBy: 'G2',
     with: 'T',
   },
   {
     name: 'a release does not compare the inode',
     edits: [
-      { file: 'take', from: `status.ino === ours.ino && status.dev === ours.dev ? 'proved' : 'another-inode'`, to: `'proved'` },
+      {
+        file: 'removeIf',
+        from: `status.ino === ours.ino && status.dev === ours.dev ? 'proved' : 'another-inode'`,
+        to: `'proved'`,
+      },
     ],
     caughtBy: 'G4',
     with: 'T',
@@ -216,7 +220,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'the mode is set after bind',
-    edits: [{ file: 'bind', from: 'yield* sys.fchmod(fd, withSticky(place, modeBefore));', to: ';' }],
+    edits: [{ file: 'bindUnderLock', from: 'yield* sys.fchmod(fd, withSticky(place, modeBefore));', to: ';' }],
     caughtBy: 'G6',
     with: '',
   },
@@ -235,21 +239,21 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'every socket is a stream',
-    edits: [{ file: 'bind', from: 'sys.socket(terms.type)', to: 'sys.socket()' }],
+    edits: [{ file: 'bindUnderLock', from: 'sys.socket(terms.type)', to: 'sys.socket()' }],
     caughtBy: 'G2',
     with: '',
     type: 'datagram',
   },
   {
     name: 'a datagram socket is made to listen',
-    edits: [{ file: 'bind', from: 'if (!hasConnections(type) || listens === false)', to: 'if (listens === false)' }],
+    edits: [{ file: 'bindUnderLock', from: 'if (!hasConnections(type) || listens === false)', to: 'if (listens === false)' }],
     caughtBy: 'G3',
     with: '',
     type: 'datagram',
   },
   {
     name: 'only a stream socket is made to listen',
-    edits: [{ file: 'bind', from: 'if (!hasConnections(type) ||', to: "if (type !== 'stream' ||" }],
+    edits: [{ file: 'bindUnderLock', from: 'if (!hasConnections(type) ||', to: "if (type !== 'stream' ||" }],
     caughtBy: 'G2',
     with: '',
     type: 'seqpacket',

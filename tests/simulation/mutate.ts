@@ -17,7 +17,7 @@ import type { Scheme } from './lives.js';
  * exactly once.
  */
 export interface Edit {
-  readonly file: 'acquire' | 'bind' | 'lock' | 'probe' | 'release' | 'removeLock' | 'removeStale' | 'take';
+  readonly file: 'acquire' | 'bindUnderLock' | 'lock' | 'probe' | 'release' | 'removeLock' | 'removeStale' | 'removeIf';
   readonly from: string;
   readonly to: string;
 }

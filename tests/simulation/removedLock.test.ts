@@ -3,7 +3,7 @@
  * holders that keep it.
  */
 import { test } from 'node:test';
-import type { Terms } from '#dist/claim/bind.js';
+import type { Terms } from '#dist/claim/bindUnderLock.js';
 import { expectToBreak, expectToHold } from './expect.js';
 import { allGuarantees, type Guarantee, leavesNoLockFile } from './guarantees.js';
 import { life, type Scheme } from './lives.js';

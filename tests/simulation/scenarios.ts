@@ -1,6 +1,6 @@
 import type { SocketType } from '#dist/address/socketType.js';
 import { acquire } from '#dist/claim/acquire.js';
-import type { Terms } from '#dist/claim/bind.js';
+import type { Terms } from '#dist/claim/bindUnderLock.js';
 import type { Place } from '#dist/claim/place.js';
 import { cleaningRecord } from '#dist/claim/record.js';
 import { release } from '#dist/claim/release.js';

@@ -1,16 +1,16 @@
 import { publishedAs } from '../address/names.js';
-import { SocketAddressError } from '../errors/error.js';
+import { SocketAddressError } from '../errors/socketAddressError.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { isBun, isDeno } from '../kernel/runtimeName.js';
-import type { Request } from '../request/options.js';
+import type { Request } from '../request/readRequest.js';
 import { nobody } from '../server/acceptor.js';
-import { wrapClose } from '../server/adopt.js';
+import { wrapClose } from '../server/serverAcceptor.js';
 import type { Hold } from '../server/hold.js';
 import { sayReady } from '../server/inherit.js';
 import { acquireHoldNow } from '../server/acquireHold.js';
 import { PrivateName } from '../server/privateName.js';
-import { readPath } from './address.js';
-import { asNodeError } from './error.js';
+import { readPath } from './readPath.js';
+import { asNodeError } from './nodeError.js';
 
 type Listen = (this: unknown, ...args: unknown[]) => object;
 

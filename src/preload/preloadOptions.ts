@@ -1,4 +1,4 @@
-import type { ListenOptions } from '../request/options.js';
+import type { ListenOptions } from '../request/readRequest.js';
 
 /**
  * The word of REUSEADDR for each option of `listen`, if REUSEADDR may choose it for programs that

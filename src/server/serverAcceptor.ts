@@ -3,7 +3,7 @@ import { acceptOn } from '../handover/acceptOn.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { closeMethod, nameServer } from '../kernel/runtime.js';
 import type { Credentials, Judge } from '../peers/credentials.js';
-import { canGuard, guard } from '../peers/gate.js';
+import { canGuard, guard } from '../peers/guard.js';
 import type { OwnedAcceptor } from './claimFor.js';
 import { drain, trackSessions } from './drain.js';
 import type { Pending } from './pending.js';

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import type { Holder } from '../holder/holder.js';
-import type { Explanation } from './message.js';
+import type { Explanation } from './messageOf.js';
 import type { Reason } from './reasons.js';
 
 /** @internal */

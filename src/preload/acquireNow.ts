@@ -3,9 +3,9 @@ import type { Hold } from '../server/hold.js';
 import { sayReady } from '../server/inherit.js';
 import { acquireHold, acquireHoldNow } from '../server/acquireHold.js';
 import { rebind } from '../server/rebind.js';
-import { watchHold } from '../server/watch.js';
-import type { Request } from '../request/options.js';
-import { ClaimedHandle, type PreloadedServer } from './acceptor.js';
+import { watchHold } from '../server/displacement.js';
+import type { Request } from '../request/readRequest.js';
+import { ClaimedHandle, type PreloadedServer } from './preloadedServer.js';
 import type { CreateServerHandle, ListeningHandle } from './node.js';
 
 /**

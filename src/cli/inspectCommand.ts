@@ -3,7 +3,7 @@ import { socketTypeDefault, socketTypes } from '../address/socketType.js';
 import { show } from '../errors/show.js';
 import { inspect, type Inspection } from '../inspect/inspect.js';
 import type { Command } from './command.js';
-import { readType } from './socketType.js';
+import { readType } from './readType.js';
 import { status } from './status.js';
 import type { Terminal } from './terminal.js';
 import { json, octal, stateStyles, userOf, wrap } from './text.js';

@@ -1,16 +1,16 @@
 import type { AbstractName, Pathname } from '../address/address.js';
 import { socketTypeDefault, type SocketType } from '../address/socketType.js';
-import type { Terms } from '../claim/bind.js';
+import type { Terms } from '../claim/bindUnderLock.js';
 import { kindOf } from '../errors/kind.js';
 import { show } from '../errors/show.js';
 import { ownRecord } from '../holder/self.js';
 import { groupId, userId } from '../holder/users.js';
 import type { Judge } from '../peers/credentials.js';
-import { readAddress } from './address.js';
+import { readAddress } from './readAddress.js';
 import { badOption, Mistake } from './mistake.js';
 import { readRule, sameUserOrRoot, type AllowRule } from './rule.js';
-import { readSignal, refuseNoOptions, refuseUnknown } from './refuse.js';
-import { readSocketType } from './socketType.js';
+import { readSignal, refuseNoOptions, refuseUnknown } from './requireOptions.js';
+import { readSocketType } from './readSocketType.js';
 
 /** The options of `listen` and `claim`. */
 export interface ListenOptions {

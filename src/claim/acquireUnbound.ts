@@ -1,10 +1,10 @@
 import { sys, type Operation } from '../kernel/kernel.js';
 import { writeRecord } from './acquire.js';
-import { explainTaken, recoverAside } from './bind.js';
+import { explainTaken, recoverAside } from './bindUnderLock.js';
 import { directoriesOf, isInPlace, type Place } from './place.js';
 import { lock, restsMs } from './lock.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
-import { isDead, take } from './take.js';
+import { isDead, take } from './removeIf.js';
 
 /**
  * Claims a pathname for a program that binds it by itself: takes the lock, recovers, and removes a

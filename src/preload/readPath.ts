@@ -1,7 +1,7 @@
 import { abstractBytesMax, byteLength, parseAddress } from '../address/address.js';
-import { readRequest, type ListenOptions, type Request } from '../request/options.js';
+import { readRequest, type ListenOptions, type Request } from '../request/readRequest.js';
 import { explainMistakes } from '../request/mistake.js';
-import type { PreloadOptions } from './options.js';
+import type { PreloadOptions } from './preloadOptions.js';
 
 /** The backlog that node:net passes to listen(2) by default. */
 const backlogDefault = 511;

@@ -1,8 +1,8 @@
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
 import type { FrontEnd } from '../errors/advice.js';
-import { SocketAddressError } from '../errors/error.js';
-import { joined, partsOf, sentence } from '../errors/message.js';
+import { SocketAddressError } from '../errors/socketAddressError.js';
+import { joined, partsOf, sentence } from '../errors/messageOf.js';
 
 /** The advice for the user of a program who cannot change it. */
 const preload: FrontEnd = {

@@ -1,4 +1,4 @@
-import type { ListenOptions } from '../request/options.js';
+import type { ListenOptions } from '../request/readRequest.js';
 import { failed } from '../kernel/kernel.js';
 import { Above } from './above.js';
 import { Fleet, type FleetPolicy } from './fleet.js';

@@ -1,14 +1,14 @@
 import { socketTypes } from '../address/socketType.js';
 import { oneLine, show } from '../errors/show.js';
-import type { ListenOptions } from '../request/options.js';
+import type { ListenOptions } from '../request/readRequest.js';
 import { runBindingItself } from '../run/bindSelf.js';
 import { startedByPackageManager } from '../run/parent.js';
 import { usableProcessors } from '../run/processors.js';
 import { executable } from '../run/program.js';
-import type { RunRequest } from '../run/start.js';
+import type { RunRequest } from '../run/runner.js';
 import { runWithSocket } from '../run/withSocket.js';
 import { UsageError, type Command, type Invocation } from './command.js';
-import { readType } from './socketType.js';
+import { readType } from './readType.js';
 
 type Options = Invocation['options'];
 

@@ -4,7 +4,7 @@ import { AT_FDCWD, failed, sys, type Errno, type FileStatus, type Operation } fr
 import { attemptsMax, restsMs } from './lock.js';
 import { isInPlace, throughOf, type Place } from './place.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
-import { isBound, isDead, isFileOf, isInode, putBack, take, type Taken } from './take.js';
+import { isBound, isDead, isFileOf, isInode, putBack, take, type Taken } from './removeIf.js';
 
 /** The caller's terms for the socket. */
 export interface Terms {

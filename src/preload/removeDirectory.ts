@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { failed } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { isAddress, unixSockets } from '../kernel/sockets.js';
-import { findKept, warn, type Kept } from './guard.js';
+import { findKept, warn, type Kept } from './kept.js';
 
 /**
  * Removes a directory for the program, except for sockets whose claim another live process holds,

@@ -1,10 +1,10 @@
 import { abstractHandover } from '../address/names.js';
 import { socketTypeDefault } from '../address/socketType.js';
-import { grant, type Identity, type Terms } from '../claim/bind.js';
+import { grant, type Identity, type Terms } from '../claim/bindUnderLock.js';
 import type { Named, Place, Target } from '../claim/place.js';
 import { throughSocketFile } from '../claim/probe.js';
 import { refuse, type Refusal, type Unhanded } from '../claim/refusal.js';
-import { isFileOf } from '../claim/take.js';
+import { isFileOf } from '../claim/removeIf.js';
 import { failed, talk, sys, type Errno, type FileStatus, type Conversation } from '../kernel/kernel.js';
 import { closeAll, format, receive } from './message.js';
 import { errorRestMs, type Offered } from './offer.js';
@@ -129,7 +129,7 @@ function* sharedFile(offered: Offered, place: Place): Conversation<FileStatus | 
 
 /**
  * Returns the file at a path, if this socket is bound to it as far as the kernel can tell. See
- * `identify` in claim/bind.ts.
+ * `identify` in claim/bindUnderLock.ts.
  */
 function* boundFile(fd: number, { directory, name }: Named): Conversation<FileStatus | undefined> {
   const named = yield* sys.fstatat(directory.fd, name);

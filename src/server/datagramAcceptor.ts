@@ -3,7 +3,7 @@ import { errnoName } from '../kernel/errno.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { readDatagramSocket, unbound, type SocketState, type UdpHandle } from '../request/datagramSocket.js';
 import type { OwnedAcceptor } from './claimFor.js';
-import { wrapClose } from './adopt.js';
+import { wrapClose } from './serverAcceptor.js';
 import type { Pending } from './pending.js';
 
 /**

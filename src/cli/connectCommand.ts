@@ -5,7 +5,7 @@ import { connect, connectDescriptor } from '../client/connect.js';
 import { show } from '../errors/show.js';
 import { UsageError, type Command } from './command.js';
 import { converseInMessages } from './messages.js';
-import { readType } from './socketType.js';
+import { readType } from './readType.js';
 import { status } from './status.js';
 
 export const command: Command = {

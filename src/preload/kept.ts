@@ -6,7 +6,7 @@ import { findClaim, unlinkUnclaimed } from '../claim/unlink.js';
 import { describe } from '../errors/describe.js';
 import { show } from '../errors/show.js';
 import { holderOfRecord, type Holder } from '../holder/holder.js';
-import { guardedPlace } from '../inspect/guard.js';
+import { guardedPlace } from '../inspect/guardedPlace.js';
 import { lockKey, readLocks } from '../inspect/locks.js';
 import { AT_FDCWD, failed, run, type Operation } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';

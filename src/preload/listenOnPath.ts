@@ -1,13 +1,13 @@
 import diagnostics from 'node:diagnostics_channel';
-import { SocketAddressError } from '../errors/error.js';
-import type { Request } from '../request/options.js';
-import { PreloadedServer } from './acceptor.js';
-import { readPath } from './address.js';
-import { claimHandle, claimLater, claimNow } from './claim.js';
+import { SocketAddressError } from '../errors/socketAddressError.js';
+import type { Request } from '../request/readRequest.js';
+import { PreloadedServer } from './preloadedServer.js';
+import { readPath } from './readPath.js';
+import { claimHandle, claimLater, claimNow } from './acquireNow.js';
 import { hasWorkers, wasHandedOver } from './cluster.js';
-import { asNodeError, negativeErrno } from './error.js';
+import { asNodeError, negativeErrno } from './nodeError.js';
 import type { CreateServerHandle, NodeServer } from './node.js';
-import type { PreloadOptions } from './options.js';
+import type { PreloadOptions } from './preloadOptions.js';
 
 /**
  * Loads what a start takes, with the timers that the program has not replaced yet. Without it, that
