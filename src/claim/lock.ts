@@ -145,8 +145,11 @@ export function* createLockFile({ lock: { directory, name } }: Place): Operation
  * file. No holder has our file, because a holder would have its lock.
  */
 export function* discardLock(place: Place, fd: number): Operation<void> {
-  yield* unlinkLocked(place, fd);
-  yield* sys.close(fd);
+  try {
+    yield* unlinkLocked(place, fd);
+  } finally {
+    yield* sys.close(fd);
+  }
 }
 
 /**

@@ -288,10 +288,13 @@ export class Hold {
   handOver(closeSocket: () => void): void {
     this.#released = true;
     forget(this);
-    closeSocket();
-    this.#letGo();
-    say(this.request.text, () => 'was handed over to another process');
-    publish('reuseaddr.handover', () => ({ address: this.request.text }));
+    inTurn(
+      // A listener of the program may throw in it.
+      closeSocket,
+      () => this.#letGo(),
+      () => say(this.request.text, () => 'was handed over to another process'),
+      () => publish('reuseaddr.handover', () => ({ address: this.request.text })),
+    );
   }
 
   #letGo(): void {

@@ -21,10 +21,13 @@ const operations: Readonly<Record<string, readonly string[]>> = {
   'claim an abstract name': ['socket', 'bind'],
   release: ['renameat2', 'mmap', 'close'],
   'release what claim gave': ['close'],
+  'release, and remove the lock file': ['unlinkat', 'close'],
   'wait, and be woken': ['waitFlock'],
   'rebind, because the lock file is gone': ['openat', 'flock', 'mmap', 'close'],
   'rebind, because both files are gone': ['openat', 'flock', 'bind', 'unlinkat', 'mmap', 'close'],
   'take over, both sides of it': ['connect', 'peerCredentials', 'sendmsg', 'recvmsg', 'waitPoll', 'give', 'close'],
+  'take over what claim gave': ['sendmsg', 'recvmsg', 'close'],
+  'take over a socket of node:dgram': ['sendmsg', 'recvmsg', 'give', 'close'],
 };
 
 for (const [operation, expected] of Object.entries(operations)) {

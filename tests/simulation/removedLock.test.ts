@@ -70,8 +70,8 @@ const mutants: readonly (readonly [name: string, edits: readonly Edit[], caughtB
     [
       {
         file: 'lock',
-        from: 'yield* unlinkLocked(place, fd);\n    yield* sys.close(fd);',
-        to: 'yield* sys.close(fd);\n    yield* sys.unlinkat(place.lock.directory.fd, place.lock.name);',
+        from: 'yield* unlinkLocked(place, fd);\n    }\n    finally {\n        yield* sys.close(fd);\n    }',
+        to: 'yield* sys.close(fd);\n        yield* sys.unlinkat(place.lock.directory.fd, place.lock.name);\n    }\n    finally { }',
       },
     ],
     'G5',
