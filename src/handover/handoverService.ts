@@ -1,4 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
+import { throwLater } from '../errors/throwLater.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { runAsync, type AsyncKernel } from '../kernel/kernel.js';
 import { waitingKernel } from '../kernel/wait.js';
@@ -153,13 +154,6 @@ export class HandoverService {
       },
     };
   }
-}
-
-/** Throws an uncaught exception, because there is no caller to tell. */
-function throwLater(error: unknown): void {
-  process.nextTick(() => {
-    throw error;
-  });
 }
 
 /** Node's wrapper of a socket. No documented way leads to its descriptor. */

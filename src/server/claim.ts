@@ -112,8 +112,11 @@ export class Claim extends EventEmitter<ClaimEvents> {
   #watch(): void {
     if (this.#unwatch !== undefined) return;
     this.#unwatch = watchHold(this.#hold, (what, isNew) => {
-      if (isNew) this.#tellDisplaced(what);
-      this.#rebind?.(what);
+      try {
+        if (isNew) this.#tellDisplaced(what);
+      } finally {
+        this.#rebind?.(what);
+      }
     });
   }
 

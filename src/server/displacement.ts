@@ -1,4 +1,5 @@
 import type { FSWatcher } from 'node:fs';
+import { throwLater } from '../errors/throwLater.js';
 import { clearInterval, setInterval } from '../kernel/clock.js';
 import { AT_FDCWD, failed } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
@@ -129,7 +130,14 @@ class WatchedDirectory {
       this.#watcher?.close();
       this.#watch();
     }
-    for (const look of this.lookers) look();
+    for (const look of this.lookers) {
+      try {
+        look();
+      } catch (error) {
+        // From a listener of `displaced`. It concerns no other claim of the directory.
+        throwLater(error);
+      }
+    }
   }
 
   #inodeNow(): bigint | undefined {

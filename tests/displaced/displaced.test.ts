@@ -122,6 +122,37 @@ test('displaced is watched, and a server of a claim that watches is closed → t
   assert.equal(inodeAt(address), undefined);
 });
 
+test('listeners of displaced throw → uncaught exceptions; each claim of the directory listens again and tells its listeners all the same', async (t) => {
+  const directory = temporaryDirectory(t);
+  const script = `
+    import fs from 'node:fs';
+    import net from 'node:net';
+    import { listen } from 'reuseaddr';
+    const paths = ['first', 'second'].map((name) => ${JSON.stringify(directory)} + '/' + name);
+    const told = [];
+    const thrown = [];
+    process.on('uncaughtException', ({ message }, origin) => {
+      if (thrown.push([message, origin, ...paths.map((path) => fs.existsSync(path))]) === paths.length) process.exit();
+    });
+    process.on('exit', () => console.log(JSON.stringify(thrown)));
+    for (const path of paths) {
+      const held = await listen(net.createServer(), path, { onDisplaced: 'rebind' });
+      held.on('displaced', () => {
+        told.push(path === paths[0] ? 'first' : 'second');
+        throw new Error(told.join(' '));
+      });
+    }
+    await new Promise((turn) => setImmediate(turn));
+    // Before the next look at them, which finds both displaced.
+    paths.forEach((path) => fs.unlinkSync(path));`;
+  const out = execFileSync(process.execPath, ['--input-type=module', '-e', script], {
+    encoding: 'utf8',
+    cwd: new URL('../../..', import.meta.url),
+  });
+  const thrown = ['first', 'first second'].map((message) => [message, 'uncaughtException', true, true]);
+  assert.deepEqual(JSON.parse(out), thrown);
+});
+
 function rebinding(address: string, options: object = {}): Promise<Claim> {
   return listen(greeter('first'), address, { onDisplaced: 'rebind', ...options });
 }
