@@ -1,4 +1,5 @@
 import type { Socket } from 'node:dgram';
+import { throwLater } from '../errors/throwLater.js';
 import { errnoName } from '../kernel/errno.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { readDatagramSocket, unbound, type SocketState, type UdpHandle } from '../request/datagramSocket.js';
@@ -37,9 +38,20 @@ export class DatagramAcceptor implements OwnedAcceptor {
     if (opened < 0) throw Object.assign(new Error(`open ${errnoName(opened)}`), { code: errnoName(opened), syscall: 'open' });
     // Before the 'listening' listeners of the program, which are called in bind, can close it.
     this.#closeHandle = wrapClose(handle, Descriptor.at(fd), (closeHandle) => this.#closing(closeHandle));
-    this.#socket.bind(handle as unknown as number);
+    this.#bind(handle);
     // The holder has not stopped yet, and now need not.
     if (shared && this.#closed) throw this.#pending.closed();
+  }
+
+  #bind(handle: UdpHandle): void {
+    try {
+      this.#socket.bind(handle as unknown as number);
+    } catch (error) {
+      if (!this.#state.receiving && !this.#closed) throw error;
+      // A listener of 'listening' has thrown. That is an uncaught exception, as with a server, and
+      // the start is complete.
+      throwLater(error);
+    }
   }
 
   #newHandle(): UdpHandle {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -183,6 +184,50 @@ test('the file of a bound socket is removed, with rebind → messages arrive aga
   assert.deepEqual(await came(1), ['after']);
   socket.close();
   assert.deepEqual(leftOpen(address.slice(0, address.lastIndexOf('/'))), []);
+});
+
+test('listeners of listening throw → uncaught exceptions; a start, a takeover and a rebind are complete all the same', async (t) => {
+  const address = `${temporaryDirectory(t)}/log.sock`;
+  const script = `
+    import { createSocket } from 'node:dgram';
+    import { once } from 'node:events';
+    import fs from 'node:fs';
+    import { bind } from 'reuseaddr';
+    const errors = [];
+    process.on('uncaughtException', ({ message }, origin) => errors.push([message, origin]));
+    const path = ${JSON.stringify(address)};
+    const throwing = (text) => createSocket('udp4').on('listening', () => { throw new Error(text); });
+    const held = await bind(throwing('first'), path, { handover: true });
+    const taken = await bind(throwing('second'), path, { takeover: true, onDisplaced: 'rebind' });
+    const displaced = once(taken, 'displaced');
+    fs.unlinkSync(path);
+    await displaced;
+    await new Promise((turn) => setImmediate(turn));
+    const released = [held, taken].map((claim) => claim.toJSON().released);
+    const bound = fs.existsSync(path);
+    await taken.release();
+    const closing = createSocket('udp4');
+    const closed = await bind(closing.on('listening', () => { closing.close(); throw new Error('closed'); }), path);
+    released.push(closed.toJSON().released);
+    await new Promise((turn) => setImmediate(turn));
+    console.log(JSON.stringify({ errors, released, bound }));`;
+  const out = execFileSync(process.execPath, ['--input-type=module', '-e', script], {
+    encoding: 'utf8',
+    cwd: new URL('../../..', import.meta.url),
+  });
+  const errors = ['first', 'second', 'second', 'closed'].map((text) => [text, 'uncaughtException']);
+  assert.deepEqual(JSON.parse(out), { errors, released: [true, false, true], bound: true });
+});
+
+test('bind of the socket throws → the error is that of the start, and nothing is left', async (t) => {
+  const address = `${temporaryDirectory(t)}/log.sock`;
+  const socket = createSocket('udp4');
+  t.after(() => socket.close());
+  socket.bind = () => {
+    throw new Error('thrown by bind');
+  };
+  await assert.rejects(bind(socket, address), /thrown by bind/);
+  assert.deepEqual(leftOpen(address), []);
 });
 
 test('a handover between two sockets of node:dgram → the old one closes, and each message arrives once', onLinux, async (t) => {
