@@ -58,6 +58,7 @@ async function acquireInTurn(attempt: Attempt, acceptor: Acceptor): Promise<Hold
   const inherited = inherit(attempt, acceptor);
   if (inherited instanceof Hold) return await inherited.start();
   let hold = inherited ?? (await acquireAndStart(attempt, acceptor));
+  if (isRefusal(hold)) signal?.throwIfAborted();
   if (isRefusal(hold) && isHeldByOwnRun(hold)) throw refusedStart(attempt, hold);
   if (isInUse(hold) && takeoverMs !== undefined && hold.pid === undefined)
     hold = await traceTakeover(attempt, acceptor, takeoverMs, hold);

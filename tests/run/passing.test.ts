@@ -224,6 +224,13 @@ test('the process that has the socket ends while run is stopped → the next one
   await shell.running.line(/^answered 1 reuseaddr 1 pass$/);
 });
 
+test('starts are cancelled while they ask run → they say so, and the next start has the socket', onLinux, async (t) => {
+  const shell = new Shell(t);
+  await shell.run(node, program('cancelled.mjs'), shell.path);
+  const [, outcome] = await shell.running.line(/^cancelled: (.*)$/);
+  assert.equal(outcome, 'AbortError, cancelled, and inherited after that');
+});
+
 test('a process that has the socket says READY=1 to NOTIFY_SOCKET → run hears it', onLinux, async (t) => {
   const shell = new Shell(t, ['-v']);
   await shell.run(node, program('asks.mjs'), await shell.name(), shell.path, 'ready');
