@@ -3,21 +3,19 @@ import { kindOf } from '../errors/kind.js';
 import { Mistake } from './mistake.js';
 
 /**
- * The internals of Node's socket in use here. `tests/server/node.test.ts` fails when Node changes
- * them.
+ * The internals of Node's socket in use here. `tests/server/bindRuntimes.test.ts` fails when Node
+ * changes them.
  */
 export interface SocketState {
   /** Null: the socket is closed. */
   handle: UdpHandle | null;
   bindState: number;
-  receiving: boolean;
 }
 
 /** The handle of libuv. It reads from any datagram socket. */
 export interface UdpHandle {
   /** uv_udp_open: 0, or a negative errno. */
   open(fd: number): number;
-  recvStart(): number;
   close(callback?: () => void): void;
 }
 
@@ -37,7 +35,7 @@ export function readDatagramSocket(socket: unknown): SocketState {
   const state = symbol && (socket as unknown as Record<symbol, Partial<SocketState> | undefined>)[symbol];
   if (state?.handle === null)
     throw new Mistake('bad-argument', 'ERR_SOCKET_DGRAM_NOT_RUNNING', { wrong: 'the socket is closed', right: 'create another' });
-  if (typeof state?.handle?.open === 'function' && typeof state.handle.recvStart === 'function') return state as SocketState;
+  if (typeof state?.handle?.open === 'function') return state as SocketState;
   const wrong = 'this runtime does not let a socket of node:dgram read from a descriptor';
   throw new Mistake('unsupported', 'ENOTSUP', { wrong, right: 'use claim() and its fd, or Node.js' });
 }

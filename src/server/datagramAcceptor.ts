@@ -71,13 +71,12 @@ export class DatagramAcceptor implements OwnedAcceptor {
 
   takeBack(): void {
     this.#closeHandle();
-    this.#closeHandle = () => undefined;
     // The program has closed the socket, and it stays closed.
     if (this.#state.handle === null) return;
     const handle = this.#newHandle();
     const outfit = this.#outfit as unknown as Record<PropertyKey, unknown>;
     for (const key of Reflect.ownKeys(outfit)) (handle as unknown as typeof outfit)[key] = outfit[key];
-    Object.assign(this.#state, { handle, bindState: unbound, receiving: false } satisfies SocketState);
+    Object.assign(this.#state, { handle, bindState: unbound } satisfies SocketState);
     this.#pending.begin();
   }
 

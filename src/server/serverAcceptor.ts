@@ -10,7 +10,7 @@ import type { Pending } from './pending.js';
 import { acceptsDescriptor, relayTo } from './relay.js';
 
 /**
- * The internals of Node's server in use here. `tests/server/node.test.ts` fails when Node changes
+ * The internals of Node's server in use here. `tests/long/runtimes.test.ts` fails when Node changes
  * them.
  */
 interface InternalServer {

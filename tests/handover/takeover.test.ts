@@ -91,6 +91,26 @@ test('a stray is there → takeover is refused, and it is left alone', async (t)
   assert.equal(await greeting(address), 'stray');
 });
 
+for (const end of ['releases', 'exits'] as const)
+  test(`the holder ${end} while the newcomer has a share of the claim → the newcomer is the holder, with all files`, async (t) => {
+    for (const lockFile of ['keep', 'remove'] as const) {
+      const directory = temporaryDirectory(t);
+      const address = `${directory}/app.sock`;
+      const held = await listen(greeter('first'), address, { handover: true, lockFile });
+      const [inode, lock] = [inodeAt(address), inodeAt(`${address}.lock`)];
+      const second = greeter('second');
+      const atExit = process.listeners('exit').find(({ name }) => name === 'removeAllAtExit')!;
+      second.once('listening', () => (end === 'exits' ? atExit(0) : void held.release()));
+      const taken = await listen(second, address, { ...both, lockFile });
+      t.after(() => taken.release());
+      assert.deepEqual([inodeAt(address), inodeAt(`${address}.lock`)], [inode, lock], lockFile);
+      assert.equal(await greeting(address), 'second');
+      await assert.rejects(listen(greeter('third'), address), { reason: 'held', message: /this very process/ });
+      await taken.release();
+      assert.deepEqual(fs.readdirSync(directory), lockFile === 'keep' ? ['app.sock.lock'] : []);
+    }
+  });
+
 test('takeover and wait, and the holder does not serve handovers → the newcomer waits until it releases', async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
   const held = await listen(greeter('first'), address);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync, type StdioOptions } from 'node:child_process';
+import fs from 'node:fs';
 import { test } from 'node:test';
 import { claim } from 'reuseaddr';
 import { socketTypes, type SocketType } from '#dist/address/socketType.js';
@@ -56,10 +57,29 @@ test('sockets of several types with one abstract name are passed → each claim 
   assert.equal(reportOf(address, fds.slice(0, 1), 'seqpacket').error, 'held');
 });
 
-test('a datagram socket without a name, and a seqpacket socket that does not listen → they are not used', onLinux, (t) => {
-  const path = `${temporaryDirectory(t)}/app.sock`;
-  const [nameless, silent] = [kernel.socket('datagram') as number, kernel.socket('seqpacket') as number];
-  t.after(() => [nameless, silent].map((fd) => kernel.close(fd)));
-  kernel.bind(silent, path);
-  assert.equal(reportOf(path, [nameless, silent], 'seqpacket').error, 'stray');
+test(
+  'a datagram socket without a name, and a seqpacket socket that does not listen → they are not used, and still block',
+  onLinux,
+  (t) => {
+    const path = `${temporaryDirectory(t)}/app.sock`;
+    const sockets = [kernel.socket('datagram') as number, kernel.socket('seqpacket') as number] as const;
+    t.after(() => sockets.map((fd) => kernel.close(fd)));
+    for (const fd of sockets) assert.equal(fcntl(fd, 'F_SETFL', ''), 0);
+    kernel.bind(sockets[1], path);
+    assert.equal(reportOf(path, sockets, 'seqpacket').error, 'stray');
+    // Every process that shares the socket shares this flag.
+    for (const fd of sockets)
+      assert.doesNotMatch(fs.readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'), /^flags:\s*\d*[4-7]\d{3}$/m, 'O_NONBLOCK');
+  },
+);
+
+test('a second thread looks at a passed socket → the flags that the program has set by then stay', onLinux, async (t) => {
+  const held = await claim(`${temporaryDirectory(t)}/app.sock`);
+  t.after(() => held.release());
+  const stdio: StdioOptions = ['ignore', 'pipe', 'inherit', held.fd];
+  const { stdout } = spawnSync(process.execPath, [fixtureBeside(import.meta.url, 'flags.mjs')], { stdio, encoding: 'utf8' });
+  assert.deepEqual(JSON.parse(stdout), [
+    [true, true],
+    [false, false],
+  ]);
 });

@@ -119,6 +119,7 @@ test('the socket is bound, closed, pending, or none → an error before anything
   await assert.rejects(bind(closed, address), { code: 'ERR_SOCKET_DGRAM_NOT_RUNNING', message: /the socket is closed/ });
   for (const [value, advice] of [
     [undefined, /createSocket\('udp4'\)/],
+    [null, /createSocket\('udp4'\)/],
     [address, /claim\(address, \{ type: 'datagram' \}\)/],
     [net.createServer(), /Write listen\(server, address\)/],
     [{}, /createSocket/],
@@ -128,11 +129,22 @@ test('the socket is bound, closed, pending, or none → an error before anything
     code: 'ERR_INVALID_ARG_TYPE',
     message: /Write bind\(socket, address\)/,
   });
+  const methods = { bind() {}, send() {}, addMembership() {}, close() {}, once() {} };
+  for (const state of [undefined, {}, { handle: { close() {} } }])
+    await assert.rejects(bind({ ...methods, [Symbol('state symbol')]: state } as unknown as Socket, address), {
+      code: 'ENOTSUP',
+      message: /this runtime does not let a socket of node:dgram read from a descriptor/,
+    });
   const options = [{ type: 'stream' }, { type: 'seqpacket' }, { allow: { uid: [0] } }, { backlog: 3 }, null, () => undefined];
   for (const wrong of options) {
     const socket = newSocket(t);
     await assert.rejects(bind(socket, address, wrong as BindOptions), { name: 'SocketAddressError' });
   }
+  const withCallback = bind as (...args: readonly unknown[]) => Promise<Claim>;
+  await assert.rejects(
+    withCallback(newSocket(t), address, {}, () => undefined),
+    { message: /Leave the callback out/ },
+  );
   assert.deepEqual(fs.readdirSync(directory), []);
 });
 

@@ -182,7 +182,7 @@ test('the runtime binds nothing → refused, and the private directory is gone',
   const directory = temporaryDirectory(t);
   const { hold } = claimed(t, directory);
   const named = new PrivateName(hold);
-  assert.throws(() => named.publish(), { code: 'ENOENT', reason: 'system' });
+  assert.throws(() => named.publish(), { code: 'ENOENT', reason: 'system', syscall: 'bind' });
   named.close();
   assert.deepEqual(fs.readdirSync(directory).sort(), ['app.sock', 'app.sock.lock']);
 });

@@ -4,6 +4,9 @@ import http from 'node:http';
 import net, { type Server } from 'node:net';
 import { test } from 'node:test';
 import { claim, listen, type SocketAddressError } from 'reuseaddr';
+import { readRequest } from '#dist/request/readRequest.js';
+import { ServerAcceptor } from '#dist/server/serverAcceptor.js';
+import { Pending } from '#dist/server/pending.js';
 import { leftOpen, temporaryDirectory } from '../support/directory.js';
 import { onLinux } from '../support/privileges.js';
 import { fixtureBeside, Program } from '../support/program.js';
@@ -129,4 +132,31 @@ test('the program puts its own close on a server that waits → it stays there',
   const held = await listen(server, `${directory}/a`);
   await held.release();
   assert.equal(own.mock.callCount(), 2);
+});
+
+test('the server has methods of its own when it begins to wait → it has them again afterwards', async (t) => {
+  const directory = temporaryDirectory(t);
+  const holder = await listen(net.createServer(), `${directory}/a`);
+  const server = net.createServer();
+  t.after(() => holder.release());
+  const { close } = server;
+  server.close = close;
+  const before = Object.keys(server);
+  const controller = new AbortController();
+  const waiting = listen(server, `${directory}/a`, { wait: true, signal: controller.signal });
+  assert.deepEqual(Object.keys(server), before);
+  controller.abort();
+  await assert.rejects(waiting, { name: 'AbortError' });
+  assert.deepEqual([server.close, Object.keys(server)], [close, before]);
+});
+
+test('a start is cancelled when the holder has offered → it ends once, and the server has its methods again', async (t) => {
+  const server = net.createServer();
+  const pending = Pending.ofServer(server, readRequest(`${temporaryDirectory(t)}/a`, {}));
+  const acceptor = new ServerAcceptor(pending);
+  server.close();
+  await assert.rejects(acceptor.start(-1, ''), calledOff);
+  acceptor.takeBack();
+  pending.end();
+  assert.deepEqual([Object.hasOwn(server, 'close'), Object.hasOwn(server, 'listen')], [false, false]);
 });
