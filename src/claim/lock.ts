@@ -45,6 +45,14 @@ export interface LockTerms {
 
 export const termsOfStart: LockTerms = { claims: true, create: createLockFile };
 
+/** For a process that wants the lock of a file that exists, and creates none. */
+export const termsOfExisting: LockTerms = {
+  claims: false,
+  *create({ lockPath }) {
+    return refuse('system', 'ENOENT', 'open', lockPath);
+  },
+};
+
 /**
  * The steps "open" to "compare". Returns the descriptor that holds the lock.
  *

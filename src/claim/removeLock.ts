@@ -1,7 +1,7 @@
 import { guardedNames, namesOf } from '../address/names.js';
 import { failed, sys, type Errno, type Operation } from '../kernel/kernel.js';
 import { writeRecord } from './acquire.js';
-import { lockFile, unlinkLocked, type LockTerms } from './lock.js';
+import { lockFile, termsOfExisting, unlinkLocked } from './lock.js';
 import { isClaims } from './lockAccess.js';
 import type { Place } from './place.js';
 import { isRecord, recordBytesMax } from './record.js';
@@ -35,8 +35,7 @@ export function* judgeLock(
     if (absent(guarded)) continue;
     const file = yield* sys.fstatat(place.directory.fd, guarded);
     if (!failed(file)) return { outcome: 'kept', why: 'guards-a-file' };
-    // Such a name is too long for any file.
-    if (file !== 'ENOENT' && file !== 'ENAMETOOLONG') return refuse('system', file, 'lstat', place.path);
+    if (file !== 'ENOENT') return refuse('system', file, 'lstat', place.path);
   }
   const content = yield* contentOf(place);
   if (content === 'ENOENT') return { outcome: 'gone' };
@@ -53,14 +52,6 @@ function* contentOf({ lock: { directory, name } }: Place): Operation<{ readonly 
   return content;
 }
 
-/** The file is never created. */
-const terms: LockTerms = {
-  claims: false,
-  *create({ lockPath }) {
-    return refuse('system', 'ENOENT', 'open', lockPath);
-  },
-};
-
 /**
  * Removes a lock file that no process holds, and that guards no file, for a process that does not
  * want the address.
@@ -75,7 +66,7 @@ export function* removeLock(place: Place, record: string): Operation<LockRemoved
   // First without the lock: locking a live address could make a start fail.
   const first = yield* judgeLock(place);
   if (first !== 'proved') return first;
-  const locked = yield* lockFile(place, false, terms);
+  const locked = yield* lockFile(place, false, termsOfExisting);
   if (isRefusal(locked)) return refusedLock(locked);
   const { lockFd } = locked;
   yield* writeRecord(lockFd, record);

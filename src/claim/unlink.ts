@@ -1,6 +1,6 @@
 import { failed, sys, type Errno, type Operation } from '../kernel/kernel.js';
 import type { Place } from './place.js';
-import { createLockFile, discardLock, lock, lockFile } from './lock.js';
+import { createLockFile, discardLock, lock, lockFile, termsOfExisting } from './lock.js';
 import { isRefusal, type Refusal } from './refusal.js';
 
 /**
@@ -21,8 +21,7 @@ export function* unlinkUnclaimed(place: Place): Operation<0 | Errno | Refusal> {
 
 /** Removes the lock file of an address, unless a process has the lock. */
 export function* unlinkLock(place: Place): Operation<void> {
-  if (failed(yield* sys.fstatat(place.lock.directory.fd, place.lock.name))) return;
-  const locked = yield* lockFile(place, false, { claims: false, create: createLockFile });
+  const locked = yield* lockFile(place, false, termsOfExisting);
   if (!isRefusal(locked)) yield* discardLock(place, locked.lockFd);
 }
 

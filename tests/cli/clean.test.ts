@@ -76,6 +76,9 @@ test('a path that was named itself and is not stale → it is said why it stays'
   assert.deepEqual(await run(['clean', `${directory}/none`]), { status: 0, stdout: '', stderr: '' });
   const json = JSON.parse((await run(['clean', '--json', held.address])).stdout) as unknown;
   assert.deepEqual(json, [{ address: held.address, outcome: 'kept', reason: 'live' }]);
+  const abstract = await run(['clean', '@app']);
+  assert.equal(abstract.status, 2);
+  assert.match(abstract.stderr, /@app is an abstract name, which leaves nothing behind/);
 });
 
 test('a process has the lock and has not bound yet → the stale socket is left to it', onLinux, async (t) => {
@@ -92,27 +95,30 @@ test('a process has the lock and has not bound yet → the stale socket is left 
   assert.equal(inodeAt(place.path), inode);
 });
 
-test('a process binds the name between the first look and the lock → it stays', onLinux, async (t) => {
-  const directory = temporaryDirectory(t);
-  const path = `${directory}/app.sock`;
-  leaveStale(path);
-  const found = guarded(t, directory, 'app.sock');
-  // The second time is after the first look, and before the lock is taken.
-  const { fstatat } = kernel;
-  const servers: net.Server[] = [];
-  let looks = 0;
-  t.mock.method(kernel, 'fstatat', (from: number, asked: string) => {
-    if (from === found.place.directory.fd && asked === 'app.sock' && looks++ === 1) {
-      fs.unlinkSync(path);
-      servers.push(net.createServer().listen(path));
-    }
-    return fstatat(from, asked);
+for (const locks of [false, true])
+  test(`a process ${locks ? 'claims' : 'binds'} the name between the first look and the lock → it stays`, onLinux, async (t) => {
+    const directory = temporaryDirectory(t);
+    const path = `${directory}/app.sock`;
+    leaveStale(path);
+    const found = guarded(t, directory, 'app.sock');
+    // The second time is after the first look, and before the lock is taken.
+    const { fstatat } = kernel;
+    const servers: net.Server[] = [];
+    let looks = 0;
+    t.mock.method(kernel, 'fstatat', (from: number, asked: string) => {
+      if (from === found.place.directory.fd && asked === 'app.sock' && looks++ === 1) {
+        const lockFd = locks ? perform(kernel, lock(found.place, false)) : 'none';
+        if (typeof lockFd === 'number') t.after(() => kernel.close(lockFd));
+        fs.unlinkSync(path);
+        servers.push(net.createServer().listen(path));
+      }
+      return fstatat(from, asked);
+    });
+    t.after(() => servers.forEach((server) => server.close()));
+    assert.deepEqual(clean(found, path), { outcome: 'kept', reason: 'live' });
+    assert.equal(servers.length, 1);
+    assert.ok(fs.lstatSync(path).isSocket());
   });
-  t.after(() => servers.forEach((server) => server.close()));
-  assert.deepEqual(clean(found, path), { outcome: 'kept', reason: 'live' });
-  assert.equal(servers.length, 1);
-  assert.ok(fs.lstatSync(path).isSocket());
-});
 
 test('a stale handover socket, and a name that a crash has set aside → under the lock of their address', onLinux, async (t) => {
   const directory = temporaryDirectory(t);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { claim } from 'reuseaddr';
-import { cleanLock } from '#dist/cli/stale.js';
+import { cleanLock, looksUnused } from '#dist/cli/stale.js';
 import { pinDirectory, placeIn, type Place } from '#dist/claim/place.js';
 import { isCleaning } from '#dist/claim/record.js';
 import { isRefusal } from '#dist/claim/refusal.js';
@@ -61,6 +61,7 @@ test('unused, used and foreign lock files → only the unused ones of this packa
   fs.linkSync(leaveLock(`${directory}/linked.lock`), `${directory}/elsewhere`);
   fs.symlinkSync('crashed.sock.lock', `${directory}/symlink.lock`);
   leaveLock(`${directory}/.lock`);
+  leaveLock(`${directory}/${'x'.repeat(200)}.lock`);
   leaveLock(`${directory}/crashed.sock.lock.old`, record);
 
   const before = snapshot(directory);
@@ -112,6 +113,15 @@ test('a lock file that was named itself → removed, or why it stays', onLinux, 
     for (const dry of [['-n'], []]) assert.deepEqual(await run(['clean', '--locks', ...dry, path]), expected);
     assert.equal((await run(['clean', path])).stderr, `reuseaddr: ${path}: it is not a socket\n`);
   }
+  const stray = kernel.socket() as number;
+  t.after(() => kernel.close(stray));
+  assert.equal(kernel.bind(stray, `${directory}/stray.sock`), 0);
+  const both = [`${directory}/stray.sock`, leaveLock(`${directory}/stray.sock.lock`)] as const;
+  for (const dry of [['-n'], []])
+    assert.equal(
+      (await run(['clean', '--locks', ...dry, ...both])).stderr,
+      `reuseaddr: Kept ${both[0]}: a process has it (see reuseaddr inspect).\nreuseaddr: Kept ${both[1]}: its socket is there.\n`,
+    );
   const unused = leaveLock(`${directory}/app.sock.lock`);
   const json = JSON.parse((await run(['clean', '--locks', '--json', unused])).stdout) as unknown;
   assert.deepEqual(json, [{ address: `${directory}/app.sock`, lockPath: unused, outcome: 'removed' }]);
@@ -188,6 +198,39 @@ test('another file takes the name after it was locked → that one stays', onLin
   });
   assert.deepEqual(cleanLock(place), { outcome: 'gone' });
   assert.equal(inodeAt(path), successor);
+});
+
+test('another process removes the file, at any moment → it is gone', onLinux, (t) => {
+  const directory = temporaryDirectory(t);
+  const place = placeOf(t, directory, 'app.sock');
+  for (const [method, nth] of [
+    ['fstatat', 0],
+    ['openat', 0],
+    ['openat', 1],
+    ['flock', 0],
+    ['unlinkat', 0],
+  ] as const) {
+    const path = leaveLock(`${directory}/app.sock.lock`, record);
+    justBefore(t, method, nth, () => fs.unlinkSync(path));
+    assert.deepEqual(cleanLock(place), { outcome: 'gone' }, `${method} ${nth}`);
+    assert.deepEqual(fs.readdirSync(directory), []);
+    t.mock.restoreAll();
+  }
+});
+
+test('a look at the file, or at one that it guards, fails → an error, and the file stays', onLinux, (t) => {
+  const directory = temporaryDirectory(t);
+  const path = leaveLock(`${directory}/app.sock.lock`, record);
+  const place = placeOf(t, directory, 'app.sock');
+  const { fstatat } = kernel;
+  for (const failing of ['app.sock.lock', 'app.sock', 'app.sock.handover', 'content']) {
+    t.mock.method(kernel, 'fstatat', (from: number, name: string) => (name === failing ? 'EIO' : fstatat(from, name)));
+    if (failing === 'content') t.mock.method(kernel, 'pread', () => 'EIO');
+    assert.equal(cleanLock(place).outcome, 'failed', failing);
+    assert.equal(looksUnused(place, new Set(), () => false).outcome, 'failed', failing);
+    t.mock.restoreAll();
+  }
+  assert.equal(fs.readFileSync(path, 'utf8'), record);
 });
 
 test('a user who may not remove the file → the error says so, and the file is as it was', asRoot, async (t) => {

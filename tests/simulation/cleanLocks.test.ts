@@ -30,7 +30,7 @@ const mutants: readonly (readonly [name: string, edits: readonly Edit[], caughtB
     [
       {
         file: 'removeLock',
-        from: 'yield* lockFile(place, false, terms)',
+        from: 'yield* lockFile(place, false, termsOfExisting)',
         to: '{ lockFd: yield* sys.openat(place.lock.directory.fd, place.lock.name, "O_RDWR|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC", 0) }',
       },
     ],
