@@ -1,5 +1,5 @@
 import type { Holder } from './holder.js';
-import { parentOf, startTicks } from './self.js';
+import { birthOf } from './self.js';
 
 /** More ancestors than the processes of a program have. */
 const ancestorsMax = 64;
@@ -13,13 +13,11 @@ const ancestorsMax = 64;
  */
 export function ancestorsOf(pid: number): readonly number[] {
   const ancestors: number[] = [];
-  let started = startTicks(pid);
-  for (let parent = parentOf(pid); parent !== undefined && parent > 0 && ancestors.length < ancestorsMax;) {
-    const before = startTicks(parent);
-    if (started === undefined || before === undefined || before > started) break;
-    ancestors.push(parent);
-    started = before;
-    parent = parentOf(parent);
+  for (let child = birthOf(pid); child?.startTicks !== undefined && ancestors.length < ancestorsMax;) {
+    const parent = birthOf(child.parent);
+    if (parent?.startTicks === undefined || parent.startTicks > child.startTicks) break;
+    ancestors.push(child.parent);
+    child = parent;
   }
   return ancestors;
 }

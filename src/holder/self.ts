@@ -38,44 +38,56 @@ function commandLine(): string {
   return [basename(program), ...args].join(' ');
 }
 
-/**
- * Returns proc(5), stat, field 22. The second field is a name in parentheses that may contain
- * anything, so fields are counted from its end.
- */
+/** Returns proc(5), stat, field 22. */
 export function startTicks(process: number | 'self'): number | undefined {
-  const stat = readStat(process);
-  if (stat === undefined) return undefined; // Not Linux, or no such process.
-  const ticks = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]);
-  return Number.isSafeInteger(ticks) ? ticks : undefined;
+  return ticksIn(statOf(process));
 }
 
 /**
  * Whether a process is stopped by SIGSTOP, SIGTSTP (Ctrl-Z) or a debugger. proc(5), stat, field 3.
  */
 export function isStopped(pid: number): boolean {
-  const stat = readStat(pid);
-  return stat !== undefined && /^[Tt] /.test(stat.slice(stat.lastIndexOf(')') + 2));
+  return statOf(pid)?.[0]?.toLowerCase() === 't';
 }
 
 /** Returns proc(5), stat, field 4. */
 export function parentOf(pid: number): number | undefined {
-  const stat = readStat(pid);
-  return stat === undefined ? undefined : Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+  return birthOf(pid)?.parent;
+}
+
+/** The process that started another one, and when. */
+interface Birth {
+  readonly parent: number;
+  readonly startTicks: number | undefined;
+}
+
+/** Returns both from one look: at the next, the pid may be that of another process. */
+export function birthOf(pid: number): Birth | undefined {
+  const stat = statOf(pid);
+  return stat && { parent: Number(stat[1]), startTicks: ticksIn(stat) };
+}
+
+function ticksIn(stat: readonly string[] | undefined): number | undefined {
+  const ticks = Number(stat?.[19]);
+  return Number.isSafeInteger(ticks) ? ticks : undefined;
 }
 
 /** More than a line of fifty numbers can have. */
 const statBytesMax = 2048;
 
 /**
+ * Returns proc(5), stat, from the third field on. The second is a name in parentheses that may
+ * contain anything. Undefined: not Linux, or no such process.
+ *
  * Uses the system calls that a claim makes anyway. The first readFileSync of a process takes twice
  * as long.
  */
-function readStat(process: number | 'self'): string | undefined {
+function statOf(process: number | 'self'): readonly string[] | undefined {
   const fd = kernel.openat(AT_FDCWD, `/proc/${process}/stat`, 'O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC', 0);
   if (failed(fd)) return undefined;
   try {
     const stat = kernel.pread(fd, statBytesMax);
-    return failed(stat) ? undefined : stat.text;
+    return failed(stat) ? undefined : stat.text.slice(stat.text.lastIndexOf(')') + 2).split(' ');
   } finally {
     kernel.close(fd);
   }
