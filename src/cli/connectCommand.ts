@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { hasConnections, socketTypeDefault, socketTypes } from '../address/socketType.js';
 import { connect, connectDescriptor } from '../client/connect.js';
 import { show } from '../errors/show.js';
+import { descriptorOf } from '../kernel/descriptors.js';
 import { UsageError, type Command } from './command.js';
 import { converseInMessages } from './messages.js';
 import { readType } from './readType.js';
@@ -90,10 +91,8 @@ function converse(socket: Socket): Promise<string | undefined> {
  * nothing.
  */
 function isClosed(socket: Socket): boolean {
-  const fd = (socket as unknown as { _handle: { fd: number } | null })._handle?.fd;
-  if (fd === undefined) return true;
   try {
-    writeSync(fd, new Uint8Array(0));
+    writeSync(descriptorOf(socket), new Uint8Array(0));
     return false;
   } catch {
     return true;

@@ -1,6 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { throwLater } from '../errors/throwLater.js';
 import { Descriptor } from '../kernel/descriptor.js';
+import { descriptorOf } from '../kernel/descriptors.js';
 import { runAsync, type AsyncKernel } from '../kernel/kernel.js';
 import { waitingKernel } from '../kernel/wait.js';
 import { acceptOn } from './acceptOn.js';
@@ -156,11 +157,6 @@ export class HandoverService {
   }
 }
 
-/** Node's wrapper of a socket. No documented way leads to its descriptor. */
-interface InternalSocket {
-  readonly _handle: { readonly fd: number } | null;
-}
-
 /** A peer that has connected to the handover socket. */
 class Newcomer {
   readonly connection: number;
@@ -169,7 +165,7 @@ class Newcomer {
 
   constructor(socket: Socket) {
     this.#socket = socket.on('error', () => undefined);
-    this.connection = (socket as unknown as InternalSocket)._handle?.fd ?? -1;
+    this.connection = descriptorOf(socket);
   }
 
   /** Closes the connection. A pending wait or read ends with `ECANCELED`. */

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-
+import type { Socket } from 'node:net';
 import type { SocketType } from '../address/socketType.js';
 import { addon } from './addon.js';
 import { failed, type Errno } from './kernel.js';
@@ -34,6 +34,13 @@ export function describeSocket(fd: number): SocketDescription | Errno {
   if (failed(socket)) return socket;
   const accepting = addon().getsockopt(fd, 'SO_ACCEPTCONN');
   return accepting < 0 ? errnoName(accepting) : { ...socket, listening: accepting !== 0, name };
+}
+
+/**
+ * Returns the descriptor of a socket of Node, or -1 if it is closed. No documented way leads to it.
+ */
+export function descriptorOf(socket: Socket): number {
+  return (socket as unknown as { readonly _handle: { readonly fd: number } | null })._handle?.fd ?? -1;
 }
 
 /**

@@ -22,6 +22,7 @@ export class Descendant {
   readonly #connection: number;
   #hasSocket = false;
   #ended = false;
+  #end!: () => void;
 
   constructor(socket: Socket, connection: number, pid: number) {
     this.pid = pid;
@@ -29,18 +30,18 @@ export class Descendant {
     this.#connection = connection;
     socket.on('error', () => undefined).unref();
     this.ended = new Promise((resolve) => {
-      const end = (): void => {
+      this.#end = () => {
         this.#ended = true;
         resolve();
       };
-      // At once: `close` comes some turns later, and the next process may have asked by then.
-      socket.once('end', end).once('close', end);
     });
+    // At once: `close` comes some turns later, and the next process may have asked by then.
+    socket.once('end', this.#end).once('close', this.#end);
   }
 
   /** Whether it was passed the socket, and has not closed it. */
   get hasSocket(): boolean {
-    return this.#hasSocket && !this.#ended;
+    return this.#hasSocket;
   }
 
   /** Passes each message to `heard`. A process that says anything else is disconnected. */
@@ -58,9 +59,10 @@ export class Descendant {
     });
   }
 
-  /** Sends the socket, without waiting. Returns whether it is on its way. */
+  /**
+   * Sends the socket to a process that exists, without waiting. Returns whether it is on its way.
+   */
   pass(listenFd: number): boolean {
-    if (this.#ended) return false;
     const text = format({ kind: 'pass' });
     this.#hasSocket = kernel.sendmsg(this.#connection, text, [listenFd]) === text.length;
     return this.#hasSocket;
@@ -75,7 +77,9 @@ export class Descendant {
     this.#hasSocket = false;
   }
 
+  /** Closes the connection, whose number may be that of another one from now on. */
   disconnect(): void {
+    this.#end();
     this.#socket.destroy();
   }
 

@@ -3,7 +3,7 @@ import { acceptOn } from '../handover/acceptOn.js';
 import type { Message, SocketIdentity } from '../handover/message.js';
 import { ancestorsOf } from '../holder/ancestors.js';
 import { Descriptor } from '../kernel/descriptor.js';
-import { describeSocket } from '../kernel/descriptors.js';
+import { describeSocket, descriptorOf } from '../kernel/descriptors.js';
 import { failed, type Errno } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { isBoundTo } from '../server/bound.js';
@@ -65,7 +65,7 @@ export class Passing {
   }
 
   #connect(socket: Socket): void {
-    const connection = (socket as unknown as InternalSocket)._handle?.fd ?? -1;
+    const connection = descriptorOf(socket);
     const peer = kernel.peerCredentials(connection);
     if (failed(peer) || !mayAsk(peer.uid)) return void socket.destroy();
     const descendant = new Descendant(socket, connection, peer.pid);
@@ -102,7 +102,7 @@ export class Passing {
 
   #instanceAbove(descendant: Descendant): Instance | undefined {
     const { pid } = descendant;
-    for (const each of pid > 0 ? [pid, ...ancestorsOf(pid)] : []) {
+    for (const each of [pid, ...ancestorsOf(pid)]) {
       const instance = this.#instances.at(each);
       // Otherwise the pid may by now be that of another process.
       if (instance !== undefined) return descendant.exists ? instance : undefined;
@@ -115,11 +115,6 @@ export class Passing {
     for (const descendant of this.#connected) descendant.disconnect();
     this.#hidden.remove();
   }
-}
-
-/** Node's wrapper of a socket. No documented way leads to its descriptor. */
-interface InternalSocket {
-  readonly _handle: { readonly fd: number } | null;
 }
 
 /** The same user and root may ask. Root's program may have dropped its privileges. */

@@ -1,13 +1,15 @@
 /** `reuseaddr run --instances`: several copies of a program on one socket. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { lstatSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { inspect } from 'reuseaddr';
 import { listSockets } from '#dist/inspect/list.js';
+import { Snapshot } from '#dist/inspect/snapshot.js';
 import { kernel } from '#dist/kernel/posix.js';
 import { cpuQuota, usableProcessors } from '#dist/run/processors.js';
+import { abstractName } from '../support/abstract.js';
 import { temporaryDirectory } from '../support/directory.js';
 import { onLinux } from '../support/privileges.js';
 import { until } from '../support/waits.js';
@@ -51,23 +53,38 @@ test(
 
 test('inspect and ls → they show all instances', onLinux, async (t) => {
   const path = `${temporaryDirectory(t)}/app.sock`;
-  const running = new Running(t, ['--instances=3', path, '--', node, program('server.mjs'), path]);
-  const pids = [...(await serve(running, 3))].sort((one, other) => one - other);
-  const { instances, holder } = await inspect(path);
-  assert.equal(holder?.pid, running.pid);
-  assert.deepEqual(
-    instances?.toSorted((one, other) => one - other),
-    pids,
-  );
-  assert.deepEqual(
-    listSockets([dirname(path)]).sockets.map(({ instances: listed }) => listed),
-    [instances],
-  );
-  const shown = (command: string): string =>
-    spawnSync(node, [commandLine, command, command === 'ls' ? dirname(path) : path], { encoding: 'utf8' }).stdout;
-  assert.ok(shown('inspect').includes(`  instances  ${instances?.join(', ')}\n`));
-  assert.ok(shown('ls').includes(` ${running.pid} (${instances?.join(', ')}) `));
+  for (const address of [path, abstractName().address]) {
+    const running = new Running(t, ['--instances=3', address, '--', node, program('server.mjs'), address]);
+    const pids = await serve(running, 3);
+    const { instances, holder } = await inspect(address);
+    assert.equal(holder?.pid, running.pid);
+    assert.deepEqual(new Set(instances), new Set(pids));
+    const place = address === path ? dirname(path) : address;
+    assert.deepEqual(
+      listSockets([place]).sockets.map(({ instances: listed }) => listed),
+      [instances],
+    );
+    const shown = (command: string, of: string): string =>
+      spawnSync(node, [commandLine, command, of], { encoding: 'utf8' }).stdout;
+    assert.ok(shown('inspect', address).includes(`  instances  ${instances?.join(', ')}\n`));
+    assert.ok(shown('ls', place).includes(` ${running.pid} (${instances?.join(', ')}) `));
+  }
 });
+
+test(
+  'the pid of the holder is that of another PID namespace → the process that has it here is not looked at',
+  onLinux,
+  async (t) => {
+    const path = `${temporaryDirectory(t)}/app.sock`;
+    const running = new Running(t, [path, '--', node, program('server.mjs'), path]);
+    const pid = await running.serving();
+    const snapshot = new Snapshot();
+    const socket = snapshot.boundTo(path, lstatSync(path, { bigint: true }));
+    const holder = { pid: running.pid };
+    assert.deepEqual(snapshot.instancesOf(holder, socket), { instances: [pid] });
+    assert.deepEqual(snapshot.instancesOf({ ...holder, pidNamespace: 'pid:[1]' }, socket), {});
+  },
+);
 
 test(
   'G7: every instance in turn is killed under the load of 4 clients → no connect fails, and each is started again',

@@ -12,11 +12,12 @@ import { createInterface } from 'node:readline';
 import { test, type TestContext } from 'node:test';
 import { connect, listen } from 'reuseaddr';
 import { needs } from '../support/commands.js';
+import { leaveStale } from '../cli/support.js';
 import { temporaryDirectory } from '../support/directory.js';
 import { asRoot, onLinux, secondStranger, stranger, withNamespaces } from '../support/privileges.js';
 import { until } from '../support/waits.js';
 import { askLine } from './ask.js';
-import { kill, program, Running } from './running.js';
+import { commandLine, kill, program, Running } from './running.js';
 
 const node = process.execPath;
 const register = import.meta.resolve('reuseaddr/register');
@@ -54,7 +55,7 @@ class Shell {
   }
 
   async refused(): Promise<string> {
-    return (await this.running.line(/^refused (.*)$/))[1] ?? '';
+    return (await this.running.line(/^refused (.*)$|^serving \d+$/))[1] ?? 'serves';
   }
 
   /** Sends a line to the server, and gives its pid. */
@@ -111,10 +112,14 @@ test(
       const command = [node, program('wrapped.mjs'), path];
       const running = new Running(t, [path, '--', ...(direct ? command : ['sh', '-c', '"$@"; exit', 'sh', ...command])]);
       const pid = await running.serving();
+      // Only a socket that it asks for comes over a connection.
+      const sockets = openSockets(pid) + (direct ? 1 : 0);
       for (let time = 0; time < 2; time++) {
         assert.equal(await tellLine(path, 'again'), pid);
         assert.equal(await running.serving(), pid);
       }
+      // The connections over which it was passed the socket before were closed.
+      await until(() => openSockets(pid) === sockets);
       // A child is not given a second one: it does not find the variable.
       await tellLine(path, 'child');
       await running.line(/^refused held \| .*, and this process, which it started, could not ask it/);
@@ -173,6 +178,15 @@ test('another process of the same user knows the name → it receives nothing, a
 
   await shell.serve();
   assert.equal(await shell.running.serving(), await askLine(shell.path));
+});
+
+test('a process below the program asks for another address → it receives nothing, and is told so', onLinux, async (t) => {
+  const shell = new Shell(t);
+  const name = await shell.name();
+  for (const other of [dirname(shell.path), '@reuseaddr-other']) {
+    await shell.run(node, program('asks.mjs'), name, other);
+    assert.equal((await shell.running.line(/^answered (.*)$/))[1], '0 reuseaddr 1 refuse other-address');
+  }
 });
 
 test('another user knows the name → it receives nothing', { skip: onLinux.skip || asRoot.skip }, async (t) => {
@@ -238,27 +252,35 @@ test('a process that has the socket says READY=1 to NOTIFY_SOCKET → run hears 
   await shell.running.line(/^reuseaddr: Process \d+ is ready\.$/);
 });
 
-test('at the name of REUSEADDR_RUN is something else → the address is claimed as ever', onLinux, async (t) => {
+test('at the name of REUSEADDR_RUN is something else → the start goes by the address, and keeps nothing', onLinux, async (t) => {
+  const sockets: number[] = [];
   for (const what of ['other', 'bound', 'none', 'noise', 'gone']) {
     const directory = temporaryDirectory(t);
     const [name, address] = [join(directory, 'run'), join(directory, 'app.sock')];
-    if (what !== 'gone') await outside(t, [program('pretends.mjs'), name, join(directory, 'other.sock'), what]).lines.next();
-    const stale = net.createServer().listen(address);
-    await once(stale, 'listening');
-    fs.linkSync(address, `${address}.kept`);
-    stale.close();
-    await once(stale, 'close');
-    fs.renameSync(`${address}.kept`, address);
+    const other = what === 'bound' ? address : join(directory, 'other.sock');
+    if (what !== 'gone') await outside(t, [program('pretends.mjs'), name, other, what]).lines.next();
+    if (what !== 'bound') leaveStale(address);
     const env = { ...process.env, REUSEADDR_RUN: name };
     const { lines, pid } = outside(t, [program('wrapped.mjs'), address], { env });
-    assert.equal((await lines.next()).value, `serving ${pid}`, what);
-    assert.deepEqual(
-      fs.readdirSync(directory).filter((file) => file.startsWith('app')),
-      ['app.sock', 'app.sock.lock'],
-      what,
-    );
+    const said = String((await lines.next()).value);
+    if (what === 'bound') assert.match(said, /^refused stray /);
+    else {
+      assert.equal(said, `serving ${pid}`, what);
+      sockets.push(openSockets(pid));
+      assert.deepEqual(
+        fs.readdirSync(directory).filter((file) => file.startsWith('app')),
+        ['app.sock', 'app.sock.lock'],
+        what,
+      );
+    }
   }
+  assert.equal(new Set(sockets).size, 1, `sockets that are open: ${sockets.join(', ')}`);
 });
+
+function openSockets(pid: number): number {
+  const files = fs.readdirSync(`/proc/${pid}/fd`).map((fd) => fs.readlinkSync(`/proc/${pid}/fd/${fd}`));
+  return files.filter((file) => file.startsWith('socket:')).length;
+}
 
 test(
   'at the name of REUSEADDR_RUN is another user’s socket → nothing is accepted from there',
@@ -357,9 +379,60 @@ test('300 connections that are silent, or say something else → the program is 
     t.after(() => connection.destroy());
     if (index % 2 === 0) connection.write(index % 4 === 0 ? 'GET / HTTP/1.1\r\n\r\n' : 'x'.repeat(100_000));
   }
-  await until(() => fs.readdirSync(`/proc/${shell.running.pid}/fd`).length < 150);
   await shell.serve();
   assert.equal(await shell.running.serving(), await askLine(shell.path));
+  assert.ok(fs.readdirSync(`/proc/${shell.running.pid}/fd`).length < 150, 'most of them were disconnected');
+});
+
+test(
+  'a process says something else, or has not asked yet → it is disconnected, and the program is served',
+  onLinux,
+  async (t) => {
+    const shell = new Shell(t);
+    const name = await shell.name();
+    const lines = ['GET / HTTP/1.1\r\n\r\n', 'x'.repeat(10_000), 'reuseaddr 1 ready\n', 'reuseaddr 1 done\n'];
+    const disconnected: string[] = [];
+    for (const line of lines) {
+      const connection = (await connect(name)).on('error', () => undefined).resume();
+      t.after(() => connection.destroy());
+      connection.on('close', () => disconnected.push(line)).write(line);
+    }
+    await shell.serve();
+    // It was answered after them.
+    assert.equal(await shell.running.serving(), await askLine(shell.path));
+    assert.deepEqual(disconnected.toSorted(), lines.toSorted());
+  },
+);
+
+test(
+  '/proc is that of another PID namespace → run passes its socket to no process, because the pids there are others',
+  { skip: onLinux.skip || withNamespaces.skip },
+  (t) => {
+    const said = (...proc: readonly string[]): string => {
+      const command = [
+        node,
+        commandLine,
+        'run',
+        join(temporaryDirectory(t), 'app.sock'),
+        '--',
+        'sh',
+        '-c',
+        'echo "$REUSEADDR_RUN"',
+      ];
+      return spawnSync('unshare', ['--pid', '--fork', ...proc, ...command], { encoding: 'utf8' }).stdout;
+    };
+    assert.match(said('--mount-proc'), /^\/.+\n$/);
+    assert.equal(said(), '\n');
+  },
+);
+
+test('the path is too long for a message → the program below a wrapper is served all the same', onLinux, async (t) => {
+  const directory = join(temporaryDirectory(t), ...Array.from({ length: 18 }, () => 'd'.repeat(200)));
+  fs.mkdirSync(directory, { recursive: true });
+  const path = join(directory, 'app.sock');
+  const running = new Running(t, [path, '--', 'sh', '-c', '"$@"; exit', 'sh', node, program('wrapped.mjs'), path]);
+  const [, outcome] = await running.line(/^(serving|refused .*)/);
+  assert.equal(outcome, 'serving');
 });
 
 test('a run below a run → each passes its own socket, and the inner one may have the outer one’s address', onLinux, async (t) => {

@@ -45,9 +45,12 @@ export class Running {
       this.#wake();
     });
     t.after(() => {
-      const programs = [...this.pids, ...childrenOf(this.pid)];
+      const programs = new Set([...this.pids, ...descendantsOf(this.pid)]);
       child.kill('SIGKILL');
       for (const pid of programs) kill(pid, 'SIGKILL');
+      // A process that has lost its parents would keep them open, and a failed test would hang.
+      child.stdout?.destroy();
+      child.stderr?.destroy();
     });
   }
 
@@ -101,9 +104,16 @@ export function echoing(t: TestContext, address: string): Running {
 
 /** The processes that it has started, and not waited for. */
 export function childrenOf(pid: number): readonly number[] {
-  if (!exists(pid)) return [];
-  const children = fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
-  return children === '' ? [] : children.split(' ').map(Number);
+  try {
+    return fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+  } catch {
+    return []; // It has ended.
+  }
+}
+
+/** Likewise, with those that they have started, such as the program below a wrapper. */
+function descendantsOf(pid: number): readonly number[] {
+  return childrenOf(pid).flatMap((child) => [child, ...descendantsOf(child)]);
 }
 
 export function kill(pid: number, signal: NodeJS.Signals): void {
