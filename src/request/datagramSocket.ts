@@ -10,6 +10,7 @@ export interface SocketState {
   /** Null: the socket is closed. */
   handle: UdpHandle | null;
   bindState: number;
+  receiving: boolean;
 }
 
 /** The handle of libuv. It reads from any datagram socket. */

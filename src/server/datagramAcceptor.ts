@@ -76,7 +76,7 @@ export class DatagramAcceptor implements OwnedAcceptor {
     const handle = this.#newHandle();
     const outfit = this.#outfit as unknown as Record<PropertyKey, unknown>;
     for (const key of Reflect.ownKeys(outfit)) (handle as unknown as typeof outfit)[key] = outfit[key];
-    Object.assign(this.#state, { handle, bindState: unbound } satisfies SocketState);
+    Object.assign(this.#state, { handle, bindState: unbound, receiving: false } satisfies SocketState);
     this.#pending.begin();
   }
 
