@@ -204,7 +204,10 @@ function refuseFileOptions(options: ListenOptions, type: SocketType): void {
 
 function integer(name: string, value: number | undefined, max: number, format: (value: number) => string): number | undefined {
   if (value === undefined || (Number.isInteger(value) && value >= 0 && value <= max)) return value;
-  const right = name === 'mode' && /^0?[0-7]{3}$/.test(String(value)) ? `write 0o${String(value).slice(-3)}` : undefined;
+  // JavaScript may have passed a string, or an object that no string can be made of.
+  const written: unknown = value;
+  const digits = typeof written === 'number' || typeof written === 'string' ? String(written) : '';
+  const right = name === 'mode' && /^0?[0-7]{3}$/.test(digits) ? `write 0o${digits.slice(-3)}` : undefined;
   throw badOption(name, `must be an integer from 0 to ${format(max)}, and this is ${valueOf(value)}`, right);
 }
 
