@@ -12,8 +12,8 @@ import { figure, markdownTables } from './tables.js';
 
 const page = join(root, 'bench/README.md');
 
-/** Groups that the plots show, and the recording has. */
-const plotted: ReadonlySet<string> = new Set(['one more address', 'SO_SNDBUF (C)']);
+/** Groups that the plots show, or another table in more detail. */
+const elsewhere: ReadonlySet<string> = new Set(['one more address', 'SO_SNDBUF (C)', 'processor time']);
 
 /** Subjects between others of the same series. */
 const between: ReadonlySet<string> = new Set(
@@ -37,7 +37,7 @@ export function fillPage(text: string, recording: Recording): string {
 function figures(name: string, recording: Recording): string {
   if (name === 'run') return describeRun(recording);
   if (name === 'reach') return reachTable(recording);
-  const shown = recording.measurements.filter(({ group, subject }) => !plotted.has(group) && !between.has(subject));
+  const shown = recording.measurements.filter(({ group, subject }) => !elsewhere.has(group) && !between.has(subject));
   return markdownTables(shown.filter(({ part, group }) => part === name && !group.startsWith('C: ')));
 }
 

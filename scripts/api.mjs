@@ -18,17 +18,14 @@ const { Extractor, ExtractorConfig } = createRequire(import.meta.url)('@microsof
 const guides = {
   claim: '[Addresses](address.md#claim)',
   connect: '[Connecting](client.md)',
-  ConnectOptions: '[Connecting](client.md)',
   inspect: '[Addresses](address.md#inspect)',
-  AddressState: '[Addresses](address.md#inspect)',
   peerCredentials: '[Access control](access-control.md#peercredentials)',
   SocketAddressError: '[Errors](errors.md)',
-  Reason: '[Errors](errors.md)',
   ListenOptions: '[Waiting and handover](handover.md), [Access control](access-control.md), [Addresses](address.md)',
 };
 
-/** Types whose members are on their guide's page, or that are only printed. */
-const withoutMembers = new Set(['ConnectOptions', 'ClaimSummary']);
+/** Exports that another page lists, and those whose name in a signature says enough. */
+const elsewhere = new Set(['ConnectOptions', 'ClaimSummary', 'AddressState', 'Displacement', 'Reason', 'toJSON']);
 
 /** The width of the pages, as the prose check has it. */
 const columnsMax = 100;
@@ -88,15 +85,16 @@ function extract() {
 function reference() {
   const { members } = JSON.parse(readFileSync(join(workshop, 'api.json'), 'utf8'));
   const order = ['Function', 'Class', 'Interface', 'TypeAlias'];
-  const exported = members[0].members.toSorted(
-    (a, b) => order.indexOf(a.kind) - order.indexOf(b.kind) || compare(a.name, b.name),
-  );
+  const exported = members[0].members
+    .filter(({ name }) => !elsewhere.has(name))
+    .toSorted((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind) || compare(a.name, b.name));
   const sections = exported.map((member) => section(member));
   return `# API
 
 Made from the docstrings by \`npm run api\`. Editors show all of them on hover, with examples and the
-codes that each function throws: every error is a [\`SocketAddressError\`](errors.md). An *address* is
-a pathname, or an abstract name such as \`@app\` (Linux).
+codes that each function throws. Other pages list the options of [\`connect\`](client.md), the
+[states](address.md#inspect) of an address and the [errors](errors.md). An *address* is a pathname,
+or an abstract name such as \`@app\` (Linux).
 
 ${sections.join('\n\n')}
 `;
@@ -112,19 +110,19 @@ function title({ name, kind }) {
 }
 
 /**
- * Returns one export, with its members. A function has its first paragraph, a type and a member
- * their first sentence: editors show the rest on hover, and the guides tell it.
+ * Returns one export, with its members. Each has its first sentence: editors show the rest on
+ * hover, and the guides tell it.
  */
 function section(item) {
   const text = readDocstring(item.docComment ?? '');
   const guide = guides[item.name];
-  const described = item.kind === 'Function' ? text.split('\n\n')[0] : wrapped(summary(text));
-  const members = (withoutMembers.has(item.name) ? [] : (item.members ?? [])).filter(
-    ({ docComment = '', kind }) => !docComment.includes('@internal') && kind !== 'Constructor',
+  const described = wrapped(summary(text));
+  const members = (item.members ?? []).filter(
+    ({ docComment = '', kind, name }) => !docComment.includes('@internal') && kind !== 'Constructor' && !elsewhere.has(name),
   );
   const parts = [
     `## ${title(item)}`,
-    ['Interface', 'Class'].includes(item.kind) || item.name === 'Reason' ? '' : `\`\`\`ts\n${signature(item)}\n\`\`\``,
+    ['Interface', 'Class'].includes(item.kind) ? '' : `\`\`\`ts\n${signature(item)}\n\`\`\``,
     described,
     guide === undefined ? '' : wrapped(`More: ${guide}.`),
     items(members).join('\n'),

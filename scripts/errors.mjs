@@ -17,7 +17,7 @@ const end = '\n<!-- The end of what is made. -->';
 const sample = {
   call: 'open',
   holder: 'process 412',
-  since: ' since 10:31',
+  since: '',
   pid: 412,
   handover: 'served',
   path: '/run/app.sock',
@@ -36,10 +36,10 @@ const samples = {
 };
 
 /** Denied calls whose cause is not the permission that comes to mind. */
-const surprising = Object.entries({ chown: 'EPERM', unlink: 'EACCES', probe: 'EACCES', bind: 'EPERM' });
+const surprising = Object.entries({ probe: 'EACCES', bind: 'EPERM' });
 
 /** Errnos whose meaning errno(3) does not tell. */
-const particular = ['ENOLCK', 'ENOTSUP', 'EBUSY', 'ESTALE'];
+const particular = ['ENOLCK', 'ENOTSUP', 'ESTALE'];
 
 /** The reasons that only `connect` reports. */
 const toConnect = new Set(['absent', 'stale', 'backlog-full', 'denied']);
@@ -76,8 +76,7 @@ function list() {
   const paragraphs = [
     rows.map(item).join('\n'),
     'From `lock-not-a-file` to `lock-foreign-content`, another `lockPath` helps, too.',
-    'These reasons mean that the call is wrong. The message says what to pass instead:',
-    mistakes.map((reason) => `- \`${reason}\`: ${codesOf(reason)}`).join('\n'),
+    wrapped(`These reasons mean that the call is wrong, and the message says what to pass instead: ${listed(mistakes)}.`),
     wrapped(
       'The reason `system` stands for an errno of the kernel, and `syscall` for the call. The message explains it. errno(3) does not tell these:',
     ),
@@ -86,26 +85,41 @@ function list() {
   return `${paragraphs.join('\n\n')}\n`;
 }
 
-function codesOf(reason) {
-  return reasons[reason].codes.map((code) => `\`${code}\``).join(', ');
+/** Returns the reasons, each with its codes, as a part of a sentence. */
+function listed(names) {
+  const each = names.map((reason) => `\`${reason}\` (${reasons[reason].codes.map((code) => `\`${code}\``).join(', ')})`);
+  return `${each.slice(0, -1).join(', ')} and ${each.at(-1)}`;
 }
 
-/** Returns one row for all codes with which a reason says the same. */
 function rowsOf(reason) {
-  const rows = new Map();
-  for (const code of reasons[reason].codes) {
-    const base = { ...sample, ...(reason.startsWith('lock-') && { path: '/run/app.sock.lock' }), code };
-    const row = said(reason, { ...base, ...samples[reason] });
-    rows.set(row.join(), { codes: [...(rows.get(row.join())?.codes ?? []), code], reason, row });
-  }
-  return [...rows.values()];
+  const lockFile = reason.startsWith('lock-') && { path: '/run/app.sock.lock' };
+  return oneForAlike(
+    reasons[reason].codes.map((code) => ({
+      codes: [code],
+      reason,
+      row: said(reason, { ...sample, ...lockFile, code, ...samples[reason] }),
+    })),
+  );
 }
 
 function systemRows() {
-  return [
-    ...surprising.map(([call, code]) => ({ codes: code, row: said('system', { ...sample, code, call }) })),
-    ...particular.map((code) => ({ codes: code, row: said('system', { ...sample, code }) })),
-  ].map(({ codes, row: [happened, todo] }) => ({ codes: [codes], row: [happened.replace(failing, upperCase), todo] }));
+  const facts = [...surprising.map(([call, code]) => ({ code, call })), ...particular.map((code) => ({ code }))];
+  return oneForAlike(
+    facts.map(({ code, ...call }) => {
+      const [happened, todo] = said('system', { ...sample, code, ...call });
+      return { codes: [code], row: [happened.replace(failing, upperCase), todo] };
+    }),
+  );
+}
+
+/** Returns one row for all codes that tell the same, with the advice of the first. */
+function oneForAlike(rows) {
+  const alike = new Map();
+  for (const { codes, ...row } of rows) {
+    const known = alike.get(row.row[0]);
+    alike.set(row.row[0], known === undefined ? { codes, ...row } : { ...known, codes: [...known.codes, ...codes] });
+  }
+  return [...alike.values()];
 }
 
 /** The beginning of the sentence of an errno, and the first letter of its cause. */
@@ -120,7 +134,7 @@ function said(reason, facts) {
   const explanation = { task, reason, facts: { ...facts, listens: task === 'listen on' } };
   const { happened, todo } = partsOf(explanation, library);
   const short = reason.startsWith('lock-') ? partsOf(explanation, withoutLockPath).todo : '';
-  return [sentence(happened).replace(' It was left alone.', ''), short || todo];
+  return [sentence(happened).replace(' It was left alone.', '').replace(/x{9,}/, '`xxx…`'), short || todo];
 }
 
 function item({ codes, reason, row }) {

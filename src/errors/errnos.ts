@@ -10,6 +10,11 @@ export function errnoRow({ code, call, path }: Facts): Clauses {
   return Object.hasOwn(errnos, code) ? errnos[code as keyof typeof errnos] : unexplained;
 }
 
+const noLocks = meaning(
+  () => 'the file system has no locks',
+  ({ lockPath }) => ['choose a directory on another file system', lockPath],
+);
+
 /** Every errno that can occur, without those of `denials`. */
 export const errnos = {
   EACCES: meaning(
@@ -40,14 +45,8 @@ export const errnos = {
     () => 'the system has too many open files',
     () => ['raise fs.file-max', 'close some'],
   ),
-  ENOLCK: meaning(
-    () => 'the file system has no locks',
-    ({ lockPath }) => [lockPath, 'choose a directory on another file system'],
-  ),
-  ENOTSUP: meaning(
-    () => 'the file system has no locks',
-    ({ lockPath }) => ['choose a directory on another file system', lockPath],
-  ),
+  ENOLCK: noLocks,
+  ENOTSUP: noLocks,
   EBUSY: meaning(
     () => 'it is a mount point',
     () => ['unmount it', 'choose another path'],
@@ -70,7 +69,7 @@ export const errnos = {
   ),
   ESTALE: meaning(
     () =>
-      'the file was removed underneath this file system (on a file server, or in a directory that an overlay shows), and no call here can remove its name',
+      'the file was removed underneath this file system (on a file server, or below an overlay), and no call here can remove its name',
     (_words, { path }) => {
       const directory = dirname(path);
       return [`make the directory anew (mv ${directory} ${directory}.old && mkdir ${directory})`, 'restart the container'];
@@ -108,7 +107,7 @@ const mayNotCreate: Clauses = {
 
 const mayNotRemove: Clauses = {
   happened: ({ user, path }) =>
-    `${user()} may not remove ${path}. It takes write permission on ${dirname(path)}; in a sticky directory, such as /tmp, the file must be that user's, too`,
+    `${user()} may not remove ${path}: that takes write permission on ${dirname(path)} and, in a sticky directory such as /tmp, ownership of the file`,
   todo: () => ['run as its owner', 'have it removed'],
 };
 

@@ -58,14 +58,14 @@ export const reasons = {
     codes: ['EADDRINUSE'],
     verdict: true,
     happened: () =>
-      'its socket was passed to this process, and another thread of the process listens on it. A thread that closes it would close it for all',
-    todo: () => ['listen in one thread', 'have each thread listen on an address of its own'],
+      'this process was given its socket, and another thread listens on it. If one thread closed it, it would close for all',
+    todo: () => ['listen in one thread', 'give each thread an address of its own'],
   },
   'other-type': {
     codes: ['EADDRINUSE'],
     verdict: true,
-    happened: () => 'the socket that was passed to this process for it is of another type (stream, datagram or seqpacket)',
-    todo: () => ['claim it with the type of that socket', 'have the process that passes it bind one of this type'],
+    happened: () => 'this process was given a socket of another type for it (stream, datagram or seqpacket)',
+    todo: () => ['claim it with that type', 'have the supervisor bind a socket of this type'],
   },
   unstable: {
     codes: ['EADDRINUSE'],
@@ -182,9 +182,7 @@ export const reasons = {
     happened: ({ path }) => tooLong(path),
     todo: (_words, { path }) => {
       if (path.startsWith('@')) return ['use a shorter name'];
-      return [
-        process.platform === 'linux' ? 'use a shorter name; the directory may be as long as you like' : 'use a shorter path',
-      ];
+      return [process.platform === 'linux' ? 'use a shorter file name' : 'use a shorter path'];
     },
   },
   absent: {
@@ -341,5 +339,5 @@ function tooLong(path: string): string {
     return `the abstract name of its handover socket, ${path}, is ${Buffer.byteLength(path) - 1} bytes long, and at most 107 are possible`;
   if (process.platform !== 'linux') return `the whole path, ${path}, is over 103 bytes long`;
   const name = path.slice(path.lastIndexOf('/') + 1);
-  return `the file name ${name} is ${Buffer.byteLength(name)} bytes long, and where the whole path is over 107 bytes at most 85 are possible`;
+  return `the file name ${name} is ${Buffer.byteLength(name)} bytes long, and in a path of over 107 bytes it may have at most 85`;
 }

@@ -36,8 +36,8 @@ export interface Inspection {
   readonly state: AddressState;
   /**
    * Why the address is `blocked`, or a further fact. `displaced`: the address seems to be
-   * `starting`, because its socket file was removed. `shared-directory`: others may write to the
-   * directory, and can replace the socket.
+   * `starting`, because its socket file was removed. `shared-directory`: other users may replace
+   * the socket.
    */
   readonly reason?:
     | 'not-a-socket'
@@ -65,8 +65,7 @@ export interface Inspection {
   readonly inode?: bigint | undefined;
   readonly lockPath?: string | undefined;
   /**
-   * The type of the socket that is bound there: `listen` makes stream sockets. Linux only, like the
-   * two below.
+   * The type of the socket that is bound there. Linux only, like the two below.
    */
   readonly type?: UnixSocket['type'] | undefined;
   /**

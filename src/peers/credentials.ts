@@ -12,8 +12,8 @@ import { isBun } from '../kernel/runtimeName.js';
 /** The process at the other end of a connection. The kernel vouches for it: it cannot be forged. */
 export interface Credentials {
   /**
-   * Process id of the process that called connect(2) (or, for a client, listen(2)). 0: that process
-   * is in a PID namespace that this process cannot see.
+   * Process id of the process that called connect(2) (or, for a client, listen(2)). It is 0 if this
+   * process cannot see the PID namespace of that one.
    */
   readonly pid: number;
   /** Effective user id at that moment. */

@@ -83,8 +83,8 @@ export interface ListenOptions {
   readonly onDisplaced?: 'report' | 'rebind' | undefined;
   /**
    * Which peers may connect, by the credentials from the kernel. For `listen` only. Default: every
-   * peer that the permissions of the socket file let connect; for an abstract name, the same
-   * effective user and root.
+   * peer that the permissions of the socket file admit; for an abstract name, the same effective
+   * user and root.
    *
    * @see unix(7), SO_PEERCRED
    */

@@ -8,6 +8,7 @@ import type { Displacement } from './displacement.js';
 
 /**
  * The channels of `node:diagnostics_channel` on which this package publishes, with their messages.
+ * `handover`, `displacement` and `denial` report the events of a `Claim`.
  *
  * @example
  * ```js
@@ -22,13 +23,10 @@ import type { Displacement } from './displacement.js';
 export interface DiagnosticsChannels {
   /** A start was refused. Published by `listen`, `claim`, the preload and `reuseaddr run`. */
   'reuseaddr.refusal': { readonly address: string; readonly error: SocketAddressError };
-  /** As the event of a `Claim`. */
   'reuseaddr.handover': { readonly address: string };
-  /** As the event of a `Claim`. */
   'reuseaddr.displacement': { readonly address: string; readonly what: Displacement };
   /** This process has released its claim. Not published at its exit. */
   'reuseaddr.release': { readonly address: string };
-  /** As the event of a `Claim`. */
   'reuseaddr.denial': { readonly address: string; readonly peer: Credentials | undefined };
 }
 
@@ -40,8 +38,8 @@ export interface DiagnosticsTracing {
   /** From the request for an address until it is claimed or refused. */
   'reuseaddr.claim': { readonly address: string };
   /**
-   * From the start of a wait for another process until its end. `reason` and `holder` describe what
-   * the process waits for.
+   * From the start of a wait for another process until its end. `reason` and `holder` tell why it
+   * waits.
    */
   'reuseaddr.wait': { readonly address: string; readonly reason: Reason; readonly holder: Holder | undefined };
   /**

@@ -153,7 +153,7 @@ for (const [where, wrapper] of [
     const address = `${temporaryDirectory(t)}/app.sock`;
     const command = [...wrapper, process.execPath, program('server.mjs'), address];
     const running = new Running(t, ['--type=datagram', address, '--', ...command]);
-    await running.line(/the socket that was passed to this process for it is of another type/);
+    await running.line(/this process was given a socket of another type/);
     assert.equal(await running.exited, 1);
   });
 
