@@ -7,7 +7,7 @@ import { pathToFileURL } from 'node:url';
 import { root } from './step.mjs';
 
 const { library } = await load('advice');
-const { partsOf, sentence } = await load('message');
+const { partsOf, sentence } = await load('messageOf');
 const { reasons } = await load('reasons');
 
 const begin = '<!-- Made by `npm run api` from src/errors/reasons.ts. -->\n\n';

@@ -182,7 +182,10 @@ test('a call that is not permitted → the message says which user may not do wh
   for (const path of ['/', '/.', '/./']) assert.match(messageOf('realpath', path), /may not search \/, /);
   assert.match(messageOf('realpath', '/a/./b/.c/../.'), /may not search \/a\/b\/\.c\/\.\., /);
   assert.match(messageOf('chown', '/run/app.sock', 'EPERM'), /: only root may give \/run\/app\.sock to another user; /);
-  assert.match(messageOf('rename', '/run/app.sock', 'EPERM'), /may not remove \/run\/app\.sock: .* write permission on \/run and, in a sticky directory/);
+  assert.match(
+    messageOf('rename', '/run/app.sock', 'EPERM'),
+    /may not remove \/run\/app\.sock: .* write permission on \/run and, in a sticky directory/,
+  );
   const directory = temporaryDirectory(t);
   if (process.getuid?.() === 0) return;
   fs.chmodSync(directory, 0o500);
