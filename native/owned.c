@@ -234,14 +234,14 @@ void close_at_end(napi_env env) { napi_add_env_cleanup_hook(env, environment_end
 enum { PASSED_FIRST = 3, PASSED_MAX = 1024 };
 
 static struct passed {
-  enum { UNSEEN, SEEN, ADOPTED } state;
+  enum { UNSEEN, SEEN, INHERITED } state;
   struct identity identity;
 } passed[PASSED_MAX];
 
 /* Whether a number that this process was started with still refers to the same file as when a
    thread first asked. Returns 1 for the first call in the process, 0 after that, or EBADF: any file
    may have the number of a closed one. */
-napi_value js_see_passed(napi_env env, napi_callback_info info) {
+napi_value js_see_inherited(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   double fd;
   int result = 0;
@@ -253,7 +253,7 @@ napi_value js_see_passed(napi_env env, napi_callback_info info) {
     /* A descriptor that is closed already, or that the system cannot identify, is never
        available. */
     result = identify((int)fd, &seen->identity);
-    seen->state = result == 0 ? SEEN : ADOPTED;
+    seen->state = result == 0 ? SEEN : INHERITED;
     if (result == 0) result = 1;
   } else if (!still_refers((int)fd, &seen->identity)) result = -EBADF;
   pthread_mutex_unlock(&mutex);
@@ -262,29 +262,29 @@ napi_value js_see_passed(napi_env env, napi_callback_info info) {
 
 /* Makes a descriptor that the process was started with the calling thread's, once in the life of
    the process. EBUSY: a thread has it, or had it. */
-napi_value js_adopt(napi_env env, napi_callback_info info) {
+napi_value js_mark_inherited(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   double fd;
   arguments(env, info, given);
   if (!integer(env, given[0], PASSED_FIRST, PASSED_FIRST + PASSED_MAX - 1, &fd)) return NULL;
-  struct passed *adopted = &passed[(int)fd - PASSED_FIRST];
+  struct passed *inherited = &passed[(int)fd - PASSED_FIRST];
   pthread_mutex_lock(&mutex);
-  const bool free_to_adopt = adopted->state == SEEN && still_refers((int)fd, &adopted->identity);
-  if (free_to_adopt) adopted->state = ADOPTED;
+  const bool free_to_inherit = inherited->state == SEEN && still_refers((int)fd, &inherited->identity);
+  if (free_to_inherit) inherited->state = INHERITED;
   pthread_mutex_unlock(&mutex);
-  return integral(env, free_to_adopt ? owned(env, (int)fd) : -EBUSY);
+  return integral(env, free_to_inherit ? owned(env, (int)fd) : -EBUSY);
 }
 
-/* Whether a thread has adopted a number that this process was started with, and still has it open.
+/* Whether a thread has inherited a number that this process was started with, and has it open.
    ENOENT: no thread has asked about this number, nor about a higher one. */
-napi_value js_adopted(napi_env env, napi_callback_info info) {
+napi_value js_is_inherited(napi_env env, napi_callback_info info) {
   napi_value given[ARGUMENTS_MAX];
   double fd;
   arguments(env, info, given);
   if (!integer(env, given[0], PASSED_FIRST, PASSED_FIRST + PASSED_MAX - 1, &fd)) return NULL;
   const struct passed *seen = &passed[(int)fd - PASSED_FIRST];
   pthread_mutex_lock(&mutex);
-  const int result = seen->state == UNSEEN ? -ENOENT : seen->state == ADOPTED && still_refers((int)fd, &seen->identity);
+  const int result = seen->state == UNSEEN ? -ENOENT : seen->state == INHERITED && still_refers((int)fd, &seen->identity);
   pthread_mutex_unlock(&mutex);
   return integral(env, result);
 }

@@ -120,9 +120,9 @@ void close_at_end(napi_env env);
 napi_value js_close(napi_env env, napi_callback_info info);
 napi_value js_give(napi_env env, napi_callback_info info);
 napi_value js_owns(napi_env env, napi_callback_info info);
-napi_value js_see_passed(napi_env env, napi_callback_info info);
-napi_value js_adopt(napi_env env, napi_callback_info info);
-napi_value js_adopted(napi_env env, napi_callback_info info);
+napi_value js_see_inherited(napi_env env, napi_callback_info info);
+napi_value js_mark_inherited(napi_env env, napi_callback_info info);
+napi_value js_is_inherited(napi_env env, napi_callback_info info);
 napi_value js_pidfd_inode(napi_env env, napi_callback_info info);
 
 /* path.c */

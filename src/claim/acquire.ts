@@ -2,7 +2,7 @@ import { hasConnections } from '../address/socketType.js';
 import { failed, sys, type Operation } from '../kernel/kernel.js';
 import { bindUnderLock, type Identity, type Terms } from './bindUnderLock.js';
 import type { Place } from './place.js';
-import { discardLock, lockFile, termsOfStart, type LockFile } from './lock.js';
+import { removeAndUnlock, lockFile, termsOfStart, type LockFile } from './lock.js';
 import { padded } from './record.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
 
@@ -30,7 +30,7 @@ export function* acquire(place: Place, terms: Terms, wait = false): Operation<Pa
   const removesLock = removes(terms, locked);
   const bound = yield* bindUnderLock(place, terms);
   if (isRefusal(bound)) {
-    if (removesLock) yield* discardLock(place, lockFd);
+    if (removesLock) yield* removeAndUnlock(place, lockFd);
     else yield* sys.close(lockFd);
     return bound;
   }

@@ -1,20 +1,20 @@
 import { sys, type Operation } from '../kernel/kernel.js';
 import { writeRecord } from './acquire.js';
-import { explainTaken, recoverAside } from './bindUnderLock.js';
+import { explainKept, recoverAside } from './bindUnderLock.js';
 import { directoriesOf, isInPlace, type Place } from './place.js';
 import { lock, restsMs } from './lock.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
-import { isDead, take } from './removeIf.js';
+import { isDead, removeIf } from './removeIf.js';
 
 /**
  * Claims a pathname for a program that binds it by itself: takes the lock, recovers, and removes a
  * dead socket. Returns the descriptor that holds the lock; every process that shares it shares the
  * claim.
  */
-export function* reserve(place: Place, record: string, wait: boolean): Operation<number | Refusal> {
+export function* acquireUnbound(place: Place, record: string, wait: boolean): Operation<number | Refusal> {
   const lockFd = yield* lock(place, wait);
   if (isRefusal(lockFd)) return lockFd;
-  const refused = (yield* findReplaced(place)) ?? (yield* recoverAside(place)) ?? (yield* clearStale(place));
+  const refused = (yield* findReplaced(place)) ?? (yield* recoverAside(place)) ?? (yield* removeDead(place));
   if (refused !== undefined) {
     yield* sys.close(lockFd);
     return refused;
@@ -37,17 +37,17 @@ export function* findReplaced(place: Place): Operation<Refusal | undefined> {
  * Removes the socket that a dead program left, under the lock.
  *
  * It is probed without a preceding bind(2), so another program's half-finished bind may look dead.
- * But the rename in `take` waits for the directory until that bind is over, and the second proof
- * finds the socket live.
+ * But the rename in `removeIf` waits for the directory until that bind is over, and the second
+ * proof finds the socket live.
  */
-export function* clearStale(place: Place): Operation<Refusal | undefined> {
+export function* removeDead(place: Place): Operation<Refusal | undefined> {
   for (let rest = 0; ; rest++) {
-    const taken = yield* take(place, isDead);
-    if (taken.outcome === 'removed' || taken.outcome === 'gone') return undefined;
+    const removal = yield* removeIf(place, isDead);
+    if (removal.outcome === 'removed' || removal.outcome === 'gone') return undefined;
     // A killed process may close its lock a moment before its socket, because Linux 6 begins with
     // the highest descriptor. A live socket is not yet a stray.
     const restMs = restsMs[rest];
-    if (taken.outcome !== 'kept' || taken.why !== 'live' || restMs === undefined) return explainTaken(place, taken);
+    if (removal.outcome !== 'kept' || removal.why !== 'live' || restMs === undefined) return explainKept(place, removal);
     yield* sys.sleep(restMs);
   }
 }

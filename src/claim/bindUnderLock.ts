@@ -4,7 +4,7 @@ import { AT_FDCWD, failed, sys, type Errno, type FileStatus, type Operation } fr
 import { attemptsMax, restsMs } from './lock.js';
 import { isInPlace, throughOf, type Place } from './place.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
-import { isBound, isDead, isFileOf, isInode, putBack, take, type Taken } from './removeIf.js';
+import { isBound, isDead, isFileOf, isInode, putBack, removeIf, type Removal } from './removeIf.js';
 
 /** The caller's terms for the socket. */
 export interface Terms {
@@ -65,9 +65,9 @@ export function* bindUnderLock(place: Place, terms: Terms): Operation<Bound | Re
 }
 
 /**
- * The step "recover": a crash inside `take` leaves a file aside. If it is a dead socket, it is
+ * The step "recover": a crash inside `removeIf` leaves a file aside. If it is a dead socket, it is
  * removed. Any other file gets its name back, unless the name is in use: then it stays aside, and
- * `take` reports it if it needs the place.
+ * `removeIf` reports it if it needs the place.
  */
 export function* recoverAside(place: Place): Operation<Refusal | undefined> {
   const { directory, aside, asidePath } = place;
@@ -91,7 +91,7 @@ function* bindAndListen(place: Place, terms: Terms, fd: number): Operation<Ident
   // accepted before listen(2).
   if (modeBefore !== undefined) yield* sys.fchmod(fd, withSticky(place, modeBefore));
 
-  const refused = yield* bindOrClear(place, fd);
+  const refused = yield* bindOrRemove(place, fd);
   if (refused !== undefined) return refused;
   const file = yield* identify(place, fd);
   if (file === 'displaced') return (yield* recall(place, fd)) ?? file;
@@ -102,23 +102,23 @@ function* bindAndListen(place: Place, terms: Terms, fd: number): Operation<Ident
   const listening = granted ?? (yield* listen(place, fd, terms));
   if (listening === undefined) return { dev: file.dev, ino: file.ino };
   // Before the close: the open socket pins its inode.
-  yield* take(place, isInode(file));
+  yield* removeIf(place, isInode(file));
   return listening;
 }
 
 /**
- * The steps "bind" and "take". bind(2) comes first: on a free name nothing is judged or removed,
+ * The steps "bind" and "remove". bind(2) comes first: on a free name nothing is judged or removed,
  * and no half-finished bind of another process is seen.
  */
-function* bindOrClear(place: Place, fd: number): Operation<Refusal | undefined> {
+function* bindOrRemove(place: Place, fd: number): Operation<Refusal | undefined> {
   let rests = 0;
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
     const bound = yield* bindName(place, fd);
     if (bound === 0) return undefined;
     if (bound !== 'EADDRINUSE') return (yield* findMoved(place)) ?? refuse('system', bound, 'bind', place.path);
-    const taken = yield* take(place, isDead);
-    if (taken.outcome === 'removed') continue;
-    if (taken.outcome === 'gone') {
+    const removal = yield* removeIf(place, isDead);
+    if (removal.outcome === 'removed') continue;
+    if (removal.outcome === 'gone') {
       const moved = yield* findMoved(place);
       if (moved !== undefined) return moved;
       continue;
@@ -126,7 +126,7 @@ function* bindOrClear(place: Place, fd: number): Operation<Refusal | undefined> 
     // A killed process may close its lock a moment before its socket, because Linux 6 begins with
     // the highest descriptor. A live socket is not yet a stray.
     const restMs = restsMs[rests++];
-    if (taken.outcome !== 'kept' || taken.why !== 'live' || restMs === undefined) return explainTaken(place, taken);
+    if (removal.outcome !== 'kept' || removal.why !== 'live' || restMs === undefined) return explainKept(place, removal);
     yield* sys.sleep(restMs);
   }
   return refuse('unstable', 'EADDRINUSE', 'bind', place.path);
@@ -159,7 +159,7 @@ function* recall(place: Place, fd: number): Operation<Refusal | undefined> {
     // Not the name `aside`: it belongs to the process that holds the lock of that directory, which
     // is not ours.
     const elsewhere = { ...place, directory, aside: { directory, name: namesOf(place.name).recalled } };
-    if (!failed(bound)) yield* take(elsewhere, isBound(bound));
+    if (!failed(bound)) yield* removeIf(elsewhere, isBound(bound));
     yield* sys.close(there);
   }
   return moved;
@@ -171,14 +171,14 @@ function* findMoved({ directory, long }: Place): Operation<Refusal | undefined> 
   return refuse('directory-moved', 'ESTALE', 'bind', directory.path);
 }
 
-export function explainTaken({ path, asidePath }: Place, taken: Exclude<Taken, { outcome: 'removed' | 'gone' }>): Refusal {
-  if (taken.outcome === 'failed') {
-    return refuse(taken.errno === 'EEXIST' ? 'aside-occupied' : 'system', taken.errno, taken.syscall, taken.path);
+export function explainKept({ path, asidePath }: Place, removal: Exclude<Removal, { outcome: 'removed' | 'gone' }>): Refusal {
+  if (removal.outcome === 'failed') {
+    return refuse(removal.errno === 'EEXIST' ? 'aside-occupied' : 'system', removal.errno, removal.syscall, removal.path);
   }
-  if (taken.outcome === 'left-aside') return refuse('aside-occupied', 'EADDRINUSE', 'rename', asidePath);
-  if (taken.why === 'live') return refuse('stray', 'EADDRINUSE', 'bind', path);
-  if (taken.why === 'not-a-socket') return refuse('not-a-socket', 'ENOTSOCK', 'bind', path);
-  return refuse('system', taken.why === 'another-inode' ? 'EADDRINUSE' : taken.why.errno, 'probe', path);
+  if (removal.outcome === 'left-aside') return refuse('aside-occupied', 'EADDRINUSE', 'rename', asidePath);
+  if (removal.why === 'live') return refuse('stray', 'EADDRINUSE', 'bind', path);
+  if (removal.why === 'not-a-socket') return refuse('not-a-socket', 'ENOTSOCK', 'bind', path);
+  return refuse('system', removal.why === 'another-inode' ? 'EADDRINUSE' : removal.why.errno, 'probe', path);
 }
 
 /**

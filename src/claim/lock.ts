@@ -130,7 +130,7 @@ function* openLockFile(place: Place, { claims, create }: LockTerms): Operation<L
 
 /**
  * The step "look", before a lock file is created: a start that is refused anyway leaves nothing
- * behind. `take` decides again, under the lock.
+ * behind. `removeIf` decides again, under the lock.
  */
 function* look(place: Place): Operation<Refusal | undefined> {
   const there = yield* sys.fstatat(place.directory.fd, place.name);
@@ -152,7 +152,7 @@ export function* createLockFile({ lock: { directory, name } }: Place): Operation
  * it, sees that the file has no name any more, and begins again. A later start creates another
  * file. No holder has our file, because a holder would have its lock.
  */
-export function* discardLock(place: Place, fd: number): Operation<void> {
+export function* removeAndUnlock(place: Place, fd: number): Operation<void> {
   try {
     yield* unlinkLocked(place, fd);
   } finally {

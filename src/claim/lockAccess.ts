@@ -18,7 +18,7 @@ export function isSharedSticky({ mode }: FileStatus): boolean {
 }
 
 /** Whether a claim made this lock file. Only such a file is ever given away, or cleaned up. */
-export function isClaims({ mode }: FileStatus): boolean {
+export function madeByClaim({ mode }: FileStatus): boolean {
   return (mode & sticky) !== 0;
 }
 
@@ -34,7 +34,7 @@ export function isClaims({ mode }: FileStatus): boolean {
 export function* followDirectory(fd: number, file: FileStatus, directory: FileStatus): Operation<0 | Errno> {
   const user = yield* sys.geteuid();
   if (user !== 0 && user !== file.uid) return 0;
-  if (!isClaims(file)) {
+  if (!madeByClaim(file)) {
     // It might be a private one that another user moved here, so its group
     // is not let in. Only a umask that denied the owner is corrected.
     if ((file.mode & 0o600) !== 0o600 && user === file.uid) yield* sys.fchmod(fd, lockMode);

@@ -1,9 +1,9 @@
 import { failed, sys, type Operation } from '../kernel/kernel.js';
 import type { PathnameClaim } from './acquire.js';
-import { explainTaken, grant, type Identity, type Terms } from './bindUnderLock.js';
+import { explainKept, grant, type Identity, type Terms } from './bindUnderLock.js';
 import { pathOf, throughOf, type Named, type Place } from './place.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
-import { isInode, take } from './removeIf.js';
+import { isInode, removeIf } from './removeIf.js';
 
 /**
  * Gives the name of a claim to a socket that the runtime has bound under a private name, in place
@@ -24,8 +24,8 @@ export function* publish(
   const granted = yield* grant({ ...place, ...bound, long: true }, terms, file);
   if (granted === 'displaced') return refuse('unstable', 'EADDRINUSE', 'bind', place.path);
   if (isRefusal(granted)) return granted;
-  const taken = yield* take(place, isInode(identity));
-  if (taken.outcome !== 'removed' && taken.outcome !== 'gone') return explainTaken(place, taken);
+  const removal = yield* removeIf(place, isInode(identity));
+  if (removal.outcome !== 'removed' && removal.outcome !== 'gone') return explainKept(place, removal);
   const linked = yield* sys.linkat(place.directory.fd, throughOf(bound), place.name);
   if (linked === 'EEXIST') return refuse('stray', 'EADDRINUSE', 'bind', place.path);
   if (failed(linked)) return refuse('system', linked, 'link', place.path);

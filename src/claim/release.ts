@@ -1,8 +1,8 @@
 import { sys, type Operation } from '../kernel/kernel.js';
 import { eraseRecord, type PathnameClaim } from './acquire.js';
 import type { Place } from './place.js';
-import { discardLock, unlinkLocked } from './lock.js';
-import { isInode, take, type Taken } from './removeIf.js';
+import { removeAndUnlock, unlinkLocked } from './lock.js';
+import { isInode, removeIf, type Removal } from './removeIf.js';
 
 /**
  * The step "remove" of a release: removes our socket file, and nothing else (G5).
@@ -11,8 +11,8 @@ import { isInode, take, type Taken } from './removeIf.js';
  * number to the next file (ext4 does so at once), and the comparison would lie. The lock is still
  * held, so the file is never a successor's.
  */
-export function removeSocketFile(place: Place, { identity }: Pick<PathnameClaim, 'identity'>): Operation<Taken> {
-  return take(place, isInode(identity));
+export function removeSocketFile(place: Place, { identity }: Pick<PathnameClaim, 'identity'>): Operation<Removal> {
+  return removeIf(place, isInode(identity));
 }
 
 /**
@@ -20,7 +20,7 @@ export function removeSocketFile(place: Place, { identity }: Pick<PathnameClaim,
  * LOCK_UN: after a handover other processes share the open file description, and LOCK_UN would take
  * the lock from all of them.
  */
-export function* releaseLock({ lockFd }: Pick<PathnameClaim, 'lockFd'>): Operation<void> {
+export function* eraseAndUnlock({ lockFd }: Pick<PathnameClaim, 'lockFd'>): Operation<void> {
   try {
     yield* eraseRecord(lockFd);
   } finally {
@@ -30,8 +30,8 @@ export function* releaseLock({ lockFd }: Pick<PathnameClaim, 'lockFd'>): Operati
 
 /** Gives the lock up: removes the lock file, or keeps it without a record. */
 export function* unlock(place: Place, { lockFd, removesLock }: Pick<PathnameClaim, 'lockFd' | 'removesLock'>): Operation<void> {
-  if (removesLock === true) yield* discardLock(place, lockFd);
-  else yield* releaseLock({ lockFd });
+  if (removesLock === true) yield* removeAndUnlock(place, lockFd);
+  else yield* eraseAndUnlock({ lockFd });
 }
 
 /** Does the same at the exit of the process: the kernel then closes the descriptor. */
@@ -47,9 +47,9 @@ export function* unlockAtExit(
  * Makes a whole release. If the runtime owns the listening socket, the runtime closes it between
  * the two halves.
  */
-export function* release(place: Place, claim: PathnameClaim): Operation<Taken> {
-  const taken = yield* removeSocketFile(place, claim);
+export function* release(place: Place, claim: PathnameClaim): Operation<Removal> {
+  const removal = yield* removeSocketFile(place, claim);
   yield* sys.close(claim.listenFd);
   yield* unlock(place, claim);
-  return taken;
+  return removal;
 }

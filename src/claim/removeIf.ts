@@ -2,8 +2,8 @@ import { failed, sys, type Errno, type FileStatus, type Operation } from '../ker
 import { unpinned, type Named, type Place } from './place.js';
 import { probe, type Liveness } from './probe.js';
 
-/** The outcome of `take`. Only `removed` means that a file was removed. */
-export type Taken =
+/** The outcome of `removeIf`. Only `removed` means that a file was removed. */
+export type Removal =
   /** The file was proved removable, and is gone. */
   | { readonly outcome: 'removed' }
   /** There was no file, or it is gone already. */
@@ -32,7 +32,7 @@ export type Proof = (file: Named, status: FileStatus) => Operation<'proved' | Un
  * process may have bound it. So the file is first set aside under a name that no other process
  * uses, proved again there, and only then unlinked. Both renames refuse to replace a file.
  */
-export function* take(place: Place, proof: Proof): Operation<Taken> {
+export function* removeIf(place: Place, proof: Proof): Operation<Removal> {
   const { directory, name, path, aside, asidePath } = place;
   const there = yield* sys.fstatat(directory.fd, name);
   if (there === 'ENOENT') return { outcome: 'gone' };

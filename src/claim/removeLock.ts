@@ -2,11 +2,11 @@ import { guardedNames, namesOf } from '../address/names.js';
 import { failed, sys, type Errno, type Operation } from '../kernel/kernel.js';
 import { writeRecord } from './acquire.js';
 import { lockFile, termsOfExisting, unlinkLocked } from './lock.js';
-import { isClaims } from './lockAccess.js';
+import { madeByClaim } from './lockAccess.js';
 import type { Place } from './place.js';
 import { isRecord, recordBytesMax } from './record.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
-import { releaseLock } from './release.js';
+import { eraseAndUnlock } from './release.js';
 
 /** The outcome for a lock file. `kept`: it stays, and that is right. */
 export type LockRemoved =
@@ -30,7 +30,7 @@ export function* judgeLock(
   const there = yield* sys.fstatat(directory.fd, name);
   if (there === 'ENOENT') return { outcome: 'gone' };
   if (failed(there)) return refuse('system', there, 'lstat', place.lockPath);
-  if (there.type !== 'file' || there.nlink !== 1 || !isClaims(there)) return { outcome: 'kept', why: 'not-a-lock-file' };
+  if (there.type !== 'file' || there.nlink !== 1 || !madeByClaim(there)) return { outcome: 'kept', why: 'not-a-lock-file' };
   for (const guarded of guardedNames(namesOf(place.name))) {
     if (absent(guarded)) continue;
     const file = yield* sys.fstatat(place.directory.fd, guarded);
@@ -76,7 +76,7 @@ export function* removeLock(place: Place, record: string): Operation<LockRemoved
     yield* sys.close(lockFd);
     return { outcome: 'removed' };
   }
-  yield* releaseLock({ lockFd });
+  yield* eraseAndUnlock({ lockFd });
   if (second !== 'proved') return second;
   return removed === 'ENOENT' ? { outcome: 'gone' } : refuse('system', removed ?? 'EIO', 'unlink', place.lockPath);
 }

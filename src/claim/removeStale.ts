@@ -1,14 +1,14 @@
 import { failed, sys, type Errno, type FileStatus, type Operation } from '../kernel/kernel.js';
 import { writeRecord } from './acquire.js';
 import type { Place } from './place.js';
-import { createLockFile, lockFile, discardLock, type LockFile } from './lock.js';
+import { createLockFile, lockFile, removeAndUnlock, type LockFile } from './lock.js';
 import { followDirectory, isSharedSticky, lockMode } from './lockAccess.js';
 import { isRefusal, refuse, type Refusal } from './refusal.js';
-import { releaseLock } from './release.js';
-import { isDead, take, type Taken } from './removeIf.js';
+import { eraseAndUnlock } from './release.js';
+import { isDead, removeIf, type Removal } from './removeIf.js';
 
 /** Whether a socket file is stale, as far as it can be seen without the lock. */
-export function* judge(place: Place): Operation<'proved' | Exclude<Taken, { outcome: 'removed' }>> {
+export function* judge(place: Place): Operation<'proved' | Exclude<Removal, { outcome: 'removed' }>> {
   const there = yield* sys.fstatat(place.directory.fd, place.name);
   if (there === 'ENOENT') return { outcome: 'gone' };
   if (failed(there)) return { outcome: 'failed', errno: there, syscall: 'lstat', path: place.path };
@@ -35,7 +35,7 @@ export interface Stale {
  * It does so under the lock, and by the same steps as a start, so that a start at this moment loses
  * nothing (G4).
  */
-export function* removeStale(stale: Stale): Operation<Taken | Refusal> {
+export function* removeStale(stale: Stale): Operation<Removal | Refusal> {
   // First without the lock: locking a live address could make a start fail, and nothing should be
   // created if nothing is to be removed.
   const first = yield* judge(stale.place);
@@ -44,7 +44,7 @@ export function* removeStale(stale: Stale): Operation<Taken | Refusal> {
   return failed(socket) ? { outcome: 'gone' } : yield* underLocks(stale, socket);
 }
 
-function* underLocks(stale: Stale, socket: FileStatus): Operation<Taken | Refusal> {
+function* underLocks(stale: Stale, socket: FileStatus): Operation<Removal | Refusal> {
   const [guard, ...others] = stale.guards;
   if (guard === undefined) return yield* takeSettled(stale.place);
   const directory = yield* sys.fstat(guard.directory.fd);
@@ -58,8 +58,8 @@ function* underLocks(stale: Stale, socket: FileStatus): Operation<Taken | Refusa
   const { lockFd, made } = locked;
   if (!made) yield* writeRecord(lockFd, stale.record);
   const outcome = yield* underLocks({ ...stale, guards: others }, socket);
-  if (made) yield* discardLock(guard, lockFd);
-  else yield* releaseLock({ lockFd });
+  if (made) yield* removeAndUnlock(guard, lockFd);
+  else yield* eraseAndUnlock({ lockFd });
   return outcome;
 }
 
@@ -70,10 +70,10 @@ function* underLocks(stale: Stale, socket: FileStatus): Operation<Taken | Refusa
  * socket does not look dead. Here there is nothing to bind. The rename changes nothing, but like
  * every call that changes a name it waits for the directory.
  */
-function* takeSettled(place: Place): Operation<Taken> {
+function* takeSettled(place: Place): Operation<Removal> {
   const there = yield* sys.renameat2(place.directory.fd, place.name, place.name, 'RENAME_NOREPLACE');
   // A name that is free at this moment may be bound in the next.
-  return there === 'ENOENT' ? { outcome: 'gone' } : yield* take(place, isDead);
+  return there === 'ENOENT' ? { outcome: 'gone' } : yield* removeIf(place, isDead);
 }
 
 /**
@@ -123,7 +123,7 @@ function* makeThenLock(place: Place, heirs: Heirs, record: string): Operation<Lo
   // A start has locked it first: the file belongs to that start now.
   if (refused.errno === 'EAGAIN') return { ...created, made: false };
   if (refused.syscall === 'flock') yield* sys.close(created.lockFd);
-  else yield* discardLock(place, created.lockFd);
+  else yield* removeAndUnlock(place, created.lockFd);
   return refused;
 }
 

@@ -1,6 +1,6 @@
 import { failed, sys, type Errno, type Operation } from '../kernel/kernel.js';
 import type { Place } from './place.js';
-import { createLockFile, discardLock, lock, lockFile, termsOfExisting } from './lock.js';
+import { createLockFile, removeAndUnlock, lock, lockFile, termsOfExisting } from './lock.js';
 import { isRefusal, type Refusal } from './refusal.js';
 
 /**
@@ -14,7 +14,7 @@ export function* unlinkUnclaimed(place: Place): Operation<0 | Errno | Refusal> {
   const locked = yield* lockFile(place, false, { claims: false, create: createLockFile });
   if (isRefusal(locked)) return locked;
   const removed = yield* sys.unlinkat(place.directory.fd, place.name);
-  if (locked.made) yield* discardLock(place, locked.lockFd);
+  if (locked.made) yield* removeAndUnlock(place, locked.lockFd);
   else yield* sys.close(locked.lockFd);
   return removed;
 }
@@ -22,14 +22,14 @@ export function* unlinkUnclaimed(place: Place): Operation<0 | Errno | Refusal> {
 /** Removes the lock file of an address, unless a process has the lock. */
 export function* unlinkLock(place: Place): Operation<void> {
   const locked = yield* lockFile(place, false, termsOfExisting);
-  if (!isRefusal(locked)) yield* discardLock(place, locked.lockFd);
+  if (!isRefusal(locked)) yield* removeAndUnlock(place, locked.lockFd);
 }
 
 /**
  * Returns the refusal that a start would meet now if the claim is held. Creates and changes
  * nothing.
  */
-export function* findClaim(place: Place): Operation<Refusal | undefined> {
+export function* findRefusal(place: Place): Operation<Refusal | undefined> {
   if (failed(yield* sys.fstatat(place.lock.directory.fd, place.lock.name))) return undefined;
   const lockFd = yield* lock(place, false);
   if (isRefusal(lockFd)) return lockFd;

@@ -14,7 +14,7 @@ export function readArguments(command: Command, args: readonly string[]): Pick<I
     options[name] = { type: value === undefined ? 'boolean' : 'string', ...(short === undefined ? {} : { short }) };
   }
   const [ours, theirs] = split(command, args, options);
-  refuseLooseValue(command, ours);
+  requireJoinedValue(command, ours);
   const { values, positionals } = parse(ours, options);
   const operands = [...positionals, ...theirs];
   if (values['help'] !== true) refuseCount(command, operands);
@@ -56,7 +56,7 @@ function withOptionalValues(command: Command, args: readonly string[]): readonly
 }
 
 /** Refuses `--wait 5 ADDRESS`, in which 5 would be taken for the address. */
-function refuseLooseValue(command: Command, args: readonly string[]): void {
+function requireJoinedValue(command: Command, args: readonly string[]): void {
   for (const [index, arg] of args.entries()) {
     if (arg === '--') return;
     const name = /^--([\w-]+)=$/.exec(arg)?.[1] ?? '';

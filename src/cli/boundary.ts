@@ -1,7 +1,7 @@
 import type { Directory } from '../claim/place.js';
 import { show } from '../errors/show.js';
 import { Sides, type WrongSide } from '../inspect/sides.js';
-import { refuseFrom, type Gate, type Unlisted } from '../inspect/walk.js';
+import { excludedBy, type Gate, type Unlisted } from '../inspect/walk.js';
 
 /**
  * File systems that another machine, or a program, serves to others as well. No single kernel knows
@@ -19,11 +19,11 @@ const withoutSockets = /^(bpf|cgroup2?|configfs|debugfs|efivarfs|fusectl|mqueue|
  */
 export function boundary(sides: Sides, crossMounts: boolean): Gate {
   return {
-    refuseTree(directory) {
+    excludeTree(directory) {
       const wrong = sides.wrongSide(directory);
       return wrong && explainWrongSide(wrong);
     },
-    refuseMount(directory, start) {
+    excludeMount(directory, start) {
       const type = sides.typeOf(directory) ?? 'unknown';
       if (withoutSockets.test(type)) return '';
       if (crossMounts) return undefined;
@@ -49,9 +49,9 @@ export class MountedMeanwhile {
   #reason: string | undefined;
 
   /** Returns whether the directory is on the wrong side of a mount by now. Reports it once. */
-  refuse(directory: Directory, named: boolean): boolean {
+  excludes(directory: Directory, named: boolean): boolean {
     if (this.#directory === directory) return this.#reason !== undefined;
-    const reason = refuseFrom(directory, boundary(Sides.read(), true));
+    const reason = excludedBy(directory, boundary(Sides.read(), true));
     if (reason !== undefined) this.unlisted.push({ path: directory.path, why: 'refused', named, reason });
     this.#directory = directory;
     this.#reason = reason;

@@ -120,7 +120,7 @@ class Cleaning {
   #finish(file: File, seen: Cleaned, act: () => Cleaned, directory: Directory, named: boolean): void {
     let cleaned = seen;
     if (seen.outcome === 'removed') {
-      if (this.#mounted.refuse(directory, named)) return;
+      if (this.#mounted.excludes(directory, named)) return;
       if (!this.#dryRun) cleaned = act();
     }
     // A live socket below a directory is not worth a line. One that was named is.

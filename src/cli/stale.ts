@@ -1,10 +1,10 @@
 import { judgeLock, removeLock, type LockRemoved } from '../claim/removeLock.js';
 import { judge, removeStale } from '../claim/removeStale.js';
-import { explainTaken as refusalOf } from '../claim/bindUnderLock.js';
+import { explainKept as refusalOf } from '../claim/bindUnderLock.js';
 import type { Place } from '../claim/place.js';
 import { cleaningRecord } from '../claim/record.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
-import type { Taken, Unproved } from '../claim/removeIf.js';
+import type { Removal, Unproved } from '../claim/removeIf.js';
 import { explain } from '../errors/explain.js';
 import { joined, partsOf } from '../errors/messageOf.js';
 import { ownRecord } from '../holder/self.js';
@@ -23,13 +23,13 @@ export type Cleaned =
 /** Whether `clean` would remove a socket file, as far as it can be seen without the lock. */
 export function looksStale({ place }: Guarded, address: string): Cleaned {
   const judged = run(kernel, judge(place));
-  return judged === 'proved' ? { outcome: 'removed' } : explainTaken(place, judged, address);
+  return judged === 'proved' ? { outcome: 'removed' } : explainKept(place, judged, address);
 }
 
 /** Removes a socket file if it is stale. */
 export function clean({ place, guards }: Guarded, address: string): Cleaned {
   const outcome = run(kernel, removeStale({ place, guards, record: cleaningRecord(ownRecord()) }));
-  return isRefusal(outcome) ? explainRefusal(outcome, address) : explainTaken(place, outcome, address);
+  return isRefusal(outcome) ? explainRefusal(outcome, address) : explainKept(place, outcome, address);
 }
 
 /**
@@ -65,7 +65,7 @@ function explainRefusal(refusal: Refusal, address: string): Cleaned {
   return { outcome: 'failed', reason, message: joined(`${happened}.`, todo) };
 }
 
-function explainTaken(place: Place, taken: Taken, address: string): Cleaned {
+function explainKept(place: Place, taken: Removal, address: string): Cleaned {
   switch (taken.outcome) {
     case 'removed':
     case 'gone':

@@ -8,8 +8,8 @@ import { nowMs, pause } from '../kernel/clock.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { readDestination } from '../request/readAddress.js';
 import { badOption, explainMistakes } from '../request/mistake.js';
-import { readSignal, refuseCallback, refuseNoOptions, refuseUnknown } from '../request/requireOptions.js';
-import { attempt, isTemporary } from './connectOnce.js';
+import { readSignal, requireNoCallback, requireOptions, requireKnown } from '../request/requireOptions.js';
+import { connectOnce, isTemporary } from './connectOnce.js';
 import { pauseMs } from './pause.js';
 import { connectPipe } from './pipe.js';
 import { destinationOf } from './destination.js';
@@ -63,7 +63,7 @@ export async function connect(address: string, options: ConnectOptions = {}): Pr
 
 async function connectInTime(address: string, options: ConnectOptions, callback: unknown): Promise<Socket> {
   const asked = explainMistakes(address, 'connect to', () => {
-    refuseCallback(callback);
+    requireNoCallback(callback);
     return read(address, options);
   });
   const connected = await tryInTime(address, asked, socketTypeDefault);
@@ -88,7 +88,7 @@ async function tryInTime(address: string, asked: Asked, type: SocketType): Promi
   const destination = destinationOf(parsed);
   const startMs = nowMs();
   for (let tries = 0; ; tries++) {
-    const connected = parsed.kind === 'pipe' ? await connectPipe(parsed.path, allowHalfOpen) : attempt(destination, type);
+    const connected = parsed.kind === 'pipe' ? await connectPipe(parsed.path, allowHalfOpen) : connectOnce(destination, type);
     if (connected instanceof Socket || typeof connected === 'number') return connected;
     const triedMs = nowMs() - startMs;
     if (!isTemporary(connected) || triedMs >= timeout)
@@ -107,10 +107,10 @@ interface Asked {
 }
 
 function read(address: string, options: ConnectOptions): Asked {
-  refuseNoOptions(options);
+  requireOptions(options);
   const { timeout = timeoutMsDefault, allowHalfOpen = false } = options;
   const parsed = readDestination(address);
-  refuseUnknown(options, ['timeout', 'signal', 'allowHalfOpen']);
+  requireKnown(options, ['timeout', 'signal', 'allowHalfOpen']);
   if (typeof timeout !== 'number' || !(timeout >= 0)) throw badOption('timeout', 'must be a number of milliseconds, 0 or more');
   const signal = readSignal(options.signal);
   if (typeof allowHalfOpen !== 'boolean') throw badOption('allowHalfOpen', 'must be true or false');

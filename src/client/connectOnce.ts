@@ -10,8 +10,8 @@ import { kernel } from '../kernel/posix.js';
  * Tries to connect once. Returns a connected descriptor, or why it failed. A Unix socket answers at
  * once, or with `EAGAIN`.
  */
-export function attempt(destination: string, type: SocketType): number | FailedConnect {
-  return run(kernel, connectOnce(destination, type));
+export function connectOnce(destination: string, type: SocketType): number | FailedConnect {
+  return run(kernel, connectSocket(destination, type));
 }
 
 /** Whether another attempt may succeed: a server may start, or may accept. */
@@ -21,7 +21,7 @@ export function isTemporary({ unreachable }: FailedConnect): boolean {
 
 const temporary: ReadonlySet<Unreachable> = new Set(['absent', 'no-directory', 'stale', 'starting', 'backlog-full']);
 
-function* connectOnce(destination: string, type: SocketType): Conversation<number | FailedConnect> {
+function* connectSocket(destination: string, type: SocketType): Conversation<number | FailedConnect> {
   const abstract = destination.startsWith('\0');
   const connected = abstract ? yield* talk.connect(destination, type) : yield* connectToFile(destination, type);
   if (!failed(connected)) return connected;

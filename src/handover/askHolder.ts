@@ -20,7 +20,7 @@ export type NotReceived = Unhanded | Errno;
  * holder says `done`, or is gone. Until then it must not release. If the holder takes the offer
  * back, this process closes everything, and the connection last: that tells the holder.
  */
-export function* request(target: Target, terms: Terms, timeoutMs: number): Conversation<Offered | NotReceived | Refusal> {
+export function* askHolder(target: Target, terms: Terms, timeoutMs: number): Conversation<Offered | NotReceived | Refusal> {
   const connection = yield* connectTo(target);
   if (typeof connection !== 'number') return connection;
   const outcome = yield* negotiate(connection, target, terms, timeoutMs);

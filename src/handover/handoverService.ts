@@ -31,7 +31,7 @@ export const handoverBacklog = 128;
 /** The effects of a handover on the server that owns the claim. */
 export interface Hooks {
   /** Stops accepting, closes the listening socket, and unlinks nothing. */
-  leave(): void;
+  handOver(): void;
   /** The newcomer is the holder. */
   handedOver(): void;
   /** How long a newcomer may take to say that it is ready, in milliseconds. Default: 5 seconds. */
@@ -141,7 +141,7 @@ export class HandoverService {
       ...kernel,
       accepting: () => {
         try {
-          this.#hooks.leave();
+          this.#hooks.handOver();
         } catch (error) {
           // From a listener of the program. The handover has to complete regardless.
           throwLater(error);

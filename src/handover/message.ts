@@ -32,8 +32,8 @@ export type Message =
   /** With the descriptor. */
   | { readonly kind: 'pass' }
   /** `busy`: this other process below the same instance has the socket. */
-  | { readonly kind: 'refuse'; readonly why: 'other-address' | 'stranger' }
-  | { readonly kind: 'refuse'; readonly why: 'busy'; readonly pid: number };
+  | { readonly kind: 'decline'; readonly why: 'other-address' | 'stranger' }
+  | { readonly kind: 'decline'; readonly why: 'busy'; readonly pid: number };
 
 /** An address as another process can compare it with its own socket. */
 export interface SocketIdentity {
@@ -59,14 +59,14 @@ export function format(message: Message): string {
 function details(message: Message): string {
   if (message.kind === 'offer') return ` ${message.dev} ${message.ino}`;
   if (message.kind === 'ask') return ` ${message.dev} ${message.ino} ${Buffer.from(message.name).toString('base64url')}`;
-  if (message.kind !== 'refuse') return '';
+  if (message.kind !== 'decline') return '';
   return message.why === 'busy' ? ` busy ${message.pid}` : ` ${message.why}`;
 }
 
 export function parse(line: string): Message | undefined {
   const [, kind = '', rest] = /^reuseaddr 1 ([a-z]+)(?: (.*))?$/.exec(line) ?? [];
   if (rest === undefined) return isPlain(kind) ? { kind } : undefined;
-  if (kind === 'refuse') return parseRefusal(rest);
+  if (kind === 'decline') return parseDecline(rest);
   const [, dev, ino, name] = /^(\d{1,20}) (\d{1,20})(?: ([\w-]*))?$/.exec(rest) ?? [];
   if (dev === undefined || ino === undefined) return undefined;
   const file = { dev: BigInt(dev), ino: BigInt(ino) };
@@ -82,8 +82,8 @@ function isPlain(kind: string): kind is Plain {
   return kind === 'request' || kind === 'ready' || kind === 'done' || kind === 'abort' || kind === 'pass';
 }
 
-function parseRefusal(text: string): Message | undefined {
-  const kind = 'refuse';
+function parseDecline(text: string): Message | undefined {
+  const kind = 'decline';
   if (text === 'other-address' || text === 'stranger') return { kind, why: text };
   const pid = /^busy (\d{1,10})$/.exec(text)?.[1];
   return pid === undefined ? undefined : { kind, why: 'busy', pid: Number(pid) };

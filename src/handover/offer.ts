@@ -50,7 +50,7 @@ export function* hear(connection: number, timeoutMs: number): Conversation<boole
 export function* offer(connection: number, offered: Offered, timeoutMs: number): Conversation<OfferOutcome> {
   try {
     const outcome = yield* negotiate(connection, offered, timeoutMs);
-    if (outcome === 'handed-over') yield* leave(connection, offered);
+    if (outcome === 'handed-over') yield* handOver(connection, offered);
     return outcome;
   } finally {
     yield* sys.close(connection);
@@ -68,7 +68,7 @@ function* negotiate(connection: number, offered: Offered, timeoutMs: number): Co
     try {
       yield* withdraw(connection);
     } catch {
-      yield* leave(connection, offered);
+      yield* handOver(connection, offered);
     }
     throw error;
   }
@@ -99,7 +99,7 @@ function* ask(connection: number, offered: Offered, timeoutMs: number): Conversa
  * Gives up the share of this process. The newcomer is told last: from then on it may release, and
  * no other process may hold a share then.
  */
-function* leave(connection: number, { lockFd, listenFd, handoverFd }: Offered): Conversation<void> {
+function* handOver(connection: number, { lockFd, listenFd, handoverFd }: Offered): Conversation<void> {
   try {
     yield* talk.accepting('stop', listenFd);
   } finally {

@@ -13,7 +13,7 @@ import { kernel } from '../kernel/posix.js';
 import { isServing, type UnixSocket } from '../kernel/sockets.js';
 import { readAddress } from '../request/readAddress.js';
 import { badOption, explainMistakes } from '../request/mistake.js';
-import { refuseCallback, refuseNoOptions, refuseUnknown } from '../request/requireOptions.js';
+import { requireNoCallback, requireOptions, requireKnown } from '../request/requireOptions.js';
 import { readSocketType } from '../request/readSocketType.js';
 import { Snapshot } from './snapshot.js';
 
@@ -117,9 +117,9 @@ export async function inspect(address: string, options: InspectOptions = {}): Pr
 
 function inspectNow(text: string, options: InspectOptions, callback: unknown): Inspection {
   const address = explainMistakes(text, 'inspect', () => {
-    refuseCallback(callback);
-    refuseNoOptions(options);
-    refuseUnknown(options, ['lockPath', 'type']);
+    requireNoCallback(callback);
+    requireOptions(options);
+    requireKnown(options, ['lockPath', 'type']);
     const read = readAddress(text, options.lockPath);
     if (options.type === undefined) return read;
     if (read.kind === 'pathname') throw badOption('type', 'is for abstract names: a path is one address for all types');

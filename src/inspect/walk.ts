@@ -13,9 +13,9 @@ export interface Gate {
    * Called for each directory, and for the ancestors of a given one: a refusal holds for the whole
    * tree below.
    */
-  readonly refuseTree: (directory: FileStatus) => string | undefined;
+  readonly excludeTree: (directory: FileStatus) => string | undefined;
   /** Called for each directory, with the directory that was given. */
-  readonly refuseMount: (directory: FileStatus, start: FileStatus) => string | undefined;
+  readonly excludeMount: (directory: FileStatus, start: FileStatus) => string | undefined;
 }
 
 /** A place that was not inspected. */
@@ -112,7 +112,7 @@ class Walk {
     const start = kernel.fstat(directory.fd);
     const refused = failed(start)
       ? undefined
-      : this.#gate && (refuseFrom(directory, this.#gate) ?? this.#gate.refuseMount(start, start));
+      : this.#gate && (excludedBy(directory, this.#gate) ?? this.#gate.excludeMount(start, start));
     if (failed(start)) this.#leaveOut(given, start, true);
     else if (refused !== undefined)
       this.#leaveOut(found === undefined ? directory.path : pathOf({ directory, name: found.name }), 'refused', true, refused);
@@ -154,7 +154,7 @@ class Walk {
     // Without /proc, only its path leads to it.
     const directory = { fd, path, through: above.through === above.path ? path : `/proc/self/fd/${fd}` };
     const status = kernel.fstat(fd);
-    const refused = failed(status) ? undefined : (this.#gate?.refuseTree(status) ?? this.#gate?.refuseMount(status, start));
+    const refused = failed(status) ? undefined : (this.#gate?.excludeTree(status) ?? this.#gate?.excludeMount(status, start));
     if (failed(status)) this.#leaveOut(path, status, false);
     else if (refused !== undefined) this.#leaveOut(path, 'refused', false, refused);
     else this.#descend(directory, start, depth + 1);
@@ -180,7 +180,7 @@ class Walk {
 }
 
 /** Asks the gate about a directory, and about its ancestors on the same file system. */
-export function refuseFrom({ fd: start }: Directory, gate: Gate): string | undefined {
+export function excludedBy({ fd: start }: Directory, gate: Gate): string | undefined {
   let fd = start;
   let refused: string | undefined;
   let below: FileStatus | undefined;
@@ -188,7 +188,7 @@ export function refuseFrom({ fd: start }: Directory, gate: Gate): string | undef
     const status = kernel.fstat(fd);
     // The root directory is its own parent.
     if (failed(status) || (below !== undefined && (status.dev !== below.dev || status.ino === below.ino))) break;
-    refused = gate.refuseTree(status);
+    refused = gate.excludeTree(status);
     const parent = refused === undefined ? kernel.openat(fd, '..', 'O_PATH|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC', 0) : 'ENOENT';
     if (failed(parent)) break;
     if (fd !== start) kernel.close(fd);

@@ -76,14 +76,14 @@ export interface Addon {
    * as when a thread first asked. Returns 1 for the first call in the process, 0 after that, or
    * EBADF.
    */
-  seePassed(fd: number): number;
+  seeInherited(fd: number): number;
   /** Makes such a descriptor this thread's. EBUSY: a thread has it, or had it. */
-  adopt(fd: number): number;
+  markInherited(fd: number): number;
   /**
-   * Whether a thread has adopted such a descriptor and has it open: 1 or 0. ENOENT: none was asked
-   * about from here on.
+   * Whether a thread has inherited such a descriptor and has it open: 1 or 0. ENOENT: none was
+   * asked about from here on.
    */
-  adopted(fd: number): number;
+  isInherited(fd: number): number;
   /**
    * Fills in the number that no other process has, as in LISTEN_PIDFDID: two words. ENOSYS: this
    * kernel has none.

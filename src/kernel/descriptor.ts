@@ -6,7 +6,7 @@ import { errnoName } from './errno.js';
  * A descriptor that this thread has to close. No other code closes descriptors.
  *
  * Each descriptor has one owner, which closes it exactly once. The addon owns all descriptors that
- * it has opened, received or adopted. At the end of the thread it closes the remaining ones
+ * it has opened, received or inherited. At the end of the thread it closes the remaining ones
  * (native/owned.c). A listening socket that was lent to a handle of the runtime belongs to that
  * handle. libuv would abort if the descriptor were closed under it, so the handle is closed
  * instead.
@@ -25,7 +25,7 @@ export class Descriptor {
     this.fd = fd;
   }
 
-  /** Returns the object for a descriptor that the addon has just opened, received or adopted. */
+  /** Returns the object for a descriptor that the addon has just opened, received or inherited. */
   static opened(fd: number): Descriptor {
     const descriptor = new Descriptor(fd);
     // The kernel reuses a number only when it is free. The previous descriptor was closed behind

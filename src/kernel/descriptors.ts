@@ -86,25 +86,25 @@ const FD_CLOEXEC = 1;
  * when a thread of the process first asked; and whether this call is the first. `EBADF`: it was
  * closed, and another file may have its number.
  */
-export function seePassed(fd: number): { readonly first: boolean } | Errno {
-  const seen = addon().seePassed(fd);
+export function seeInherited(fd: number): { readonly first: boolean } | Errno {
+  const seen = addon().seeInherited(fd);
   return seen < 0 ? errnoName(seen) : { first: seen === 1 };
 }
 
 /**
  * Makes such a descriptor this thread's own. `EBUSY`: a thread of this process has it, or had it.
  */
-export function adopt(fd: number): Descriptor | Errno {
-  const result = addon().adopt(fd);
+export function markInherited(fd: number): Descriptor | Errno {
+  const result = addon().markInherited(fd);
   return result < 0 ? errnoName(result) : Descriptor.opened(result);
 }
 
 /**
- * Whether a thread of this process has adopted such a descriptor, and has it open. `ENOENT`: no
+ * Whether a thread of this process has inherited such a descriptor, and has it open. `ENOENT`: no
  * thread has asked about this number, nor about a higher one.
  */
-export function adopted(fd: number): boolean | Errno {
-  const result = addon().adopted(fd);
+export function isInherited(fd: number): boolean | Errno {
+  const result = addon().isInherited(fd);
   return result < 0 ? errnoName(result) : result === 1;
 }
 

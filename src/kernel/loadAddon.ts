@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { isRefusedByDeno, permitted } from './runtime.js';
+import { isDeniedByDeno, permitted } from './runtime.js';
 
 /**
  * Node's own `module`, in a CommonJS file that runs as it was installed. If a bundler inlines the
@@ -198,7 +198,7 @@ function explained(cause: unknown, path: string, missing: string): Error {
         : 'Node was started with --no-addons. Start it without that option, in NODE_OPTIONS, too.',
       cause,
     );
-  if (isRefusedByDeno(cause)) return failure(`Deno does not permit it: ${message.replace(/\.$/, '')}.`, cause);
+  if (isDeniedByDeno(cause)) return failure(`Deno does not permit it: ${message.replace(/\.$/, '')}.`, cause);
   if (isDlopenError(cause) && /failed to map segment|Operation not permitted/.test(message))
     return failure(
       `the file system of ${path} is mounted noexec. Move the program, or set REUSEADDR_ADDON to the absolute path of a copy elsewhere.`,

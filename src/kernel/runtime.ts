@@ -16,13 +16,13 @@ export function permitted<Value, Other>(look: () => Value, otherwise: Other): Va
   try {
     return look();
   } catch (error) {
-    if (isRefusedByDeno(error)) return otherwise;
+    if (isDeniedByDeno(error)) return otherwise;
     throw error;
   }
 }
 
 /** Whether Deno refused something for want of a flag. */
-export function isRefusedByDeno(error: unknown): boolean {
+export function isDeniedByDeno(error: unknown): boolean {
   return isDeno && (error as Error | undefined)?.name === 'NotCapable';
 }
 

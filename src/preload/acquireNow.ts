@@ -12,7 +12,7 @@ import type { CreateServerHandle, ListeningHandle } from './node.js';
  * Claims an address at once, and makes the server listen on it. A socket that was inherited for
  * this address is used as it is.
  */
-export function claimNow(request: Request, server: PreloadedServer): void {
+export function acquireNow(request: Request, server: PreloadedServer): void {
   const hold = acquireHoldNow(request, server);
   try {
     server.start(hold.listenFd);
@@ -28,7 +28,7 @@ export function claimNow(request: Request, server: PreloadedServer): void {
  * Does the same in the ways that take time: waits for the address, asks for it, or serves
  * handovers.
  */
-export async function claimLater(request: Request, server: PreloadedServer): Promise<void> {
+export async function acquireLater(request: Request, server: PreloadedServer): Promise<void> {
   const hold = await acquireHold(request, server);
   server.hold = hold;
   hold.finish(() => {
@@ -47,7 +47,7 @@ function settle(hold: Hold): void {
 }
 
 /** Claims an address at once, for a handle that listens later. */
-export function claimHandle(request: Request, create: CreateServerHandle): ListeningHandle {
+export function acquireHandle(request: Request, create: CreateServerHandle): ListeningHandle {
   const hold = acquireHoldNow(request, nobody);
   try {
     const claimed = new ClaimedHandle(hold.listenFd, request.text, create);

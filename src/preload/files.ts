@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 export interface Guard {
   removeSocket(path: string): boolean;
   removeDirectory(path: string): boolean;
-  refuseRename(from: string, to: string): Error | undefined;
+  forbidRename(from: string, to: string): Error | undefined;
 }
 
 type Call = (this: unknown, ...args: unknown[]) => unknown;
@@ -47,7 +47,7 @@ export function guardFiles(load: () => Guard): void {
     rm: (path, options) => removeSocket(load, path) ?? removeDirectory(load, path, options),
     rmdir: (path, options) => removeDirectory(load, path, options),
     rename: (from, to) =>
-      typeAt(from) === 'socket' || typeAt(to) === 'socket' ? load().refuseRename(pathOf(from), pathOf(to)) : undefined,
+      typeAt(from) === 'socket' || typeAt(to) === 'socket' ? load().forbidRename(pathOf(from), pathOf(to)) : undefined,
   };
   const callbacks = fs as unknown as Record<string, Call>;
   const promises = fs.promises as unknown as Record<string, Call>;

@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { basename, dirname } from 'node:path';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
 import { pinDirectory, type Place } from '../claim/place.js';
-import { findClaim, unlinkUnclaimed } from '../claim/unlink.js';
+import { findRefusal, unlinkUnclaimed } from '../claim/unlink.js';
 import { describe } from '../errors/describe.js';
 import { show } from '../errors/show.js';
 import { holderOfRecord, type Holder } from '../holder/holder.js';
@@ -35,7 +35,7 @@ export function removeSocket(path: string): boolean {
  * Returns the error for a rename that would take a held name away or replace it, and undefined if
  * node:fs may rename.
  */
-export function refuseRename(from: string, to: string): NodeJS.ErrnoException | undefined {
+export function forbidRename(from: string, to: string): NodeJS.ErrnoException | undefined {
   const kept = findKept(from) ?? findKept(to);
   if (kept === undefined) return undefined;
   warn(kept);
@@ -51,7 +51,7 @@ export function refuseRename(from: string, to: string): NodeJS.ErrnoException | 
 
 /** Returns the claim on a socket file, if a live process holds one. */
 export function findKept(path: string): Kept | undefined {
-  const { place, outcome: refusal } = at(path, findClaim);
+  const { place, outcome: refusal } = at(path, findRefusal);
   return place && refusal && keeping(place, refusal);
 }
 

@@ -3,7 +3,7 @@ import { SocketAddressError } from '../errors/socketAddressError.js';
 import type { Request } from '../request/readRequest.js';
 import { PreloadedServer } from './preloadedServer.js';
 import { readPath } from './readPath.js';
-import { claimHandle, claimLater, claimNow } from './acquireNow.js';
+import { acquireHandle, acquireLater, acquireNow } from './acquireNow.js';
 import { hasWorkers, wasHandedOver } from './cluster.js';
 import { asNodeError, negativeErrno } from './nodeError.js';
 import type { CreateServerHandle, NodeServer } from './node.js';
@@ -37,7 +37,7 @@ export function listenOnPath(emitter: NodeServer, { path, backlog, listen, creat
   const server = new PreloadedServer(emitter, path, create, listen);
   if (takesTime) return listenLater(emitter, path, server, request, controller);
   try {
-    claimNow(request, server);
+    acquireNow(request, server);
   } catch (error) {
     if (!(error instanceof SocketAddressError)) throw error;
     refuse(emitter, asNodeError(error, path, emitter.listen));
@@ -59,7 +59,7 @@ function listenLater(
   // not concern this one.
   const cancel = (): void => (server.cancelled ? controller.abort() : undefined);
   emitter.on('close', cancel);
-  claimLater(request, server)
+  acquireLater(request, server)
     .catch((error: unknown) => {
       if (server.cancelled) return;
       refuse(emitter, error instanceof SocketAddressError ? asNodeError(error, address) : error);
@@ -94,7 +94,7 @@ export function createOnPath(
   const request = readPath(path, undefined, {});
   if (request === undefined) return createPlain();
   try {
-    return claimHandle(request, create);
+    return acquireHandle(request, create);
   } catch (error) {
     if (!(error instanceof SocketAddressError)) throw error;
     return negativeErrno(asNodeError(error, request.text));

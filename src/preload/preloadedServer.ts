@@ -92,7 +92,7 @@ export class PreloadedServer implements Acceptor {
     if (this.#claimed !== undefined) this.#claimed.hold = hold;
   }
 
-  takeBack(): void {
+  stop(): void {
     this.#claimed?.close();
     this.#claimed = undefined;
     this.#server._handle = null;

@@ -9,7 +9,7 @@ import type { Judge } from '../peers/credentials.js';
 import { readAddress } from './readAddress.js';
 import { badOption, Mistake } from './mistake.js';
 import { readRule, sameUserOrRoot, type AllowRule } from './rule.js';
-import { readSignal, refuseNoOptions, refuseUnknown } from './requireOptions.js';
+import { readSignal, requireOptions, requireKnown } from './requireOptions.js';
 import { readSocketType } from './readSocketType.js';
 
 /** The options of `listen` and `claim`. */
@@ -135,12 +135,12 @@ const idMax = 0xffff_fffe; // (uid_t) -1 means "leave it", chown(2).
 
 /** Reads the caller's options. Throws if one is wrong, before anything changes on disk. */
 export function readRequest(text: string, options: ListenOptions): Request {
-  refuseNoOptions(options);
+  requireOptions(options);
   const read = readAddress(text, options.lockPath);
-  refuseUnknown(options, optionNames);
+  requireKnown(options, optionNames);
   const type = readSocketType(options);
   const address = read.kind === 'abstract' ? { ...read, type } : read;
-  if (address.kind !== 'pathname') refuseFileOptions(options, type);
+  if (address.kind !== 'pathname') requireNoFileOptions(options, type);
   const terms: Terms = {
     type,
     mode: integer('mode', options.mode, 0o777, (mode) => `0o${mode.toString(8)}`) ?? modeDefault,
@@ -191,7 +191,7 @@ function flag(name: string, value: boolean | undefined, expected = 'true or fals
   throw badOption(name, `must be ${expected}, and this is ${valueOf(value)}`);
 }
 
-function refuseFileOptions(options: ListenOptions, type: SocketType): void {
+function requireNoFileOptions(options: ListenOptions, type: SocketType): void {
   for (const name of ['mode', 'owner', 'group'] as const) {
     if (options[name] === undefined) continue;
     throw new Mistake('bad-option', 'EINVAL', {

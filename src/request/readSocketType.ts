@@ -39,7 +39,7 @@ export function readSocketType({ type = socketTypeDefault, allow, backlog }: Nee
  *
  * @param instead the function for the others
  */
-export function refuseOtherType(type: SocketType | undefined, only: SocketType, instead: string): void {
+export function requireType(type: SocketType | undefined, only: SocketType, instead: string): void {
   if (type === undefined || type === only) return;
   throw badOption('type', `must be '${only}' here, and this is '${type}'`, instead);
 }

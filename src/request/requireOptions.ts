@@ -6,7 +6,7 @@ import { badOption, Mistake } from './mistake.js';
  * Throws if the options are not an object but, say, a callback or null, or if they are an object of
  * another kind, such as an AbortSignal: that has no option, so it would have no effect, silently.
  */
-export function refuseNoOptions(options: unknown): asserts options is object {
+export function requireOptions(options: unknown): asserts options is object {
   if (isOptions(options)) return;
   const wrong = `the options must be an object, and this is ${kindOf(options)}`;
   const right = adviceFor(options);
@@ -26,8 +26,8 @@ function adviceFor(value: unknown): string {
 }
 
 /** Throws on a callback after the options: it would never be called, silently. */
-export function refuseCallback(callback: unknown): void {
-  if (typeof callback === 'function') refuseNoOptions(callback);
+export function requireNoCallback(callback: unknown): void {
+  if (typeof callback === 'function') requireOptions(callback);
 }
 
 /**
@@ -52,7 +52,7 @@ function isSignal(value: unknown): value is AbortSignal {
 }
 
 /** Throws on an unknown option: a misspelt option would otherwise have no effect, silently. */
-export function refuseUnknown(options: object, known: readonly string[]): void {
+export function requireKnown(options: object, known: readonly string[]): void {
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined || known.includes(name)) continue;
     const wrong = `there is no option "${show(name)}", only ${known.join(', ')}`;

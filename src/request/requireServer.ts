@@ -6,7 +6,7 @@ import { Mistake } from './mistake.js';
  * Throws if `server` is not a server. The most natural mistake is to pass the application, so the
  * message then says how to write it.
  */
-export function refuseOther(server: unknown): asserts server is Server {
+export function requireServer(server: unknown): asserts server is Server {
   if (isServer(server)) return;
   const wrong = `the first argument must be a server of node:net, node:http, node:https, node:http2 or node:tls, and this is ${kindOf(server)}`;
   throw new Mistake('bad-argument', 'ERR_INVALID_ARG_TYPE', { wrong, right: advise(server) });

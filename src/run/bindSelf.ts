@@ -1,10 +1,10 @@
 import { writeRecord } from '../claim/acquire.js';
 import type { Place, Target } from '../claim/place.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
-import { clearStale, findReplaced, reserve } from '../claim/acquireUnbound.js';
-import { releaseLock } from '../claim/release.js';
+import { removeDead, findReplaced, acquireUnbound } from '../claim/acquireUnbound.js';
+import { eraseAndUnlock } from '../claim/release.js';
 import { unlinkLock } from '../claim/unlink.js';
-import { isDead, take } from '../claim/removeIf.js';
+import { isDead, removeIf } from '../claim/removeIf.js';
 import type { SocketAddressError } from '../errors/socketAddressError.js';
 import { explainWrong } from '../errors/explain.js';
 import { describe } from '../errors/describe.js';
@@ -17,7 +17,7 @@ import { waitingKernel } from '../kernel/wait.js';
 import { explainMistakes } from '../request/mistake.js';
 import { readRequest, type Request } from '../request/readRequest.js';
 import { asListed, beginAttempt } from '../server/attempt.js';
-import { letGo } from '../server/pins.js';
+import { unpin } from '../server/pins.js';
 import { refused } from '../server/refused.js';
 import { mayCome, waitFor } from '../server/waitFor.js';
 import { exitStatus, type Exit } from './instance.js';
@@ -40,7 +40,7 @@ export async function runBindingItself(asked: RunRequest): Promise<number> {
     used = place;
     asked.trace(`Locked ${place.lockPath}; the program binds ${place.path}.`);
     // A holder that served handovers left this when it crashed.
-    if (place.handover !== undefined) run(kernel, take(place.handover, isDead));
+    if (place.handover !== undefined) run(kernel, removeIf(place.handover, isDead));
     let program: number | undefined;
     let wrong: SocketAddressError | undefined;
     const conflict = new AbortController();
@@ -50,7 +50,7 @@ export async function runBindingItself(asked: RunRequest): Promise<number> {
         if (replaced === undefined) return await untilFree(request, place, signal, asked.report);
         // The program would bind in a directory in which our lock means nothing.
         wrong = refused({ request, target: { place } }, replaced);
-        fleet.retire();
+        fleet.drain();
       },
       after: ({ pid }) => {
         program = pid;
@@ -64,7 +64,7 @@ export async function runBindingItself(asked: RunRequest): Promise<number> {
       (waiter) => {
         conflict.abort();
         wrong = ownLock(request, place);
-        fleet.retire();
+        fleet.drain();
         stop(waiter);
       },
     );
@@ -72,8 +72,8 @@ export async function runBindingItself(asked: RunRequest): Promise<number> {
     unwatch();
     // A child of the program may still serve, with the lock that it has inherited. Then the record
     // belongs to that child, too.
-    if (isRefusal(run(kernel, clearStale(place)))) kernel.close(lockFd);
-    else run(kernel, releaseLock({ lockFd }));
+    if (isRefusal(run(kernel, removeDead(place)))) kernel.close(lockFd);
+    else run(kernel, eraseAndUnlock({ lockFd }));
     const failed = wrong === undefined && mayUseLock(asked, place, exit);
     // The program would find our lock file when it is started without us.
     if (conflict.signal.aborted || failed) run(kernel, unlinkLock(place));
@@ -82,7 +82,7 @@ export async function runBindingItself(asked: RunRequest): Promise<number> {
     return exitStatus(exit);
   } finally {
     runner.close();
-    letGo(used);
+    unpin(used);
   }
 }
 
@@ -138,7 +138,7 @@ function placeOf(request: Request): Place {
 async function untilFree(request: Request, place: Place, signal: AbortSignal, report: (message: string) => void): Promise<void> {
   let reported = '';
   for (const pauseMs of pauses()) {
-    const refusal = run(kernel, clearStale(place));
+    const refusal = run(kernel, removeDead(place));
     if (!isRefusal(refusal)) return;
     const { holder, message } = refused({ request, target: { place } }, refusal);
     const known = holder === undefined ? message : `${request.text} is still in use by ${describe(holder)}.`;
@@ -158,21 +158,21 @@ interface Reserved {
 /** Returns the lock, after the requested waits. */
 async function acquireLock(request: Request, place: Place): Promise<Reserved> {
   const { terms, waitMs } = request;
-  const reserved = run(kernel, reserve(place, terms.record, false));
-  if (!isRefusal(reserved)) return { lockFd: reserved, place };
-  const refusal = asListed(place, reserved);
+  const acquired = run(kernel, acquireUnbound(place, terms.record, false));
+  if (!isRefusal(acquired)) return { lockFd: acquired, place };
+  const refusal = asListed(place, acquired);
   if (waitMs === undefined || !mayCome(refusal)) throw refused({ request, target: { place } }, refusal);
   const waited = await waitFor(request, refusal, (signal) => waitOnce(request, signal));
   if (isRefusal(waited)) throw refused({ request, target: { place } }, waited);
-  letGo(place);
+  unpin(place);
   return waited;
 }
 
 async function waitOnce(request: Request, signal: AbortSignal): Promise<Reserved | Refusal> {
   const place = placeOf(request);
-  const reserved = await runAsync(waitingKernel(signal, place.lockPath), reserve(place, request.terms.record, true));
-  if (!isRefusal(reserved)) return { lockFd: reserved, place };
-  const refusal = asListed(place, reserved);
-  letGo(place);
+  const acquired = await runAsync(waitingKernel(signal, place.lockPath), acquireUnbound(place, request.terms.record, true));
+  if (!isRefusal(acquired)) return { lockFd: acquired, place };
+  const refusal = asListed(place, acquired);
+  unpin(place);
   return refusal;
 }

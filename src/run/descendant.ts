@@ -6,7 +6,7 @@ import { kernel, signalPeer } from '../kernel/posix.js';
 /** Longer than any line of a program. */
 const lineCharactersMax = 8192;
 
-type Refusal = Extract<Message, { kind: 'refuse' }>;
+type Declined = Extract<Message, { kind: 'decline' }>;
 
 /**
  * A process that asks for the listening socket. Once it has been passed the socket, its connection
@@ -68,8 +68,8 @@ export class Descendant {
     return this.#hasSocket;
   }
 
-  refuse(refusal: Omit<Refusal, 'kind'> & { readonly pid?: number }): void {
-    this.#socket.end(format({ kind: 'refuse', ...refusal } as Refusal));
+  decline(answer: Omit<Declined, 'kind'> & { readonly pid?: number }): void {
+    this.#socket.end(format({ kind: 'decline', ...answer } as Declined));
   }
 
   /** It has closed the socket, and continues. */

@@ -35,7 +35,7 @@ export class Fleet {
   #again = false;
   #stopping = false;
   /** The address belongs to another process now. Any end of the program is a success. */
-  #retired = false;
+  #drained = false;
 
   constructor(policy: FleetPolicy, hooks: FleetHooks) {
     this.#policy = policy;
@@ -46,7 +46,7 @@ export class Fleet {
 
   async #allEnded(): Promise<Exit> {
     const exits = await Promise.all(this.copies.map(({ ended }) => ended));
-    if (this.#retired) return { code: 0, signal: null };
+    if (this.#drained) return { code: 0, signal: null };
     return exits.find(({ code }) => code !== 0) ?? { code: 0, signal: null };
   }
 
@@ -121,8 +121,8 @@ export class Fleet {
   /**
    * Stops the program within the grace time, because the address belongs to another process now.
    */
-  retire(): void {
-    this.#retired = true;
+  drain(): void {
+    this.#drained = true;
     this.#stopForGood();
     for (const copy of this.copies) copy.stop((instance) => void instance.stop(this.#policy.graceMs), { code: 0, signal: null });
   }

@@ -90,11 +90,11 @@ export class Passing {
     const fd = this.#listening?.isOpen === true ? this.#listening.fd : undefined;
     const socket = fd === undefined ? 'EBADF' : describeSocket(fd);
     if (fd === undefined || failed(socket) || !isBoundTo(fd, socket.name, asked))
-      return descendant.refuse({ why: 'other-address' });
+      return descendant.decline({ why: 'other-address' });
     const instance = this.#instanceAbove(descendant);
-    if (instance === undefined) return descendant.refuse({ why: 'stranger' });
+    if (instance === undefined) return descendant.decline({ why: 'stranger' });
     const { receiver } = instance;
-    if (receiver !== undefined) return descendant.refuse({ why: 'busy', pid: receiver.pid });
+    if (receiver !== undefined) return descendant.decline({ why: 'busy', pid: receiver.pid });
     if (!descendant.pass(fd)) return descendant.disconnect();
     this.#passedTo.set(descendant, instance);
     instance.passed(descendant);

@@ -47,11 +47,11 @@ export async function runWithSocket(asked: RunRequest): Promise<number> {
     const { fleet } = acceptor;
     if (fleet === undefined) throw new Error('A claim was made, and nothing accepts on it.');
     acceptor.hold = hold;
-    const retire = (): void => {
+    const drain = (): void => {
       asked.report(`${claim.address} was handed over; stopping the program.`);
-      fleet.retire();
+      fleet.drain();
     };
-    hold.finish(() => hold.serve(retire, asked.policy.readyWithinMs + slackMs));
+    hold.finish(() => hold.serve(drain, asked.policy.readyWithinMs + slackMs));
     const exit = await fleet.ended;
     await claim.release();
     return exitStatus(exit);
@@ -93,7 +93,7 @@ class ProgramAcceptor implements Acceptor {
       holderAccepts = false;
       return;
     }
-    fleet.retire();
+    fleet.drain();
     await fleet.ended;
     const { instance, outcome } = failure;
     const what = outcome === 'late' ? `did not say READY=1 within ${readyWithinMs / 1000} s` : describeExit(outcome);
@@ -109,8 +109,8 @@ class ProgramAcceptor implements Acceptor {
     if (this.hold?.handover?.offering !== true && !passedByRun()) fcntl(fd, 'F_SETFL', '');
   }
 
-  takeBack(): void {
-    this.fleet?.retire();
+  stop(): void {
+    this.fleet?.drain();
     kernel.close(this.#fd);
   }
 

@@ -1,8 +1,8 @@
 import { lock } from '../claim/lock.js';
 import type { Place } from '../claim/place.js';
 import { isRefusal } from '../claim/refusal.js';
-import { releaseLock } from '../claim/release.js';
-import { isDead, take } from '../claim/removeIf.js';
+import { eraseAndUnlock } from '../claim/release.js';
+import { isDead, removeIf } from '../claim/removeIf.js';
 import { run, type Kernel } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 
@@ -15,9 +15,9 @@ import { kernel } from '../kernel/posix.js';
 export function removeAbandoned(place: Place): void {
   const lockFd = run(unresting(), lock(place, false));
   if (isRefusal(lockFd)) return;
-  if (place.handover !== undefined) run(kernel, take(place.handover, isDead));
-  run(kernel, take(place, isDead));
-  run(kernel, releaseLock({ lockFd }));
+  if (place.handover !== undefined) run(kernel, removeIf(place.handover, isDead));
+  run(kernel, removeIf(place, isDead));
+  run(kernel, eraseAndUnlock({ lockFd }));
 }
 
 /**

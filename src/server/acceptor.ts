@@ -14,10 +14,10 @@ export interface Acceptor {
    * Stops, and closes the descriptor, as if it had never started: the claim went back to its
    * holder.
    */
-  takeBack(): void;
+  stop(): void;
   /** Stops, and closes the descriptor. Open connections continue until they end. */
   drain(): void;
 }
 
 /** Holds the claim while no server accepts for it. */
-export const nobody: Acceptor = { start() {}, takeBack() {}, drain() {} };
+export const nobody: Acceptor = { start() {}, stop() {}, drain() {} };

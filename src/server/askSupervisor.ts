@@ -131,7 +131,7 @@ function* ask(
     if (fd !== undefined && fit === 'wanted') return fd;
     yield* closeAll(fds);
     if (fit === 'other-type') return fit;
-    if (message.kind !== 'refuse') return 'unreachable';
+    if (message.kind !== 'decline') return 'unreachable';
     if (message.why === 'busy') return { busy: message.pid };
     return message.why === 'stranger' ? 'stranger' : undefined;
   }

@@ -2,26 +2,26 @@ import { atSilentEnd } from '../kernel/runtime.js';
 
 /** A claim that leaves something behind at the exit of the process. */
 interface Leaving {
-  removeAtExit(): void;
+  releaseAtExit(): void;
 }
 
 const holds = new Set<Leaving>();
 
-/** Has a claim removed at the exit of the process, until it is forgotten. */
-export function remember(hold: Leaving): void {
+/** Has a claim released at the exit of the process, unless it is released before. */
+export function releaseAtExit(hold: Leaving): void {
   // Ahead of all other listeners: one that throws would skip ours.
-  if (holds.size === 0 && !process.listeners('exit').includes(removeAllAtExit)) {
-    process.prependListener('exit', removeAllAtExit);
-    atSilentEnd(removeAllAtExit);
+  if (holds.size === 0 && !process.listeners('exit').includes(releaseAllAtExit)) {
+    process.prependListener('exit', releaseAllAtExit);
+    atSilentEnd(releaseAllAtExit);
   }
   holds.add(hold);
 }
 
-function removeAllAtExit(): void {
-  inTurn(...[...holds].map((hold) => () => hold.removeAtExit()));
+function releaseAllAtExit(): void {
+  inTurn(...[...holds].map((hold) => () => hold.releaseAtExit()));
 }
 
-export function forget(hold: Leaving): void {
+export function releasedBeforeExit(hold: Leaving): void {
   holds.delete(hold);
 }
 

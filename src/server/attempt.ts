@@ -1,14 +1,14 @@
 import { acquire, acquireAbstract } from '../claim/acquire.js';
 import { resolve, type Place, type Target } from '../claim/place.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
-import { isDead, take } from '../claim/removeIf.js';
+import { isDead, removeIf } from '../claim/removeIf.js';
 import { explain } from '../errors/explain.js';
 import { boundTo } from '../holder/find.js';
 import { failed, run, type Operation } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import type { Request } from '../request/readRequest.js';
 import type { Held } from './held.js';
-import { letGo } from './pins.js';
+import { unpin } from './pins.js';
 
 /**
  * One attempt to get an address: what was requested, and the place to which the address leads now.
@@ -43,7 +43,7 @@ export function resolveRequest(request: Request): Attempt | Refusal {
 
 /** Closes the descriptors that `beginAttempt` opened. */
 export function endAttempt({ target }: Attempt): void {
-  if (!('abstract' in target)) letGo(target.place);
+  if (!('abstract' in target)) unpin(target.place);
 }
 
 /** Claims the address. With `wait`, waits while another process has the lock. */
@@ -54,7 +54,7 @@ export function* acquireTarget({ request: { terms }, target }: Attempt, wait = f
   if (isRefusal(claim)) return asListed(place, claim);
   // A holder that served handovers left this when it crashed. No other code removes it, and the
   // lock permits it.
-  if (place.handover !== undefined) yield* take(place.handover, isDead);
+  if (place.handover !== undefined) yield* removeIf(place.handover, isDead);
   return { ...claim, place };
 }
 

@@ -4,10 +4,10 @@ import { beginAtCaller } from '../errors/caller.js';
 import { readDatagramSocket, unbound } from '../request/datagramSocket.js';
 import { explainMistakes } from '../request/mistake.js';
 import { readRequest, type ListenOptions } from '../request/readRequest.js';
-import { refuseCallback, refuseNoOptions } from '../request/requireOptions.js';
-import { refuseOtherType } from '../request/readSocketType.js';
+import { requireNoCallback, requireOptions } from '../request/requireOptions.js';
+import { requireType } from '../request/readSocketType.js';
 import type { Claim } from './claim.js';
-import { claimFor } from './claimFor.js';
+import { acquireFor } from './acquireFor.js';
 import { DatagramAcceptor } from './datagramAcceptor.js';
 import { Pending } from './pending.js';
 
@@ -61,19 +61,19 @@ export async function bind(socket: Socket, address: string, options: BindOptions
 
 async function bindOnClaim(socket: Socket, address: string, options: ListenOptions, callback: unknown): Promise<Claim> {
   const request = explainMistakes(address, 'listen on', () => {
-    refuseCallback(callback);
+    requireNoCallback(callback);
     readDatagramSocket(socket);
-    refuseNoOptions(options);
-    refuseOtherType(options.type, datagram, 'use claim(), or listen() for a server');
+    requireOptions(options);
+    requireType(options.type, datagram, 'use claim(), or listen() for a server');
     return readRequest(address, { ...options, type: datagram });
   });
   const pending = new Pending(socket, request, {
     name: 'bind',
-    taken: 'ERR_SOCKET_ALREADY_BOUND',
-    isTaken: (owner) => readDatagramSocket(owner).bindState !== unbound,
+    startedCode: 'ERR_SOCKET_ALREADY_BOUND',
+    hasStarted: (owner) => readDatagramSocket(owner).bindState !== unbound,
   });
   try {
-    return await claimFor(pending.request, new DatagramAcceptor(pending), () => socket.close());
+    return await acquireFor(pending.request, new DatagramAcceptor(pending), () => socket.close());
   } finally {
     pending.end();
   }

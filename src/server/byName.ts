@@ -28,7 +28,7 @@ export function listensByName({ owner: server, request }: Pending): boolean {
 }
 
 /** Refuses options that this runtime would not keep. Throws a `Mistake`. */
-export function refuseUnsupported(server: Server, { judge }: Request): void {
+export function requireSupported(server: Server, { judge }: Request): void {
   try {
     if (judge !== undefined && isDeno) listenerOfDeno();
     if (!acceptsDescriptor(server)) tlsOptionsOfBun(server);

@@ -3,7 +3,7 @@ import { beginAtCaller } from '../errors/caller.js';
 import type { Credentials } from '../peers/credentials.js';
 import { readRequest, type ListenOptions } from '../request/readRequest.js';
 import { badOption, explainMistakes } from '../request/mistake.js';
-import { refuseCallback } from '../request/requireOptions.js';
+import { requireNoCallback } from '../request/requireOptions.js';
 import type { Acceptor } from './acceptor.js';
 import type { Hold } from './hold.js';
 import { acquireHold } from './acquireHold.js';
@@ -195,7 +195,7 @@ export async function claim(address: string, options: ListenOptions = {}): Promi
 
 async function claimWithoutServer(address: string, options: ListenOptions, callback: unknown): Promise<Claim> {
   const request = explainMistakes(address, 'listen on', () => {
-    refuseCallback(callback);
+    requireNoCallback(callback);
     const read = readRequest(address, options);
     if (read.rebind) throw badOption('onDisplaced', "'rebind' needs a server", 'use listen() or bind()');
     if (options.allow !== undefined) throw badOption('allow', 'needs a server', 'use listen()');
@@ -205,7 +205,7 @@ async function claimWithoutServer(address: string, options: ListenOptions, callb
   const hold = await acquireHold(request, descriptor);
   return hold.finish(() => {
     const claimed = new Claim(hold, () => hold.release());
-    descriptor.leave = () => {
+    descriptor.onDrain = () => {
       try {
         claimed.emit('handover');
       } finally {
@@ -219,10 +219,10 @@ async function claimWithoutServer(address: string, options: ListenOptions, callb
 
 /** Accepts nothing itself: the program that uses `claim.fd` does. */
 class DescriptorAcceptor implements Acceptor {
-  leave = (): void => undefined;
+  onDrain = (): void => undefined;
   start(): void {}
-  takeBack(): void {}
+  stop(): void {}
   drain(): void {
-    this.leave();
+    this.onDrain();
   }
 }

@@ -3,7 +3,7 @@ import { throwLater } from '../errors/throwLater.js';
 import { errnoName } from '../kernel/errno.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { readDatagramSocket, unbound, type SocketState, type UdpHandle } from '../request/datagramSocket.js';
-import type { OwnedAcceptor } from './claimFor.js';
+import type { OwnedAcceptor } from './acquireFor.js';
 import { wrapClose } from './serverAcceptor.js';
 import type { Pending } from './pending.js';
 
@@ -69,7 +69,7 @@ export class DatagramAcceptor implements OwnedAcceptor {
     return this.#closed;
   }
 
-  takeBack(): void {
+  stop(): void {
     this.#closeHandle();
     // The program has closed the socket, and it stays closed.
     if (this.#state.handle === null) return;

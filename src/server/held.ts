@@ -1,11 +1,11 @@
 import type { PathnameClaim } from '../claim/acquire.js';
 import type { Place } from '../claim/place.js';
 import { removeSocketFile } from '../claim/release.js';
-import { isDead, take } from '../claim/removeIf.js';
+import { isDead, removeIf } from '../claim/removeIf.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { run } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
-import { keep } from './pins.js';
+import { sharePins } from './pins.js';
 import type { Supervisor } from './supervisor.js';
 
 /** A claim on a pathname, and its place. */
@@ -31,10 +31,10 @@ export type Held = PathnameHold | SocketHold;
  * Returns a claim that was just made, with the directories that all holds share. If that throws,
  * its descriptors are closed, except for the socket `before`: it is left as by a crash.
  */
-export function keepHeld(held: Held, before?: Descriptor): Held {
+export function withSharedPins(held: Held, before?: Descriptor): Held {
   if (held.place === undefined) return held;
   try {
-    return { ...held, place: keep(held.place) };
+    return { ...held, place: sharePins(held.place) };
   } catch (error) {
     const socket = Descriptor.at(held.listenFd);
     if (socket !== before) socket?.close();
@@ -48,5 +48,5 @@ export function removeSocket(held: PathnameHold, socket: Descriptor | undefined)
   // The program that was given the descriptor may have closed it. Then the inode of our file is no
   // longer pinned, and its number proves nothing. But under the lock, any dead socket at the path
   // may be removed.
-  run(kernel, socket?.isOpen === true ? removeSocketFile(held.place, held) : take(held.place, isDead));
+  run(kernel, socket?.isOpen === true ? removeSocketFile(held.place, held) : removeIf(held.place, isDead));
 }

@@ -13,9 +13,9 @@ import type { Request } from '../request/readRequest.js';
 import { removeAbandoned } from './abandoned.js';
 import type { Acceptor } from './acceptor.js';
 import type { Attempt } from './attempt.js';
-import { forget, inTurn, remember } from './atExit.js';
-import { keepHeld, removeSocket, type Held, type PathnameHold } from './held.js';
-import { letGo } from './pins.js';
+import { releasedBeforeExit, inTurn, releaseAtExit } from './atExit.js';
+import { withSharedPins, removeSocket, type Held, type PathnameHold } from './held.js';
+import { unpin } from './pins.js';
 import type { Supervisor } from './supervisor.js';
 import { publish, say } from './trace.js';
 
@@ -39,10 +39,10 @@ export class Hold {
     this.request = request;
     this.address = address;
     this.acceptor = acceptor;
-    this.#held = keepHeld(held);
+    this.#held = withSharedPins(held);
     this.#socket = Descriptor.at(held.listenFd);
     say(request.text, () => (this.inherited ? 'is an inherited socket' : 'is claimed'));
-    remember(this);
+    releaseAtExit(this);
   }
 
   /**
@@ -71,8 +71,8 @@ export class Hold {
       if (hold.#held.place !== undefined) run(kernel, writeRecord(hold.#held.lockFd, attempt.request.terms.record));
       return hold;
     } catch (error) {
-      if (hold === undefined) acceptor.takeBack();
-      else hold.takeBack();
+      if (hold === undefined) acceptor.stop();
+      else hold.stopAndRelease();
       kernel.close(offered.handoverFd);
       throw error;
     }
@@ -84,7 +84,7 @@ export class Hold {
       await this.acceptor.start(this.listenFd, this.address);
       return this;
     } catch (error) {
-      this.takeBack();
+      this.stopAndRelease();
       throw error;
     }
   }
@@ -97,7 +97,7 @@ export class Hold {
     try {
       return steps();
     } catch (error) {
-      this.takeBack();
+      this.stopAndRelease();
       throw error;
     }
   }
@@ -137,7 +137,7 @@ export class Hold {
   release(closeSocket: () => void = () => this.closeSocket()): void {
     if (this.#released) return closeSocket();
     this.#released = true;
-    forget(this);
+    releasedBeforeExit(this);
     let shared = false;
     inTurn(
       () => (shared = this.removeFiles()),
@@ -149,16 +149,16 @@ export class Hold {
       () => this.#handover?.close(),
       // It may have given up in this very moment, and then neither process is the holder.
       () => shared && this.place !== undefined && removeAbandoned(this.place),
-      () => this.#letGo(),
+      () => this.#unpin(),
     );
     say(this.request.text, () => 'is released');
     publish('reuseaddr.release', () => ({ address: this.request.text }));
   }
 
   /** Gives the claim up after its acceptor may have started. */
-  takeBack(): void {
+  stopAndRelease(): void {
     this.release(() => {
-      this.acceptor.takeBack();
+      this.acceptor.stop();
       this.closeSocket();
     });
   }
@@ -178,7 +178,7 @@ export class Hold {
    * Removes the names, and removes the lock file or empties its record, at exit. The kernel then
    * closes the descriptors.
    */
-  removeAtExit(): void {
+  releaseAtExit(): void {
     const held = this.#held;
     if (held.place === undefined || !this.#isOpen()) return;
     if (!this.removeFiles()) run(kernel, unlockAtExit(held.place, held));
@@ -223,7 +223,7 @@ export class Hold {
   replace(held: PathnameHold): void {
     const before = this.#held;
     const [socket, handover] = [this.#socket, this.#handover];
-    this.#held = keepHeld(held, socket);
+    this.#held = withSharedPins(held, socket);
     this.#socket = Descriptor.at(held.listenFd);
     this.#handover = undefined;
     const moves = this.#socket !== socket;
@@ -235,14 +235,14 @@ export class Hold {
       () => moves && before.place !== undefined && removeSocket(before, socket),
       () => moves && this.#moveServer(),
       () => before.place !== undefined && kernel.close(before.lockFd),
-      () => before.place !== undefined && letGo(before.place),
+      () => before.place !== undefined && unpin(before.place),
     );
   }
 
   /** Makes the server accept on the new socket, whatever becomes of the old one. */
   #moveServer(): void {
     try {
-      this.acceptor.takeBack();
+      this.acceptor.stop();
     } finally {
       void this.start().catch(() => undefined);
     }
@@ -267,7 +267,7 @@ export class Hold {
    * Serves handovers if they were requested. Otherwise ends the service that came with the claim.
    */
   serve(handedOver: () => void, readyTimeoutMs?: number): void {
-    this.#hooks = { leave: () => this.handOver(() => this.acceptor.drain()), handedOver, readyTimeoutMs };
+    this.#hooks = { handOver: () => this.handOver(() => this.acceptor.drain()), handedOver, readyTimeoutMs };
     if (this.request.handover) this.#handover?.serve(this.#held, this.#hooks);
     else this.#endHandovers();
   }
@@ -287,18 +287,18 @@ export class Hold {
   /** Ends the hold after a handover: unlinks nothing, unlocks nothing. */
   handOver(closeSocket: () => void): void {
     this.#released = true;
-    forget(this);
+    releasedBeforeExit(this);
     inTurn(
       // A listener of the program may throw in it.
       closeSocket,
-      () => this.#letGo(),
+      () => this.#unpin(),
       () => say(this.request.text, () => 'was handed over to another process'),
       () => publish('reuseaddr.handover', () => ({ address: this.request.text })),
     );
   }
 
-  #letGo(): void {
-    if (this.#held.place !== undefined) letGo(this.#held.place);
+  #unpin(): void {
+    if (this.#held.place !== undefined) unpin(this.#held.place);
   }
 
   #isOpen(): boolean {

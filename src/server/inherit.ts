@@ -3,7 +3,7 @@ import type { Place, Target } from '../claim/place.js';
 import { isRefusal, refuse, type Refusal } from '../claim/refusal.js';
 import { show } from '../errors/show.js';
 import { Descriptor } from '../kernel/descriptor.js';
-import { adopt, adopted, describeSocket, fcntl, ownPidfdInode, seePassed } from '../kernel/descriptors.js';
+import { markInherited, isInherited, describeSocket, fcntl, ownPidfdInode, seeInherited } from '../kernel/descriptors.js';
 import { failed } from '../kernel/kernel.js';
 import { sendNotification } from '../kernel/notify.js';
 import { kernel } from '../kernel/posix.js';
@@ -86,7 +86,7 @@ export function inherit(attempt: Attempt, acceptor: Acceptor): Hold | Refusal | 
   if (index >= 0 && inherited[index]?.type !== (request.terms.type ?? socketTypeDefault))
     return refuse('other-type', 'EADDRINUSE', 'listen', place?.path);
   const listenFd = index < 0 ? undefined : inherited.splice(index, 1)[0]?.fd;
-  const taken = listenFd === undefined ? findAdopted(target) : failed(adopt(listenFd)) ? 'other-thread' : undefined;
+  const taken = listenFd === undefined ? findInherited(target) : failed(markInherited(listenFd)) ? 'other-thread' : undefined;
   if (taken !== undefined) return { ...refuse(taken, 'EADDRINUSE', 'listen', place?.path), pid: process.pid };
   if (listenFd === undefined) return undefined;
   keepFromChildren();
@@ -142,7 +142,7 @@ export function readEnvironment(environment: NodeJS.ProcessEnv): InheritedSocket
   for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES', 'LISTEN_PIDFDID']) delete environment[name];
   const found: InheritedSocket[] = [];
   for (let fd = firstFd; fd < firstFd + Number(count); fd++) {
-    const seen = seePassed(fd);
+    const seen = seeInherited(fd);
     if (failed(seen)) continue;
     if (seen.first) fcntl(fd, 'F_SETFD', 'FD_CLOEXEC');
     const socket = describeSocket(fd);
@@ -167,9 +167,9 @@ function isOwnPidfd(number: string): boolean {
  * Whether this thread or another one has the inherited socket of the address. A worker that was
  * started afterwards finds no LISTEN_FDS in its environment.
  */
-function findAdopted(target: Target): 'held' | 'other-thread' | undefined {
+function findInherited(target: Target): 'held' | 'other-thread' | undefined {
   for (let fd = firstFd; fd < firstFd + fdsMax; fd++) {
-    const has = adopted(fd);
+    const has = isInherited(fd);
     if (failed(has)) return undefined;
     const socket = has ? describeSocket(fd) : 'EBADF';
     if (!failed(socket) && isOfTarget({ fd, ...socket }, target))

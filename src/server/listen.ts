@@ -2,14 +2,14 @@ import type { Server } from 'node:net';
 import { beginAtCaller } from '../errors/caller.js';
 import { explainMistakes } from '../request/mistake.js';
 import { readRequest, type ListenOptions } from '../request/readRequest.js';
-import { refuseOther } from '../request/requireServer.js';
-import { refuseOtherType } from '../request/readSocketType.js';
+import { requireServer } from '../request/requireServer.js';
+import { requireType } from '../request/readSocketType.js';
 import { socketTypeDefault } from '../address/socketType.js';
-import { refuseCallback } from '../request/requireOptions.js';
+import { requireNoCallback } from '../request/requireOptions.js';
 import { ServerAcceptor } from './serverAcceptor.js';
-import { listenByName, listensByName, refuseUnsupported } from './byName.js';
+import { listenByName, listensByName, requireSupported } from './byName.js';
 import type { Claim } from './claim.js';
-import { claimFor } from './claimFor.js';
+import { acquireFor } from './acquireFor.js';
 import { Pending } from './pending.js';
 
 /**
@@ -53,28 +53,28 @@ export async function listen(server: Server, address: string, options: ListenOpt
 
 async function listenOnClaim(server: Server, address: string, options: ListenOptions, callback: unknown): Promise<Claim> {
   const request = explainMistakes(address, 'listen on', () => {
-    refuseCallback(callback);
-    refuseOther(server);
+    requireNoCallback(callback);
+    requireServer(server);
     const read = readRequest(address, options);
-    refuseOtherType(options.type, socketTypeDefault, 'use claim(), or bind() for a socket of node:dgram');
-    refuseUnsupported(server, read);
+    requireType(options.type, socketTypeDefault, 'use claim(), or bind() for a socket of node:dgram');
+    requireSupported(server, read);
     return read;
   });
   const pending = Pending.ofServer(server, request);
   try {
-    return await (listensByName(pending) ? listenByName(pending) : adopt(pending));
+    return await (listensByName(pending) ? listenByName(pending) : listenDirectly(pending));
   } finally {
     pending.end();
   }
 }
 
-async function adopt(pending: Pending): Promise<Claim> {
+async function listenDirectly(pending: Pending): Promise<Claim> {
   const { owner: server, request } = pending;
   const acceptor = new ServerAcceptor(pending);
   const release = (): void => {
     if (server.listening) server.close();
   };
-  return await claimFor(request, acceptor, release, (claim) => {
+  return await acquireFor(request, acceptor, release, (claim) => {
     acceptor.onDenied = (peer) => claim.deny(peer);
   });
 }

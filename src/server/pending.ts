@@ -15,15 +15,15 @@ interface Entry<Owner> {
   /** The method that would start it in another way. */
   readonly name: keyof Owner & string;
   /** The code with which Node refuses a second start. */
-  readonly taken: 'ERR_SERVER_ALREADY_LISTEN' | 'ERR_SOCKET_ALREADY_BOUND';
+  readonly startedCode: 'ERR_SERVER_ALREADY_LISTEN' | 'ERR_SOCKET_ALREADY_BOUND';
   /** Whether it has started. */
-  isTaken(owner: Owner): boolean;
+  hasStarted(owner: Owner): boolean;
 }
 
 const listen: Entry<Server> = {
   name: 'listen',
-  taken: 'ERR_SERVER_ALREADY_LISTEN',
-  isTaken: ({ listening }) => listening,
+  startedCode: 'ERR_SERVER_ALREADY_LISTEN',
+  hasStarted: ({ listening }) => listening,
 };
 
 /**
@@ -53,7 +53,7 @@ export class Pending<Owner extends { close: Server['close'] | (() => unknown) } 
     this.#controller = waitMs === undefined && takeoverMs === undefined ? undefined : new AbortController();
     const signals = [this.#controller?.signal, signal].filter((each) => each !== undefined);
     this.request = { ...request, signal: signals.length > 1 ? AbortSignal.any(signals) : signals[0] };
-    if (entry.isTaken(owner) || (owner as Marked)[mark] === true) throw this.#taken();
+    if (entry.hasStarted(owner) || (owner as Marked)[mark] === true) throw this.#started();
     this.begin();
   }
 
@@ -75,7 +75,7 @@ export class Pending<Owner extends { close: Server['close'] | (() => unknown) } 
       return close();
     });
     const restoreStart = shadow(owner, this.#entry.name, () => {
-      throw this.#taken();
+      throw this.#started();
     });
     owner[mark] = true;
     this.#restore = () => {
@@ -95,8 +95,8 @@ export class Pending<Owner extends { close: Server['close'] | (() => unknown) } 
     return explain(this.request.text, refuse('cancelled', 'ECANCELED', 'listen'));
   }
 
-  #taken(): Error {
-    return explainWrong(this.request.text, 'already-listening', this.#entry.taken);
+  #started(): Error {
+    return explainWrong(this.request.text, 'already-listening', this.#entry.startedCode);
   }
 }
 

@@ -16,24 +16,24 @@ const users = new Map<Directory, number>();
 
 /**
  * Returns the place of an address that is held from now on, with the descriptors that all holds
- * share. It ends with `letGo`.
+ * share. It ends with `unpin`.
  */
-export function keep(place: Place): Place {
-  const directory = keepDirectory(place.directory);
+export function sharePins(place: Place): Place {
+  const directory = sharePin(place.directory);
   try {
-    return rebase(place, directory, place.lock.directory === place.directory ? directory : keepDirectory(place.lock.directory));
+    return rebase(place, directory, place.lock.directory === place.directory ? directory : sharePin(place.lock.directory));
   } catch (error) {
-    drop(directory);
+    unpinDirectory(directory);
     throw error;
   }
 }
 
 /** Ends the use of a place by a hold or an attempt. */
-export function letGo(place: Place): void {
-  for (const directory of directoriesOf(place)) drop(directory);
+export function unpin(place: Place): void {
+  for (const directory of directoriesOf(place)) unpinDirectory(directory);
 }
 
-function drop(directory: Directory): void {
+function unpinDirectory(directory: Directory): void {
   const others = (users.get(directory) ?? 1) - 1;
   users.set(directory, others);
   if (others > 0) return;
@@ -47,7 +47,7 @@ function drop(directory: Directory): void {
   }
 }
 
-function keepDirectory(directory: Directory): Directory {
+function sharePin(directory: Directory): Directory {
   const known = shared.get(directory.path);
   const kept = known !== undefined && isSame(known, directory) ? known : directory;
   shared.set(directory.path, kept);

@@ -24,7 +24,7 @@ export function rebind(hold: Hold, what: Displacement): void {
   const attempt = resolveRequest(hold.request);
   if (isRefusal(attempt)) return;
   try {
-    claimAgain(attempt, hold);
+    acquireAgain(attempt, hold);
   } finally {
     endAttempt(attempt);
   }
@@ -45,7 +45,7 @@ function bindAgain(hold: Hold): void {
  * no process any more, so the claim is made like a new one, and that lock is given up only
  * afterwards.
  */
-function claimAgain(attempt: Attempt, hold: Hold): void {
+function acquireAgain(attempt: Attempt, hold: Hold): void {
   const { request, target } = attempt;
   const { held } = hold;
   if ('abstract' in target || held.place === undefined) return;

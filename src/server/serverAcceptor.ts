@@ -4,7 +4,7 @@ import { Descriptor } from '../kernel/descriptor.js';
 import { closeMethod, nameServer } from '../kernel/runtime.js';
 import type { Credentials, Judge } from '../peers/credentials.js';
 import { canGuard, guard } from '../peers/guard.js';
-import type { OwnedAcceptor } from './claimFor.js';
+import type { OwnedAcceptor } from './acquireFor.js';
 import { drain, trackSessions } from './drain.js';
 import type { Pending } from './pending.js';
 import { acceptsDescriptor, relayTo } from './relay.js';
@@ -98,7 +98,7 @@ export class ServerAcceptor implements OwnedAcceptor {
     return this.#closed;
   }
 
-  takeBack(): void {
+  stop(): void {
     this.#closeHandle();
     this.#server._handle = null;
     this.#pending.begin();

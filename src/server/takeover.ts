@@ -2,7 +2,7 @@ import { removes } from '../claim/acquire.js';
 import type { Target } from '../claim/place.js';
 import { isRefusal, type Refusal } from '../claim/refusal.js';
 import type { Offered } from '../handover/offer.js';
-import { request as requestHandover, type NotReceived } from '../handover/askHolder.js';
+import { askHolder, type NotReceived } from '../handover/askHolder.js';
 import { nowMs, pause, pauses } from '../kernel/clock.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { runAsync, type AsyncKernel } from '../kernel/kernel.js';
@@ -63,13 +63,13 @@ async function ask(
   const failures: unknown[] = [];
   const accepting = new SharedAcceptor(acceptor, address, (error) => failures.push(error));
   try {
-    const outcome = await runAsync(accepting.kernel(signal), requestHandover(target, terms, timeoutMs));
-    if (typeof outcome !== 'object' || isRefusal(outcome)) giveUp(target, outcome);
+    const outcome = await runAsync(accepting.kernel(signal), askHolder(target, terms, timeoutMs));
+    if (typeof outcome !== 'object' || isRefusal(outcome)) cleanUp(target, outcome);
     if (failures.length > 0) throw failures[0];
     return outcome;
   } catch (error) {
     accepting.stop();
-    giveUp(target);
+    cleanUp(target);
     throw error;
   }
 }
@@ -78,7 +78,7 @@ async function ask(
  * Cleans up. The offer may have been on its way, or here, when the holder gave up too: then this
  * process had the last share of the claim.
  */
-function giveUp(target: Target, outcome?: NotReceived | Refusal): void {
+function cleanUp(target: Target, outcome?: NotReceived | Refusal): void {
   if ('place' in target && outcome !== 'unserved' && outcome !== 'denied') removeAbandoned(target.place);
 }
 
@@ -127,7 +127,7 @@ class SharedAcceptor {
   }
 
   stop(): void {
-    if (this.#started) this.#acceptor.takeBack();
+    if (this.#started) this.#acceptor.stop();
     this.#started = false;
   }
 }

@@ -12,11 +12,11 @@ import { isInUse } from './refused.js';
  * @param attempt makes an attempt that waits until the signal is aborted. It resolves the address
  * again: the path may lead to another directory by now.
  */
-export async function waitFor<Taken extends object>(
+export async function waitFor<Outcome extends object>(
   { waitMs = Infinity, signal }: Request,
   first: Refusal,
-  attempt: (signal: AbortSignal) => Promise<Taken | Refusal>,
-): Promise<Taken | Refusal> {
+  attempt: (signal: AbortSignal) => Promise<Outcome | Refusal>,
+): Promise<Outcome | Refusal> {
   const deadline = new AbortController();
   // Not AbortSignal.timeout: nothing would protect it from the garbage collector.
   const timer = waitMs === Infinity ? undefined : setTimeout(() => deadline.abort(), waitMs);
@@ -24,11 +24,11 @@ export async function waitFor<Taken extends object>(
   let refusal = first;
   try {
     for (const pauseMs of pauses()) {
-      const taken = await attempt(end);
-      if (!isRefusal(taken)) return taken;
-      if (taken.refused === 'cancelled') return { ...taken, record: taken.record ?? refusal.record };
-      if (!mayCome(taken)) return taken;
-      refusal = taken;
+      const outcome = await attempt(end);
+      if (!isRefusal(outcome)) return outcome;
+      if (outcome.refused === 'cancelled') return { ...outcome, record: outcome.record ?? refusal.record };
+      if (!mayCome(outcome)) return outcome;
+      refusal = outcome;
       await pause(pauseMs, end);
       if (end.aborted) return { ...refusal, refused: 'cancelled', errno: 'EADDRINUSE' };
     }

@@ -22,8 +22,8 @@ const directory = (dev: bigint): FileStatus => ({
 function said(type: string, crossMounts: boolean): readonly (string | undefined)[] {
   const sides = new Sides();
   sides.add(`1 1 0:7 / /there rw - ${type} source rw`, '', true);
-  const { refuseMount } = boundary(sides, crossMounts);
-  return [refuseMount(directory(7n), directory(7n)), refuseMount(directory(7n), directory(8n))];
+  const { excludeMount } = boundary(sides, crossMounts);
+  return [excludeMount(directory(7n), directory(7n)), excludeMount(directory(7n), directory(8n))];
 }
 
 test('a file system of this machine alone → it is cleaned where it was named, or where mounts are to be crossed', () => {

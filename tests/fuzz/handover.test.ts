@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
 import { test } from 'node:test';
 import { hear, offer } from '#dist/handover/offer.js';
-import { request } from '#dist/handover/askHolder.js';
+import { askHolder } from '#dist/handover/askHolder.js';
 import { run, type Errno, type FileStatus, type Kernel, type Conversation } from '#dist/kernel/kernel.js';
 import { anyText, check } from './property.js';
 import { placeByPath } from '../simulation/placeByPath.js';
@@ -272,7 +272,7 @@ for (const kind of ['pathname', 'abstract name'] as const) {
       ),
       (script) => {
         const world = new ScriptedKernel(script, []);
-        const outcome = world.run(request(target, terms, 100));
+        const outcome = world.run(askHolder(target, terms, 100));
         assertCredentialsFirst(world.calls, script);
         if (typeof outcome === 'string' || !('listenFd' in outcome)) return assert.deepEqual([...world.open], []);
         accepted++;

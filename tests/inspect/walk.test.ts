@@ -74,8 +74,8 @@ for (const where of ['with /proc', 'without /proc'] as const)
 test('a directory is exchanged after it was opened → it is reported, and neither is visited', onLinux, (t) => {
   const directory = makeTree(t);
   const moving: Gate = {
-    refuseTree: () => undefined,
-    refuseMount() {
+    excludeTree: () => undefined,
+    excludeMount() {
       if (!fs.existsSync(`${directory}/away`)) {
         fs.renameSync(`${directory}/tree`, `${directory}/away`);
         fs.symlinkSync('outside', `${directory}/tree`);
@@ -126,7 +126,7 @@ test('a directory that was removed, one for which there is no descriptor, and na
 test('a gate refuses a tree → nothing below is visited, also where it is named or begun below', onLinux, (t) => {
   const directory = makeTree(t);
   const tree = fs.statSync(`${directory}/tree`, { bigint: true }).ino;
-  const gate: Gate = { refuseTree: ({ ino }) => (ino === tree ? 'wrong' : undefined), refuseMount: () => undefined };
+  const gate: Gate = { excludeTree: ({ ino }) => (ino === tree ? 'wrong' : undefined), excludeMount: () => undefined };
   assert.deepEqual(walk(directory, ['', '/tree/below', '/tree/below/app.sock'], gate), {
     visited: ['/outside/app.sock in /outside'],
     unlisted: ['/tree wrong', '/tree/below wrong', '/tree/below/app.sock wrong'],

@@ -7,7 +7,7 @@ import net from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { listen } from 'reuseaddr';
-import { findKept, refuseRename, removeSocket } from '#dist/preload/kept.js';
+import { findKept, forbidRename, removeSocket } from '#dist/preload/kept.js';
 import { openDescriptors, temporaryDirectory } from '../support/directory.js';
 import { asRoot, stranger } from '../support/privileges.js';
 
@@ -85,7 +85,7 @@ test('a live socket that no process has claimed is removed and renamed → as in
   const directory = temporaryDirectory(t);
   const path = join(directory, 'socket');
   const first = await unclaimed(path);
-  assert.equal(refuseRename(path, join(directory, 'other')), undefined);
+  assert.equal(forbidRename(path, join(directory, 'other')), undefined);
   assert.deepEqual(fs.readdirSync(directory), ['socket'], 'the question creates nothing');
   assert.equal(removeSocket(path), true);
   assert.deepEqual(fs.readdirSync(directory), []);

@@ -57,7 +57,7 @@ function removeLockBetweenTwoStarters(t: TestContext): { place: Place; b: Starte
   a.stopBefore('fstatat', place.aside.name); // In "recover": "compare" held.
   fs.unlinkSync(place.lockPath);
   const b = new Starter(place);
-  b.stopBefore('renameat2', place.name); // In "take": the first proof held.
+  b.stopBefore('renameat2', place.name); // In "remove": the first proof held.
   const claimA = a.end();
   assert.ok(!isRefusal(claimA), 'A holds the address');
   t.after(() => run(kernel, release(place, claimA)));

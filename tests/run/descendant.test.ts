@@ -149,5 +149,5 @@ test('run has closed the socket, and another one has its number and path → tha
     fs.unlinkSync(asked.path);
     return listenAt(asked.path);
   });
-  assert.deepEqual(await ask(t, asked), [0, format({ kind: 'refuse', why: 'other-address' })]);
+  assert.deepEqual(await ask(t, asked), [0, format({ kind: 'decline', why: 'other-address' })]);
 });

@@ -159,7 +159,7 @@ test('another process of the same user knows the name → it receives nothing, a
   const name = await shell.name();
   const asks = outside(t, [program('asks.mjs'), name, shell.path]);
   await asks.lines.next();
-  assert.equal((await asks.lines.next()).value, 'answered 0 reuseaddr 1 refuse stranger');
+  assert.equal((await asks.lines.next()).value, 'answered 0 reuseaddr 1 decline stranger');
 
   process.env['REUSEADDR_RUN'] = name;
   t.after(() => delete process.env['REUSEADDR_RUN']);
@@ -185,7 +185,7 @@ test('a process below the program asks for another address → it receives nothi
   const name = await shell.name();
   for (const other of [dirname(shell.path), '@reuseaddr-other']) {
     await shell.run(node, program('asks.mjs'), name, other);
-    assert.equal((await shell.running.line(/^answered (.*)$/))[1], '0 reuseaddr 1 refuse other-address');
+    assert.equal((await shell.running.line(/^answered (.*)$/))[1], '0 reuseaddr 1 decline other-address');
   }
 });
 
@@ -200,7 +200,7 @@ test('another user knows the name → it receives nothing', { skip: onLinux.skip
     const { lines } = outside(t, [program('asks.mjs'), name, path], stranger);
     await lines.next();
     const { value } = (await lines.next()) as { value: string };
-    assert.equal(value, user === undefined ? 'answered 0 reuseaddr 1 refuse stranger' : 'EACCES');
+    assert.equal(value, user === undefined ? 'answered 0 reuseaddr 1 decline stranger' : 'EACCES');
   }
 });
 
@@ -515,6 +515,6 @@ test(
     t.after(() => child.kill('SIGKILL'));
     let said = '';
     for await (const text of child.stdout.setEncoding('utf8')) said += text as string;
-    assert.match(said, /^same pid: True\nanswered 0 b?'?reuseaddr 1 refuse stranger/m, said);
+    assert.match(said, /^same pid: True\nanswered 0 b?'?reuseaddr 1 decline stranger/m, said);
   },
 );

@@ -260,7 +260,7 @@ test('a handover between two sockets of node:dgram → the old one closes, and e
 
 /** An acceptor alone, with the calls that a handover makes of it. */
 function acceptorOf(socket: Socket, address: string): { acceptor: DatagramAcceptor; pending: Pending<Socket> } {
-  const entry = { name: 'bind', taken: 'ERR_SOCKET_ALREADY_BOUND', isTaken: () => false } as const;
+  const entry = { name: 'bind', startedCode: 'ERR_SOCKET_ALREADY_BOUND', hasStarted: () => false } as const;
   const pending = new Pending(socket, readRequest(address, { type: 'datagram' }), entry);
   return { acceptor: new DatagramAcceptor(pending), pending };
 }
@@ -274,7 +274,7 @@ test(
     const socket = newSocket(t);
     const { acceptor, pending } = acceptorOf(socket, address);
     acceptor.start(fd, address, true);
-    acceptor.takeBack();
+    acceptor.stop();
     assert.throws(() => fs.fstatSync(fd), { code: 'EBADF' });
     assert.throws(() => socket.bind(0), { code: 'ERR_SOCKET_ALREADY_BOUND' }, 'it is pending again');
     pending.end();
@@ -311,7 +311,7 @@ test(
     const inside = newSocket(t).once('listening', () => inside.close());
     const second = acceptorOf(inside, address);
     assert.throws(() => second.acceptor.start(copy(), address, true), { code: 'ECANCELED' });
-    second.acceptor.takeBack();
+    second.acceptor.stop();
     second.pending.end();
     assert.throws(() => inside.bind(0), { code: 'ERR_SOCKET_DGRAM_NOT_RUNNING' });
 

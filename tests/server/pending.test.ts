@@ -156,7 +156,7 @@ test('a start is cancelled when the holder has offered → it ends once, and the
   const acceptor = new ServerAcceptor(pending);
   server.close();
   await assert.rejects(acceptor.start(-1, ''), calledOff);
-  acceptor.takeBack();
+  acceptor.stop();
   pending.end();
   assert.deepEqual([Object.hasOwn(server, 'close'), Object.hasOwn(server, 'listen')], [false, false]);
 });

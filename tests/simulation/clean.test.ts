@@ -59,7 +59,7 @@ const mutants: readonly (readonly [name: string, edits: readonly Edit[], caughtB
     [
       {
         file: 'removeStale',
-        from: 'yield* discardLock(guard, lockFd);',
+        from: 'yield* removeAndUnlock(guard, lockFd);',
         to: '{ yield* sys.close(lockFd); yield* sys.unlinkat(guard.lock.directory.fd, guard.lock.name); }',
       },
     ],
@@ -84,7 +84,13 @@ const mutants: readonly (readonly [name: string, edits: readonly Edit[], caughtB
   ],
   [
     'clean leaves the lock file that it made',
-    [{ file: 'removeStale', from: 'if (made)\n        yield* discardLock', to: 'if (false)\n        yield* discardLock' }],
+    [
+      {
+        file: 'removeStale',
+        from: 'if (made)\n        yield* removeAndUnlock',
+        to: 'if (false)\n        yield* removeAndUnlock',
+      },
+    ],
     'G5',
     { processes: 0 },
   ],

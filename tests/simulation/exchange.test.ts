@@ -33,7 +33,7 @@ test('mutant: the place is resolved again before bind → a name in another dire
 
 test('mutant: what landed in the other directory is not taken away → it is left', async (t) => {
   const code = await mutateCode([
-    { file: 'bindUnderLock', from: 'if (!failed(bound))\n            yield* take(elsewhere, isBound(bound));', to: '' },
+    { file: 'bindUnderLock', from: 'if (!failed(bound))\n            yield* removeIf(elsewhere, isBound(bound));', to: '' },
   ]);
   expectToBreak(t, exchangeScenario('another directory in its place', code, { processes: 1, starts: 1 }), 'G5');
 });

@@ -5,7 +5,7 @@ import { bindUnderLock } from '#dist/claim/bindUnderLock.js';
 import { isRefusal } from '#dist/claim/refusal.js';
 import { release, removeSocketFile } from '#dist/claim/release.js';
 import { hear, offer, type Offered } from '#dist/handover/offer.js';
-import { request } from '#dist/handover/askHolder.js';
+import { askHolder } from '#dist/handover/askHolder.js';
 import type { Conversation, SystemCall } from '#dist/kernel/kernel.js';
 import { placeByPath } from './placeByPath.js';
 import type { ProcessState } from './handoverWorld.js';
@@ -148,7 +148,7 @@ export function* asking(changes: Changes, triesMax: number, type?: SocketType): 
       yield* mark('holding');
       return yield* holding({ ...claim, handoverFd: socket.listenFd }, changes);
     }
-    const requested = request(target, asked, 1000);
+    const requested = askHolder(target, asked, 1000);
     const offered = yield* changes.request ? changed(requested, changes.request()) : requested;
     if (typeof offered === 'object' && !isRefusal(offered)) {
       const given = (yield* call('trueType', offered.listenFd)) as SocketType;

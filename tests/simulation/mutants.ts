@@ -86,7 +86,7 @@ export const mutants: readonly Mutant[] = [
       {
         file: 'bindUnderLock',
         from: 'const bound = yield* bindName(place, fd);',
-        to: 'yield* take(place, isDead);\nconst bound = yield* bindName(place, fd);',
+        to: 'yield* removeIf(place, isDead);\nconst bound = yield* bindName(place, fd);',
       },
     ],
     caughtBy: 'G4',
@@ -97,10 +97,10 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: 'bindUnderLock',
-        from: 'const taken = yield* take(place, isDead);',
+        from: 'const removal = yield* removeIf(place, isDead);',
         to: `const there = yield* sys.fstatat(place.directory.fd, place.name);
         const verdict = failed(there) ? 'gone' : yield* isDead(place, there);
-        const taken = verdict === 'proved' ? { outcome: 'removed', done: yield* sys.unlinkat(place.directory.fd, place.name) } : verdict === 'gone' ? { outcome: 'gone' } : { outcome: 'kept', why: verdict };`,
+        const removal = verdict === 'proved' ? { outcome: 'removed', done: yield* sys.unlinkat(place.directory.fd, place.name) } : verdict === 'gone' ? { outcome: 'gone' } : { outcome: 'kept', why: verdict };`,
       },
     ],
     caughtBy: 'G4',
@@ -111,7 +111,7 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: 'release',
-        from: 'return take(place, isInode(identity));',
+        from: 'return removeIf(place, isInode(identity));',
         to: `return (function* () {
         const there = yield* sys.fstatat(place.directory.fd, place.name);
         const ours = typeof there !== 'string' && (yield* isInode(identity)(place, there)) === 'proved';
@@ -199,8 +199,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: 'release',
-        from: `    const taken = yield* removeSocketFile(place, claim);\n    yield* sys.close(claim.listenFd);`,
-        to: `    yield* sys.close(claim.listenFd);\n    const taken = yield* removeSocketFile(place, claim);`,
+        from: `    const removal = yield* removeSocketFile(place, claim);\n    yield* sys.close(claim.listenFd);`,
+        to: `    yield* sys.close(claim.listenFd);\n    const removal = yield* removeSocketFile(place, claim);`,
       },
     ],
     caughtBy: 'G4',
@@ -211,8 +211,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: 'release',
-        from: `    const taken = yield* removeSocketFile(place, claim);\n    yield* sys.close(claim.listenFd);\n    yield* unlock(place, claim);`,
-        to: `    yield* unlock(place, claim);\n    const taken = yield* removeSocketFile(place, claim);\n    yield* sys.close(claim.listenFd);`,
+        from: `    const removal = yield* removeSocketFile(place, claim);\n    yield* sys.close(claim.listenFd);\n    yield* unlock(place, claim);`,
+        to: `    yield* unlock(place, claim);\n    const removal = yield* removeSocketFile(place, claim);\n    yield* sys.close(claim.listenFd);`,
       },
     ],
     caughtBy: 'G3',

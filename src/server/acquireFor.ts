@@ -20,7 +20,7 @@ export interface OwnedAcceptor extends Acceptor {
  * @param close closes it, for a release
  * @param prepare gets the claim before handovers are served
  */
-export async function claimFor(
+export async function acquireFor(
   request: Request,
   acceptor: OwnedAcceptor,
   close: () => void,
