@@ -34,15 +34,15 @@ link is followed. A directory that is moved or replaced meanwhile is reported an
 
 An existing lock file stays, and one that clean creates is removed again. With --locks, the lock
 files of this package that no process has locked are removed too, if no socket has their name
-without .lock. Root cleans for all users; others clean only where they start programs themselves.
-In a directory like /tmp, a lock file is removed only for its owner.
+without .lock. Root can clean for all users, other users only in directories where their own
+programs start. In a directory like /tmp, a lock file is removed only for its owner.
 
 Other file systems below PATH, and network and FUSE file systems, are reported and left out, unless
---cross-mounts is given. So are directories that an overlay or a FUSE file system shows elsewhere,
-because a live socket that was bound there looks stale. clean finds these directories in each
-/proc/PID/mountinfo that this user may read. It cannot know about virtual machines, containers of
-other users, file systems that do not tell what they show (mergerfs, fuse-overlayfs), or a bind
-mount of such a directory. Do not clean such directories.`,
+--cross-mounts is given. Directories that an overlay or a FUSE file system shows elsewhere are
+always left out, because a live socket that was bound there looks stale. clean finds these
+directories in each /proc/PID/mountinfo that this user may read. It cannot know about virtual
+machines, containers of other users, file systems that do not tell what they show (mergerfs,
+fuse-overlayfs), or a bind mount of such a directory. Do not clean such directories.`,
   statuses: `0 done, even if a directory below PATH was left out for its file system, 1 a file could
 not be removed or inspected, or was moved, or PATH itself was left out, 2 wrong usage, 3 PATH is a
 socket in use`,

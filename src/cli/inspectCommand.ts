@@ -11,10 +11,10 @@ import { json, octal, stateStyles, userOf, wrap } from './text.js';
 const meanings: Readonly<Record<Inspection['state'], string>> = {
   free: 'nothing is there, and no process holds the lock',
   listening: 'a holder listens there',
-  starting: 'a process has the lock, and nothing listens: it is starting or stopping',
-  stale: 'a socket file that no process is bound to; the next start removes it',
-  stray: 'a live socket of a program that does not take the lock',
-  blocked: 'a start will fail',
+  starting: 'a process holds the lock but does not listen: it is starting or stopping',
+  stale: 'a dead process has left its socket file; the next start replaces it',
+  stray: 'a live socket, whose process does not hold the lock',
+  blocked: 'another file is there, or the lock file is unusable; a start fails',
 };
 
 const reasons: Readonly<Record<NonNullable<Inspection['reason']>, string>> = {
@@ -23,7 +23,7 @@ const reasons: Readonly<Record<NonNullable<Inspection['reason']>, string>> = {
   'lock-foreign-content': 'the lock file contains something else',
   denied: 'permission denied',
   displaced: 'its holder listens, but the socket file was removed: no client can connect',
-  'shared-directory': 'others may write to its directory, and can replace the socket',
+  'shared-directory': 'other users may replace the socket: they may write to its directory',
 };
 
 export const command: Command = {
@@ -37,17 +37,17 @@ and changes nothing.
 ${Object.entries(meanings)
   .map(([state, meaning]) => `  ${state.padEnd(9)}  ${meaning}`)
   .join('\n')}`,
-  statuses: '0 it listens, 1 no such directory, 2 wrong usage, 3 any other state',
+  statuses: '0 a holder listens, 1 no such directory, 2 wrong usage, 3 any other state',
   options: {
     json: { summary: 'print one JSON object' },
     'lock-path': { value: 'PATH', summary: 'the lock file, if it is not ADDRESS.lock' },
-    type: { value: 'TYPE', values: socketTypes, summary: 'the type, if an abstract name is in use for several' },
+    type: { value: 'TYPE', values: socketTypes, summary: 'type of the socket, if an abstract name is in use for several' },
   },
   examples: [
     ['reuseaddr inspect /run/app.sock', 'which process holds it?'],
     ['reuseaddr inspect @app', 'an abstract name'],
     ['reuseaddr inspect --json /run/app.sock | jq .holder.pid', 'its pid, for a script'],
-    ['reuseaddr inspect /run/app.sock >/dev/null || echo down', 'is it listening?'],
+    ['reuseaddr inspect /run/app.sock >/dev/null || echo down', 'does a holder listen?'],
   ],
   async run({ operands: [address = ''], options, terminal }) {
     const lockPath = options['lock-path'] as string | undefined;

@@ -7,9 +7,9 @@ export const command: Command = {
   operands: '',
   operandsMin: 0,
   operandsMax: 0,
-  description: `Prints a value for NODE_OPTIONS that makes Node.js load the preload, reuseaddr/register, into every
-process that gets the variable, in any directory. The path in it is absolute, and the options that
-NODE_OPTIONS already has are kept.`,
+  description: `Prints a value for NODE_OPTIONS that loads the preload, reuseaddr/register, into every Node.js
+process that inherits the variable, in any directory. The options that NODE_OPTIONS already has are
+kept.`,
   statuses: '0 done, 2 wrong usage',
   options: {},
   examples: [['NODE_OPTIONS="$(reuseaddr node-options)" npm start', 'load the preload into the processes of a script']],

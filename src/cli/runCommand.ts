@@ -21,15 +21,15 @@ export const command: Command = {
   operandsMax: Infinity,
   optionsEndAtOperand: true,
   description: `Claims ADDRESS and runs a program with it. The program gets the listening socket as fd 3, as from
-systemd (sd_listen_fds). With --bind-self, it binds the path by itself.
+systemd (sd_listen_fds). With --bind-self, the program binds the path itself.
 
 While the program is down or being replaced, new connections wait in the queue. When the program
 ends, run ends too, unless --restart says otherwise. With --instances, several copies accept from
 one socket, and --restart=always is the default. SIGHUP replaces the program, one instance after
 another: when the new one has said READY=1 (sd_notify), the old one gets SIGTERM. SIGTERM, SIGINT,
 SIGQUIT, SIGUSR1 and SIGUSR2 are passed on to the program.`,
-  statuses: `that of the program, 128 plus the number of a signal, 127 no such program, 126 it
-cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 the address is in use`,
+  statuses: `that of the program, 128 plus the number of the signal that killed it, 127 no such
+program, 126 it cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 the address is in use`,
   options: {
     instances: { value: 'COUNT', summary: 'run COUNT copies, or max: one for each usable processor' },
     restart: {
@@ -41,7 +41,7 @@ cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 the address is in 
     'ready-after': {
       value: 'SECONDS',
       valueIsOptional: true,
-      summary: 'ready after this long (1 without SECONDS); by default, at READY=1',
+      summary: 'ready at READY=1, or after this long (1 without SECONDS)',
     },
     'ready-within': { value: 'SECONDS', summary: 'give up on a new instance that is not ready by then (default 60)' },
     grace: { value: 'SECONDS', summary: 'time between SIGTERM and SIGKILL for the old instance (default 10)' },
@@ -51,16 +51,16 @@ cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 the address is in 
       summary: 'if the address is in use, wait for it; indefinitely without SECONDS',
     },
     takeover: { value: 'SECONDS', valueIsOptional: true, summary: 'ask the holder to hand the address over (default 10)' },
-    handover: { summary: 'hand it over on request, once the new program serves; then exit' },
+    handover: { summary: 'hand the address over on request, and then exit' },
     type: { value: 'TYPE', values: socketTypes, summary: 'type of the socket: stream (default), datagram or seqpacket' },
-    'no-follow-parent': { summary: 'continue after the end of the npm or npx that started this' },
-    'bind-self': { summary: 'the program binds the path; only lock it, and remove a stale socket' },
+    'no-follow-parent': { summary: 'continue when the npm or npx that started this has ended' },
+    'bind-self': { summary: 'let the program bind the path; lock it, and remove a stale socket' },
     mode: { value: 'MODE', summary: 'permissions of the socket, octal (default 600)' },
     owner: { value: 'USER', summary: 'owner of the socket, by name or id' },
     group: { value: 'GROUP', summary: 'group of the socket, by name or id' },
     backlog: { value: 'COUNT', summary: 'how many connections may wait (default: the maximum of the system)' },
     'lock-path': { value: 'PATH', summary: 'the lock file (default: ADDRESS.lock)' },
-    verbose: { short: 'v', summary: 'say, too, what goes as it should: claimed, started, ready' },
+    verbose: { short: 'v', summary: 'also report success: claimed, started, ready' },
   },
   examples: [
     ['reuseaddr run /run/app.sock -- node server.js', 'listen() or the preload finds the socket'],
@@ -68,7 +68,7 @@ cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 the address is in 
     ['reuseaddr run --instances=max /run/app.sock -- node server.js', 'use all processors'],
     ['reuseaddr run --handover --takeover /run/app.sock -- ./app', 'each start replaces its predecessor'],
     ['reuseaddr run --type=datagram /run/log.sock -- python3 receiver.py', 'datagrams: the next program reads the queue'],
-    ['reuseaddr run --bind-self /run/app.sock -- python3 server.py', 'a program that binds by itself'],
+    ['reuseaddr run --bind-self /run/app.sock -- python3 server.py', 'a program that binds the path itself'],
   ],
   async run({ operands: [address = '', name = '', ...args], options, terminal }) {
     if (name.startsWith('-')) throw new UsageError(`Options come before ADDRESS: ${show(name)}`);

@@ -129,7 +129,7 @@ function socketOf(fd: number, allowHalfOpen: boolean): Socket {
 /** unix(7): connect(2) and send(2) of any other socket fail with EPERM. */
 const takesFromOne = {
   wrong: 'it is connected to one socket and takes datagrams from no other, or a security module does not permit it',
-  right: 'look at what its program connects it to',
+  right: 'check what its program connects it to',
 } as const;
 
 /**

@@ -19,11 +19,11 @@ const noLocks = meaning(
 export const errnos = {
   EACCES: meaning(
     ({ user }) => `${user()} may not do that`,
-    () => ['run as another user', 'have the permission given'],
+    () => ['run as a user that may', 'have the permission granted'],
   ),
   EPERM: meaning(
     ({ user }) => `${user()} may not do that`,
-    () => ['run as another user', 'have the permission given'],
+    () => ['run as a user that may', 'have the permission granted'],
   ),
   EROFS: meaning(
     () => 'the file system is read-only',
@@ -77,7 +77,7 @@ export const errnos = {
   ),
   EIO: meaning(
     () => 'the device failed',
-    () => ["look at the kernel's log"],
+    () => ['check the kernel log'],
   ),
 } satisfies Record<string, Clauses>;
 
@@ -113,7 +113,7 @@ const mayNotRemove: Clauses = {
 
 const mayNotSearch: Clauses = {
   happened: ({ user, path }) => `${user()} may not search ${path}, or a directory above it`,
-  todo: () => ['run as another user', 'have the permission given'],
+  todo: () => ['run as a user that may', 'have the permission granted'],
 };
 
 const denial: Clauses = {

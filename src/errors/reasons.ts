@@ -44,7 +44,7 @@ export const reasons = {
     happened: ({ holder, since }) => `${holder} ${holds(since)}, but its socket file was removed, so no client can connect to it`,
     todo: (_words, { standing }) =>
       standing === 'supervisor'
-        ? ['do not remove the file in the program of reuseaddr run, and start that again']
+        ? ['have the program of reuseaddr run leave the file in place, and start run again']
         : ['start it again'],
   },
   stray: {
@@ -145,7 +145,7 @@ export const reasons = {
         : `${user()} may not open the lock file ${path} for writing: it belongs to ${owner()}`,
     todo: (_words, { code, path }) =>
       code === 'EPERM'
-        ? [`take that attribute away with chattr -ia ${path}`]
+        ? [`remove that attribute with chattr -ia ${path}`]
         : [
             `remove ${path} while no program runs there (the owner of its directory may do so)`,
             'run as that user',
@@ -210,7 +210,7 @@ export const reasons = {
         : `${user()} may not connect: that takes write permission on the socket file, and search permission on every directory above it`,
     todo: (_words, { code, right }) =>
       code === 'EPERM'
-        ? [right ?? 'look at its policy']
+        ? [right ?? 'check its policy']
         : ['run as the owner of the socket', 'have its mode, owner or group changed'],
   },
   'not-a-stream': {
@@ -300,7 +300,7 @@ const notHandedOverFor = {
   again: 'It did not hand over in time',
   denied: 'Only the same user and root get a handover, and it belongs to another user',
   'other-type': 'Its socket is of another type (stream, datagram or seqpacket)',
-  'bad-offer': 'It handed over something else than the claim of this address',
+  'bad-offer': 'It handed over something other than the claim of this address',
 } satisfies Record<Unhanded, string>;
 
 /** Whether the holder is a `reuseaddr run` that has the socket for this program. */

@@ -22,10 +22,10 @@ import { Snapshot } from './snapshot.js';
  *
  * - `free`: nothing is there, and no process holds the lock.
  * - `listening`: a holder listens there.
- * - `starting`: a process has the lock, and nothing listens: it is starting or stopping.
- * - `stale`: a socket file that no process is bound to; the next start removes it.
- * - `stray`: a live socket of a program that does not take the lock.
- * - `blocked`: something else is there, or the lock file cannot be used; a start will fail.
+ * - `starting`: a process holds the lock but does not listen: it is starting or stopping.
+ * - `stale`: a dead process has left its socket file; the next start replaces it.
+ * - `stray`: a live socket, whose process does not hold the lock.
+ * - `blocked`: another file is there, or the lock file is unusable; a start fails.
  */
 export type AddressState = 'free' | 'listening' | 'starting' | 'stale' | 'stray' | 'blocked';
 

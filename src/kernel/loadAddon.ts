@@ -71,7 +71,7 @@ function loadBundled(): unknown {
   const shared = searched.find((each) => each !== undefined && isShared(each));
   if (shared !== undefined)
     throw failure(
-      `it would be searched in ${shared}, where every user may create files. ` +
+      `it would be looked for in ${shared}, where every user may create files. ` +
         'Move the program to a directory of its own, or set REUSEADDR_ADDON to the absolute path of the addon.',
     );
   const attempts = [() => resolved(requireAddon(), directory), () => open(join(directory ?? '', fileName)), () => openAsset()];

@@ -93,7 +93,7 @@ export function warn(kept: Kept): void {
   warned = true;
   process.emitWarning(
     `The program tried to remove or rename ${show(kept.place.path)}, which stays. ${whoServes(kept)} ` +
-      `Under reuseaddr/register, a program need not remove its socket file. REUSEADDR=off allows it to.`,
+      `Under reuseaddr/register, a program does not need to remove its socket file. Set REUSEADDR=off to allow it.`,
     { code: 'REUSEADDR_SOCKET_KEPT' },
   );
 }

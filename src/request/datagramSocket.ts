@@ -47,7 +47,7 @@ function isDatagramSocket(value: unknown): value is Socket {
 
 function advise(value: unknown): string {
   if (has(value, 'listen', 'close')) return 'write listen(server, address) for a server';
-  return "pass what createSocket('udp4') gives, or write claim(address, { type: 'datagram' })";
+  return "pass the result of createSocket('udp4'), or write claim(address, { type: 'datagram' })";
 }
 
 function has(value: unknown, ...methods: readonly string[]): boolean {

@@ -20,7 +20,7 @@ export interface RunRequest {
   /** Whether to end, as by SIGTERM, when the parent process has ended. */
   readonly followsParent: boolean;
   report(message: string): void;
-  /** Says what goes as it should. */
+  /** Reports success, for `-v`. */
   trace(message: string): void;
 }
 

@@ -93,3 +93,12 @@ test('docs/command-line.md → has every command and every option', async () => 
     for (const option of Object.keys(command.options)) assert.ok(page.includes(`--${option}`), `${name} --${option}`);
   }
 });
+
+test('docs/address.md → explains each state in the words of inspect --help', async () => {
+  const { command } = await import('#dist/cli/inspectCommand.js');
+  const explained = fs.readFileSync(`${root}docs/address.md`, 'utf8').matchAll(/^\| `(\w+)` \| ([^|]+) \|$/gm);
+  assert.deepEqual(
+    [...explained].map(([, state = '', meaning = '']) => `${state} ${meaning}`),
+    [...command.description.matchAll(/^ {2}(\w+) +(.+)$/gm)].map(([, state = '', meaning = '']) => `${state} ${meaning}`),
+  );
+});

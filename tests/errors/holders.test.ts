@@ -141,10 +141,7 @@ test('a lock file that is immutable → the message says how to take that away; 
   fs.writeFileSync(path, '');
   const denied = (errno: 'EACCES' | 'EPERM'): string =>
     explain('app.sock', { refused: 'lock-denied', errno, syscall: 'openat', path }).message;
-  assert.match(
-    denied('EPERM'),
-    new RegExp(`is immutable or append-only .* Take that attribute away with chattr -ia ${path}\\.$`),
-  );
+  assert.match(denied('EPERM'), new RegExp(`is immutable or append-only .* Remove that attribute with chattr -ia ${path}\\.$`));
   assert.match(
     denied('EACCES'),
     /may not open the lock file .* it belongs to user \S+\. Remove \S+ while no program runs there \(the owner of its directory may do so\), run as that user, or choose another address\.$/,

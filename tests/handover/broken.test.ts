@@ -357,7 +357,7 @@ test(
       const before = openDescriptors();
       await assert.rejects(
         listen(greeter('second'), address, { takeover: true }),
-        { code: 'EADDRINUSE', message: /something else than the claim/ },
+        { code: 'EADDRINUSE', message: /something other than the claim/ },
         what,
       );
       assert.ok(openDescriptors() < before, what); // Descriptors of earlier tests may be closed meanwhile.

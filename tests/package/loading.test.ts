@@ -134,7 +134,7 @@ for (const format of ['cjs', 'esm'] as const) {
       fs.mkdirSync(own, { recursive: true });
       assert.match(run(t, [process.execPath, await bundle(own)]), /the program was bundled, and the addon is not with it/);
       const said = run(t, [process.execPath, await bundle(shared)]);
-      assert.ok(said.includes(`it would be searched in ${shared}, where every user may create files.`), said);
+      assert.ok(said.includes(`it would be looked for in ${shared}, where every user may create files.`), said);
       assert.equal(run(t, [process.execPath, await bundle(shared)], { REUSEADDR_ADDON: installed }), 'hello\n');
     },
   );

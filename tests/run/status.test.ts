@@ -244,7 +244,7 @@ test(
   },
 );
 
-test('-v → it says what goes as it should; without it nothing', onLinux, async (t) => {
+test('-v → it reports success; without it nothing', onLinux, async (t) => {
   const path = `${temporaryDirectory(t)}/a`;
   const sleeps = ['--ready-after=0.1', path, '--', 'sh', '-c', 'echo serving $$; exec sleep 1000'];
   const verbose = new Running(t, ['-v', ...sleeps]);
