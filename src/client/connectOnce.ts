@@ -74,7 +74,8 @@ function explainErrno(errno: Errno): Unreachable {
     case 'EPROTOTYPE':
       return 'not-a-stream';
     case 'ENAMETOOLONG':
-      return 'too-long';
+      // Linux reaches a path of any length, so one of its parts is too long for the file system.
+      return process.platform === 'linux' ? 'system' : 'too-long';
     default:
       return 'system';
   }
