@@ -135,9 +135,9 @@ static napi_value js_socket(napi_env env, napi_callback_info info) {
   return integral(env, owned(env, new_socket(type)));
 }
 
-/* bind(2). It waits interruptibly for the socket's own lock, and has had no effect if it fails with
-   EINTR. */
-static napi_value js_bind(napi_env env, napi_callback_info info) {
+/* Makes a call with a descriptor and the name of a socket. */
+static napi_value with_name(napi_env env, napi_callback_info info,
+                            int (*call)(int, const struct sockaddr *, socklen_t)) {
   napi_value given[ARGUMENTS_MAX];
   struct sockaddr_un address;
   socklen_t size;
@@ -145,9 +145,15 @@ static napi_value js_bind(napi_env env, napi_callback_info info) {
   arguments(env, info, given);
   if (!whole(env, given[0], &fd) || !socket_name(env, given[1], &address, &size, &result)) return NULL;
   if (result != 0) return integral(env, result);
-  do result = outcome(bind(fd, (struct sockaddr *)&address, size));
+  do result = outcome(call(fd, (struct sockaddr *)&address, size));
   while (result == -EINTR);
   return integral(env, result);
+}
+
+/* bind(2). It waits interruptibly for the socket's own lock, and has had no effect if it fails with
+   EINTR. */
+static napi_value js_bind(napi_env env, napi_callback_info info) {
+  return with_name(env, info, bind);
 }
 
 /* listen(2). */
@@ -162,16 +168,7 @@ static napi_value js_listen(napi_env env, napi_callback_info info) {
 /* connect(2). A non-blocking socket has its answer at once: EAGAIN if the queue is full, where TCP
    would wait. */
 static napi_value js_connect(napi_env env, napi_callback_info info) {
-  napi_value given[ARGUMENTS_MAX];
-  struct sockaddr_un address;
-  socklen_t size;
-  int fd, result;
-  arguments(env, info, given);
-  if (!whole(env, given[0], &fd) || !socket_name(env, given[1], &address, &size, &result)) return NULL;
-  if (result != 0) return integral(env, result);
-  do result = outcome(connect(fd, (struct sockaddr *)&address, size));
-  while (result == -EINTR);
-  return integral(env, result);
+  return with_name(env, info, connect);
 }
 
 /* shutdown(2). */

@@ -100,7 +100,7 @@ const parts = {
   ways: [
     ...inFolder('client', 'connectOnce', 'connect', 'destination', 'pause', 'pipe'),
     ...inFolder('handover', 'message', 'offer', 'askHolder', 'handoverService', 'socket'),
-    ...inFolder('kernel', 'notify', 'watchLockFile'),
+    ...inFolder('kernel', 'notify', 'watchDirectory', 'watchLockFile'),
     ...inFolder('peers', 'credentials', 'guard'),
     ...inFolder('server', 'abandoned', 'drain', 'drainHttp', 'rebind', 'takeover', 'displacement'),
     'request/rule',

@@ -188,7 +188,7 @@ export function explainKept({ path, asidePath }: Place, removal: Exclude<Removal
  * would remove that one. The kernel knows (sock_diag). If it does not tell, lstat(2) has to
  * suffice.
  */
-function* identify({ directory, name, path }: Place, fd: number): Operation<FileStatus | 'displaced' | Refusal> {
+export function* identify({ directory, name, path }: Place, fd: number): Operation<FileStatus | 'displaced' | Refusal> {
   const named = yield* sys.fstatat(directory.fd, name);
   if (named === 'ENOENT') return 'displaced';
   if (failed(named)) return refuse('system', named, 'lstat', path);

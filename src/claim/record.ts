@@ -39,7 +39,7 @@ const prefix = '{"reuseaddr":1,';
 
 const cleaningPrefix = `${prefix}"cleaning":true,`;
 
-const commandCharactersMax = 300;
+export const commandCharactersMax = 300;
 const hostCharactersMax = 64;
 
 export function formatRecord({ sinceMs, ...process }: HolderRecord): string {

@@ -1,5 +1,6 @@
 import { socketTypes } from '../address/socketType.js';
 import { oneLine, show } from '../errors/show.js';
+import { timerMsMax } from '../kernel/clock.js';
 import type { ListenOptions } from '../request/readRequest.js';
 import { runBindingItself } from '../run/bindSelf.js';
 import { startedByPackageManager } from '../run/parent.js';
@@ -136,9 +137,6 @@ function readRestart(value: string | boolean): RunRequest['policy']['restart'] {
   if (value === 'never' || value === 'on-failure' || value === 'always') return value;
   throw new UsageError(`--restart takes never, on-failure or always, not '${show(String(value))}'`);
 }
-
-/** The longest delay of a Node timer, about 24 days. */
-const timerMsMax = 0x7fff_ffff;
 
 function milliseconds(options: Options, name: string): number | undefined;
 function milliseconds<Alone extends true | number>(options: Options, name: string, alone: Alone): number | Alone | undefined;

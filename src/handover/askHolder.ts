@@ -1,10 +1,9 @@
 import { abstractHandover } from '../address/names.js';
 import { socketTypeDefault } from '../address/socketType.js';
-import { grant, type Identity, type Terms } from '../claim/bindUnderLock.js';
-import type { Named, Place, Target } from '../claim/place.js';
+import { grant, identify, type Identity, type Terms } from '../claim/bindUnderLock.js';
+import type { Place, Target } from '../claim/place.js';
 import { throughSocketFile } from '../claim/probe.js';
-import { refuse, type Refusal, type Unhanded } from '../claim/refusal.js';
-import { isFileOf } from '../claim/removeIf.js';
+import { isRefusal, refuse, type Refusal, type Unhanded } from '../claim/refusal.js';
 import { failed, talk, sys, type Errno, type FileStatus, type Conversation } from '../kernel/kernel.js';
 import { closeAll, format, receive } from './message.js';
 import { errorRestMs, type Offered } from './offer.js';
@@ -121,21 +120,10 @@ function* sharedFile(offered: Offered, place: Place): Conversation<FileStatus | 
   const lock = yield* sys.fstat(lockFd);
   const named = yield* sys.fstatat(place.lock.directory.fd, place.lock.name);
   if (failed(lock) || failed(named) || lock.dev !== named.dev || lock.ino !== named.ino) return undefined;
-  const file = yield* boundFile(listenFd, place);
-  if (file === undefined || file.dev !== identity.dev || file.ino !== identity.ino) return undefined;
-  if (place.handover === undefined || (yield* boundFile(handoverFd, place.handover)) === undefined) return undefined;
-  return file;
-}
-
-/**
- * Returns the file at a path, if this socket is bound to it as far as the kernel can tell. See
- * `identify` in claim/bindUnderLock.ts.
- */
-function* boundFile(fd: number, { directory, name }: Named): Conversation<FileStatus | undefined> {
-  const named = yield* sys.fstatat(directory.fd, name);
-  if (failed(named) || named.type !== 'socket') return undefined;
-  const bound = yield* sys.sock_diag(fd);
-  return isFileOf(bound, named) === false ? undefined : named;
+  const file = yield* identify(place, listenFd);
+  if (file === 'displaced' || isRefusal(file) || file.dev !== identity.dev || file.ino !== identity.ino) return undefined;
+  const handover = place.handover === undefined ? 'displaced' : yield* identify(place.handover, handoverFd);
+  return handover === 'displaced' || isRefusal(handover) ? undefined : file;
 }
 
 /** Accepts first, and then says so: at every moment at least one of the two processes accepts. */

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { printable } from '../claim/record.js';
+import { commandCharactersMax, printable } from '../claim/record.js';
 import type { SocketType } from '../address/socketType.js';
 import { AT_FDCWD, failed, type FileStatus, type OpenFlags } from '../kernel/kernel.js';
 import { kernel, readdir } from '../kernel/posix.js';
@@ -7,8 +7,6 @@ import { fileKey, isAddress, isServing, unixSockets, type UnixSocket } from '../
 import type { Holder } from './holder.js';
 import { isStopped } from './self.js';
 import { userName } from './users.js';
-
-const commandCharactersMax = 300;
 
 /**
  * Looks in /proc for a process that has the listening socket of this name open.

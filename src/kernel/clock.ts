@@ -31,6 +31,9 @@ export function pause(milliseconds: number, signal?: AbortSignal): Promise<void>
   });
 }
 
+/** The longest delay of a Node timer, about 24 days. */
+export const timerMsMax = 0x7fff_ffff;
+
 const pauseMsMin = 5;
 const pauseMsMax = 500;
 

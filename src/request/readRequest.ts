@@ -3,6 +3,7 @@ import { socketTypeDefault, type SocketType } from '../address/socketType.js';
 import type { Terms } from '../claim/bindUnderLock.js';
 import { kindOf } from '../errors/kind.js';
 import { show } from '../errors/show.js';
+import { timerMsMax } from '../kernel/clock.js';
 import { ownRecord } from '../holder/self.js';
 import { groupId, userId } from '../holder/users.js';
 import type { Judge } from '../peers/credentials.js';
@@ -129,8 +130,6 @@ const backlogMax = 0x7fff_ffff;
 /** This user only. */
 const modeDefault = 0o600;
 const takeoverDefaultMs = 10_000;
-/** The longest delay of a Node timer. */
-const timerMsMax = 0x7fff_ffff;
 const idMax = 0xffff_fffe; // (uid_t) -1 means "leave it", chown(2).
 
 /** Reads the caller's options. Throws if one is wrong, before anything changes on disk. */
@@ -144,8 +143,8 @@ export function readRequest(text: string, options: ListenOptions): Request {
   const terms: Terms = {
     type,
     mode: integer('mode', options.mode, 0o777, (mode) => `0o${mode.toString(8)}`) ?? modeDefault,
-    uid: identify('owner', options.owner, userId, 'unknown-user'),
-    gid: identify('group', options.group, groupId, 'unknown-group'),
+    uid: idOf('owner', options.owner, userId, 'unknown-user'),
+    gid: idOf('group', options.group, groupId, 'unknown-group'),
     backlog: integer('backlog', options.backlog, backlogMax, String) ?? backlogMax,
     record: address.kind === 'pathname' ? ownRecord() : '',
     lockFile: readLockFile(address, options.lockFile),
@@ -217,7 +216,7 @@ function valueOf(value: unknown): string {
   return typeof value === 'number' ? String(value) : kindOf(value);
 }
 
-function identify(
+function idOf(
   name: string,
   value: string | number | undefined,
   find: (nameOrId: string | number) => number | undefined,

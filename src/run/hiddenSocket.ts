@@ -2,14 +2,12 @@ import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathBytesMax } from '../address/address.js';
 import { failed, type Errno } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 
 /** The purpose of a socket, which is in its name. */
 type Purpose = 'notify' | 'run';
-
-/** The longest name that sd_notify(3) can connect to. */
-const nameBytesMax = 107;
 
 /**
  * systemd-tmpfiles(8) removes old sockets from /tmp, even live ones if they were bound by such a
@@ -77,7 +75,7 @@ function makeDirectory(prefix: string, parent: string = tmpdir()): Directory | u
       fs.closeSync(fd);
       fs.chmodSync(path, sticky | (isRoot ? 0o666 : 0o600));
     };
-    if (Buffer.byteLength(path) <= nameBytesMax) return { path, boundName: `/proc/self/fd/${fd}/${name}`, opened, remove };
+    if (Buffer.byteLength(path) <= pathBytesMax) return { path, boundName: `/proc/self/fd/${fd}/${name}`, opened, remove };
     fs.closeSync(fd);
     remove();
   } catch {
