@@ -112,8 +112,10 @@ export class Copy {
       this.#pause.delay.abort();
       return { oldLeft: Promise.resolve() };
     }
+    if (this.#stopping) return undefined;
     const old = this.#current;
-    if (old === undefined || this.#stopping) return undefined;
+    // It has ended for good, as --restart says.
+    if (old === undefined) return { oldLeft: Promise.resolve() };
     if (this.#policy.overlaps) return await this.#overlap(old);
     // Two instances cannot bind one path. The next one is started when this one has ended.
     this.#makingRoom = true;

@@ -66,6 +66,13 @@ for (const { name, send } of senders) {
   });
 }
 
+/** The child of run that is none of these, as soon as there is one. */
+async function otherChild(running: Running, ...known: readonly number[]): Promise<number> {
+  let other: number | undefined;
+  await until(() => (other = childrenOf(running.pid).find((pid) => !known.includes(pid))) !== undefined);
+  return other ?? 0;
+}
+
 test(
   'the witness is killed by a signal to it alone → it is no sign: the next signal for run is passed on',
   onLinux,
@@ -73,11 +80,9 @@ test(
     const path = `${temporaryDirectory(t)}/a`;
     const running = new Running(t, [path, '--', node, '-e', counting]);
     const program = await running.serving();
-    await until(() => childrenOf(running.pid).length === 2);
-    const [witness = 0] = childrenOf(running.pid).filter((pid) => pid !== program);
+    const witness = await otherChild(running, program);
     kill(witness, 'SIGINT');
-    await until(() => childrenOf(running.pid).length === 2 && !childrenOf(running.pid).includes(witness));
-    const [second = 0] = childrenOf(running.pid).filter((pid) => pid !== program);
+    const second = await otherChild(running, program, witness);
     running.signal('SIGTERM');
     // Nor is another one that comes while run asks it.
     kill(second, 'SIGKILL');
