@@ -44,8 +44,8 @@ const timeoutMsDefault = 5_000;
  * ```js
  * import { connect, SocketAddressError } from 'reuseaddr';
  *
- * const error = await connect('/run/app.sock', { timeout: 100 }).catch((thrown) => thrown); if
- * (error instanceof SocketAddressError) console.log(error.code, error.reason); // → ENOENT absent
+ * const error = await connect('/run/app.sock', { timeout: 100 }).catch((thrown) => thrown);
+ * console.log(error instanceof SocketAddressError, error.reason); // → true absent
  * ```
  *
  * @param address a pathname, or an abstract name such as `@app` (Linux)
