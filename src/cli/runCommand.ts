@@ -86,11 +86,28 @@ program, 126 it cannot be executed; of run itself: 1 failed, 2 wrong usage, 3 th
   },
 };
 
+/**
+ * The options that have a meaning without a socket of ours. A new one is refused with --bind-self,
+ * and not ignored, until it is in this list.
+ */
+const withBindSelf: ReadonlySet<string> = new Set([
+  'bind-self',
+  'grace',
+  'lock-path',
+  'no-follow-parent',
+  'ready-after',
+  'ready-within',
+  'restart',
+  'restart-delay',
+  'verbose',
+  'wait',
+]);
+
 function readOptions(options: Options): Pick<RunRequest, 'listen' | 'policy' | 'followsParent'> {
   const bindSelf = options['bind-self'] === true;
-  const pointless = bindSelf ? ['type', 'mode', 'owner', 'group', 'backlog', 'takeover', 'handover', 'instances'] : [];
-  for (const name of pointless) {
-    if (options[name] !== undefined) throw new UsageError(`--${name} is for a socket that reuseaddr binds, not for --bind-self`);
+  for (const name of bindSelf ? Object.keys(options) : []) {
+    if (options[name] !== undefined && !withBindSelf.has(name))
+      throw new UsageError(`--${name} is for a socket that reuseaddr binds, not for --bind-self`);
   }
   return {
     listen: {

@@ -135,31 +135,40 @@ const idMax = 0xffff_fffe; // (uid_t) -1 means "leave it", chown(2).
 /** Reads the caller's options. Throws if one is wrong, before anything changes on disk. */
 export function readRequest(text: string, options: ListenOptions): Request {
   requireOptions(options);
-  const read = readAddress(text, options.lockPath);
+  const parsed = readAddress(text, options.lockPath);
   requireKnown(options, optionNames);
   const type = readSocketType(options);
-  const address = read.kind === 'abstract' ? { ...read, type } : read;
+  const address = parsed.kind === 'abstract' ? { ...parsed, type } : parsed;
   if (address.kind !== 'pathname') requireNoFileOptions(options, type);
-  const terms: Terms = {
+  // Each option has its line, so that none is accepted and then has no effect.
+  const read = {
     type,
-    mode: integer('mode', options.mode, 0o777, (mode) => `0o${mode.toString(8)}`) ?? modeDefault,
-    uid: idOf('owner', options.owner, userId, 'unknown-user'),
-    gid: idOf('group', options.group, groupId, 'unknown-group'),
+    lockPath: address,
+    mode: integer('mode', options.mode, 0o777, (mode) => `0o${mode.toString(8)}`),
+    owner: idOf('owner', options.owner, userId, 'unknown-user'),
+    group: idOf('group', options.group, groupId, 'unknown-group'),
     backlog: integer('backlog', options.backlog, backlogMax, String) ?? backlogMax,
-    record: address.kind === 'pathname' ? ownRecord() : '',
     lockFile: readLockFile(address, options.lockFile),
-  };
+    wait: duration('wait', options.wait, Infinity),
+    takeover: duration('takeover', options.takeover, takeoverDefaultMs),
+    handover: flag('handover', options.handover),
+    onDisplaced: readOnDisplaced(options.onDisplaced),
+    allow: options.allow === undefined ? judgeDefault(address) : readRule(options.allow),
+    signal: readSignal(options.signal),
+  } satisfies Record<keyof ListenOptions, unknown>;
+  const { mode, owner: uid, group: gid, backlog, lockFile, handover, signal } = read;
+  const record = address.kind === 'pathname' ? ownRecord() : '';
   return {
     text,
     address,
-    terms,
-    mode: options.mode,
-    waitMs: duration('wait', options.wait, Infinity),
-    takeoverMs: duration('takeover', options.takeover, takeoverDefaultMs),
-    handover: flag('handover', options.handover),
-    rebind: readOnDisplaced(options.onDisplaced),
-    judge: options.allow === undefined ? judgeDefault(address) : readRule(options.allow),
-    signal: readSignal(options.signal),
+    terms: { type, mode: mode ?? modeDefault, uid, gid, backlog, record, lockFile },
+    mode,
+    waitMs: read.wait,
+    takeoverMs: read.takeover,
+    handover,
+    rebind: read.onDisplaced,
+    judge: read.allow,
+    signal,
   };
 }
 

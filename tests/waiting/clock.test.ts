@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
 import { mock, test, type TestContext } from 'node:test';
+import { pauses } from '#dist/kernel/clock.js';
 import { connect, listen, type SocketAddressError } from 'reuseaddr';
 import { abstractName } from '../support/abstract.js';
 import { temporaryDirectory } from '../support/directory.js';
@@ -23,6 +24,18 @@ async function strayAt(t: TestContext, address: string): Promise<void> {
   t.after(() => stray.close());
   await once(stray, 'listening');
 }
+
+test('docs/handover.md → it names the pauses between two looks as the code has them', () => {
+  const page = fs.readFileSync(new URL('../../../docs/handover.md', import.meta.url), 'utf8').replaceAll(/\s+/g, ' ');
+  const [firstMs, ...laterMs] = Array.from(
+    { length: 100 },
+    (
+      (each) => () =>
+        each.next().value
+    )(pauses()),
+  );
+  assert.ok(page.includes(`looks again after ${firstMs} ms, then at growing intervals up to ${laterMs.at(-1)} ms`));
+});
 
 test('starts of every kind meet a stray → refused or waiting, and the thread never sleeps', async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
