@@ -1,12 +1,9 @@
-/**
- * The guides' examples run, as the README's do. Links lead somewhere, and generated pages are
- * current.
- */
+/** The guides' examples run, as the README's do, and generated pages are current. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { examplesOf, needsOf, Project, root } from './examples.js';
 
@@ -16,8 +13,6 @@ before(() => {
   project = new Project(directory);
 });
 after(() => fs.rmSync(directory, { recursive: true, force: true }));
-
-const pages = [...pagesIn('docs'), ...pagesIn('examples'), 'README.md', 'CONTRIBUTING.md', 'bench/README.md', 'tests/README.md'];
 
 /** Guides whose `sh` and `ts` blocks are programs. Other pages have tests of their own. */
 const guides = ['address', 'handover'].map((name) => `docs/${name}.md`);
@@ -63,25 +58,6 @@ test('each function and class of docs/api.md → its docstring has an example', 
   );
 });
 
-for (const page of pages) {
-  test(`${page} → every link inside the repository leads somewhere`, () => {
-    const links = [...read(page).matchAll(/\]\((?!https?:)([^)]+)\)/g)].map((match) => match[1] ?? '');
-    assert.deepEqual(
-      links.filter((link) => !leadsSomewhere(page, link)),
-      [],
-    );
-  });
-}
-
-test('docs/README.md and examples/README.md → every page can be found from there', () => {
-  for (const folder of ['docs', 'examples']) {
-    const index = `${folder}/README.md`;
-    const text = read(index);
-    const unlisted = pagesIn(folder).filter((page) => page !== index && !text.includes(page.slice(folder.length + 1)));
-    assert.deepEqual(unlisted, []);
-  }
-});
-
 test('docs/api.md, etc/reuseaddr.api.md and man/reuseaddr.1 → they are what the source makes of them', () => {
   for (const script of ['api', 'man']) {
     execFileSync(process.execPath, [join(root, `scripts/${script}.mjs`), '--check'], { encoding: 'utf8' });
@@ -110,32 +86,6 @@ test('README, "Platforms", and docs/platforms.md → they name the versions that
   }
 });
 
-function pagesIn(folder: string): string[] {
-  if (!fs.existsSync(join(root, folder))) return [];
-  return fs
-    .readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter((path) => path.endsWith('.md') && !path.includes('node_modules'))
-    .map((path) => `${folder}/${path}`)
-    .sort();
-}
-
 function read(page: string): string {
   return fs.readFileSync(join(root, page), 'utf8');
-}
-
-function leadsSomewhere(page: string, link: string): boolean {
-  const [path = '', anchor] = link.split('#');
-  const target = path === '' ? join(root, page) : join(root, dirname(page), path);
-  if (!fs.existsSync(target)) return false;
-  if (anchor === undefined || anchor === '') return true;
-  const headings = [...fs.readFileSync(target, 'utf8').matchAll(/^#+ (.*)$/gm)].map((match) => anchorOf(match[1] ?? ''));
-  return headings.includes(anchor);
-}
-
-/** As GitHub makes it of a heading. */
-function anchorOf(heading: string): string {
-  return heading
-    .toLowerCase()
-    .replaceAll(/[^\w\s-]/g, '')
-    .replaceAll(' ', '-');
 }
