@@ -1,4 +1,4 @@
-/** What the pages say about the repository: cheap to check, and wrong after many a renaming. */
+/** The pages are right about the repository. Cheap to check, and broken by many a renaming. */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { dirname, join } from 'node:path';
