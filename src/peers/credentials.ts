@@ -24,8 +24,8 @@ export interface Credentials {
   readonly groups?: readonly number[] | undefined;
 }
 
-/** Decides about one peer. Only `true` lets it in. */
-export type Judge = (peer: Credentials) => boolean | Promise<boolean>;
+/** Decides about the peer of a connection, by its descriptor. Only `true` lets it in. */
+export type Judge = (connection: number) => boolean | Promise<boolean>;
 
 /** Node's wrapper of a connection. No documented way leads to its descriptor. */
 interface WithHandle {

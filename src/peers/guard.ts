@@ -54,34 +54,45 @@ export function guard(
 ): void {
   const admit = isDeno ? (listenerOfDeno() as OnConnection) : handle.onconnection;
   if (admit === undefined) return;
-  const counter = server as ListeningServer;
   handle.onconnection = function (result, accepted) {
     const { status, client } =
       isDeno && result === 0 ? acceptOnDeno(this as AcceptingHandle) : { status: result, client: accepted };
     if (status !== 0 || client === undefined) return admit.call(this, status, client);
+    const verdict = ask(judge, client.fd);
+    if (verdict === true) return admit.call(this, status, client);
     const peer = credentialsOf(client.fd);
-    const decide = (allowed: boolean): void => {
-      if (allowed) return admit.call(this, status, client);
+    const deny = (): void => {
       dropConnection(client);
       denied(failed(peer) ? undefined : peer);
     };
-    const verdict = failed(peer) ? false : ask(judge, peer);
-    if (typeof verdict === 'boolean') return decide(verdict);
-    const decideLate = (allowed: boolean): void => {
-      counter._connections -= 1;
-      try {
-        if (allowed) release(() => decide(true));
-        else decide(false);
-      } finally {
-        counter._emitCloseIfDrained();
-      }
-    };
-    counter._connections += 1;
-    const release = keepConnection(client);
-    // Outside the promise: if a listener of the program throws, that is an uncaught exception, not
-    // an unhandled rejection.
-    void verdict.then((allowed) => process.nextTick(decideLate, allowed));
+    if (verdict === false) return deny();
+    decideLater(server as ListeningServer, client, verdict, (allowed) => {
+      if (allowed) admit.call(this, status, client);
+      else deny();
+    });
   };
+}
+
+function decideLater(
+  server: ListeningServer,
+  client: ConnectionHandle,
+  verdict: Promise<boolean>,
+  decide: (allowed: boolean) => void,
+): void {
+  server._connections += 1;
+  const release = keepConnection(client);
+  const decideNow = (allowed: boolean): void => {
+    server._connections -= 1;
+    try {
+      if (allowed) release(() => decide(true));
+      else decide(false);
+    } finally {
+      server._emitCloseIfDrained();
+    }
+  };
+  // Outside the promise: if a listener of the program throws, that is an uncaught exception, not an
+  // unhandled rejection.
+  void verdict.then((allowed) => process.nextTick(decideNow, allowed));
 }
 
 function acceptOnDeno(handle: AcceptingHandle): { status: number; client: ConnectionHandle | undefined } {
@@ -94,9 +105,9 @@ function acceptOnDeno(handle: AcceptingHandle): { status: number; client: Connec
 const socketOfPipe = 0;
 
 /** Only `true` admits. Any other answer denies, and so does an error in the rule. */
-function ask(judge: Judge, peer: Credentials): boolean | Promise<boolean> {
+function ask(judge: Judge, connection: number): boolean | Promise<boolean> {
   try {
-    const verdict: unknown = judge(peer);
+    const verdict: unknown = judge(connection);
     if (!isThenable(verdict)) return verdict === true;
     return Promise.resolve(verdict).then(
       (late) => late === true,

@@ -1,8 +1,9 @@
 import { kindOf } from '../errors/kind.js';
 import { show } from '../errors/show.js';
 import { groupId, userId } from '../holder/users.js';
-import { kernel } from '../kernel/posix.js';
-import type { Credentials, Judge } from '../peers/credentials.js';
+import { failed } from '../kernel/kernel.js';
+import { kernel, peerGroups } from '../kernel/posix.js';
+import { credentialsOf, type Credentials, type Judge } from '../peers/credentials.js';
 import { badOption, Mistake } from './mistake.js';
 
 /**
@@ -17,7 +18,7 @@ const example = "write { uid: ['www-data'] }, { gid: [1000] }, or a function of 
 
 /** Reads a rule. Looks names up once, now. */
 export function readRule(rule: AllowRule): Judge {
-  if (typeof rule === 'function') return rule;
+  if (typeof rule === 'function') return (connection) => judgeByFunction(rule, connection);
   // Callers without types may pass anything.
   if (typeof rule !== 'object' || (rule as object | null) === null || Array.isArray(rule))
     throw badOption('allow', `must be a rule or a function, and this is ${kindOf(rule)}`, example);
@@ -25,12 +26,29 @@ export function readRule(rule: AllowRule): Judge {
   if (unknown !== undefined) throw badOption('allow', `has no "${show(unknown)}", only uid and gid`);
   const uids = ids('uid', rule.uid, userId);
   const gids = ids('gid', rule.gid, groupId);
-  return ({ uid, gid, groups = [] }) => uids.has(uid) || gids.has(gid) || groups.some((group) => gids.has(group));
+  return (connection) => judgeByIds(uids, gids, connection);
 }
 
 /** Accepts the same user and root: the default for an abstract name, which has no permissions. */
-export function sameUserOrRoot({ uid }: Credentials): boolean {
-  return uid === 0 || uid === kernel.geteuid();
+export function sameUserOrRoot(connection: number): boolean {
+  const peer = kernel.peerCredentials(connection);
+  return !failed(peer) && (peer.uid === 0 || peer.uid === kernel.geteuid());
+}
+
+type RuleFunction = Extract<AllowRule, (peer: Credentials) => unknown>;
+
+function judgeByFunction(rule: RuleFunction, connection: number): boolean | Promise<boolean> {
+  const peer = credentialsOf(connection);
+  return !failed(peer) && rule(peer);
+}
+
+/** Asks for the supplementary groups only if the decision depends on them: that is a second call. */
+function judgeByIds(uids: ReadonlySet<number>, gids: ReadonlySet<number>, connection: number): boolean {
+  const peer = kernel.peerCredentials(connection);
+  if (failed(peer)) return false;
+  if (uids.has(peer.uid) || gids.has(peer.gid)) return true;
+  const groups = gids.size === 0 ? [] : peerGroups(connection);
+  return !failed(groups) && groups.some((group) => gids.has(group));
 }
 
 function ids(
