@@ -42,7 +42,7 @@ function judgeByFunction(rule: RuleFunction, connection: number): boolean | Prom
   return !failed(peer) && rule(peer);
 }
 
-/** Asks for the supplementary groups only if the decision depends on them: that is a second call. */
+/** Asks for the supplementary groups only if the decision depends on them: a second call. */
 function judgeByIds(uids: ReadonlySet<number>, gids: ReadonlySet<number>, connection: number): boolean {
   const peer = kernel.peerCredentials(connection);
   if (failed(peer)) return false;

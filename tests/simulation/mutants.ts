@@ -187,8 +187,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: 'removeIf',
-        from: `status.ino === ours.ino && status.dev === ours.dev ? 'proved' : 'another-inode'`,
-        to: `'proved'`,
+        from: 'prove(status, status.ino === ours.ino && status.dev === ours.dev)',
+        to: 'prove(status, true)',
       },
     ],
     caughtBy: 'G4',
