@@ -1,6 +1,6 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -21,6 +21,14 @@ export const commandLine = join(root, 'dist/cli/main.js');
 /** Returns the path of a compiled program of `bench/programs/`. */
 export function program(name: string): string {
   return fileURLToPath(new URL(`programs/${name}.js`, import.meta.url));
+}
+
+/** The versions of Node by their names: this one, and Node 24 if the tests have installed it. */
+export function nodes(): ReadonlyMap<string, string> {
+  const paths = [process.execPath, join(root, 'build/packages/runtimes/node_modules/node-24/bin/node')];
+  const name = (path: string): string =>
+    execFileSync(path, ['-p', '`Node ${parseInt(process.versions.node)}`'], { encoding: 'utf8' }).trim();
+  return new Map(paths.filter((path) => existsSync(path)).map((path) => [name(path), path]));
 }
 
 /** Memory and disk, as far as this machine has both. */
@@ -80,7 +88,12 @@ export class Child {
 
 /** Starts a program of `bench/programs/` with this version of Node. */
 export function node(name: string, ...args: readonly string[]): Child {
-  return new Child(process.execPath, [program(name), ...args]);
+  return nodeOf(process.execPath, name, ...args);
+}
+
+/** Does the same with another version of Node. */
+export function nodeOf(path: string, name: string, ...args: readonly string[]): Child {
+  return new Child(path, [program(name), ...args]);
 }
 
 /** Returns the clock that all processes of this machine share, in microseconds. */

@@ -7,11 +7,13 @@ import type { Measurement, Run } from './measure.js';
 import { writePage } from './page.js';
 import { measureBytes } from './parts/bytes.js';
 import { measureClaim } from './parts/claim.js';
+import { measureInstances } from './parts/instances.js';
 import { measureFailover } from './parts/failover.js';
 import { measureGrowth } from './parts/growth.js';
 import { measureHandover } from './parts/handover.js';
 import { measureLoading } from './parts/loading.js';
 import { measureStart } from './parts/start.js';
+import { measureTakeover } from './parts/takeover.js';
 import { measureTcp } from './parts/tcp.js';
 import { reachLines } from './reach.js';
 import type { Recording } from './recording.js';
@@ -23,6 +25,8 @@ const parts: Readonly<Record<string, (run: Run) => Promise<Measurement[]>>> = {
   loading: measureLoading,
   failover: measureFailover,
   handover: measureHandover,
+  takeover: measureTakeover,
+  instances: measureInstances,
   bytes: measureBytes,
   tcp: measureTcp,
   growth: measureGrowth,

@@ -114,6 +114,21 @@ function loadingOn(node: string, start: number, tcp: number): readonly Aim[] {
   ];
 }
 
+function failover(node: string, max: number): Aim {
+  return { ...atMost('failover against C', max, 'failover', `SIGKILL, ${node}`, 'reuseaddr', 'C'), variant: node };
+}
+
+/** The slowest of a hundred requests, for a new server that accepts at once, or after a warm-up. */
+function duringTakeover(variant: string, subject: string): Aim {
+  const name = 'requests in a takeover against steady, 99th percentile';
+  return { ...atMost(name, 2.5, 'takeover', '99th percentile of requests', subject, 'steady'), variant };
+}
+
+function serverTime(rule: 'uid' | 'gid', max: number): Aim {
+  const name = 'server time of a connection with allow, against plain';
+  return { ...atMost(name, max, 'bytes', 'server time of a connection', `allow, ${rule}`, 'plain'), variant: rule };
+}
+
 const aims: readonly Aim[] = [
   ...['tmpfs', 'disk'].flatMap((variant) => [
     { ...atMost('claim against C', 2, 'claim', variant, 'reuseaddr', 'C'), variant },
@@ -121,13 +136,18 @@ const aims: readonly Aim[] = [
   ]),
   ...loadingOn('Node 20', 1.3, 1.07),
   ...loadingOn('Node 24', 1.25, 1.05),
-  atMost('failover against C', 1.8, 'failover', 'SIGKILL', 'reuseaddr', 'C'),
+  failover('Node 20', 1.8),
+  failover('Node 24', 1.55),
+  duringTakeover('at once', 'takeover'),
+  duringTakeover('after one request of its own', 'takeover, one request before'),
   none('refused'),
   none('reset'),
   ...['connections', 'round trip, 64 B', 'throughput'].flatMap((group) => [
     within('a held server against plain', group, 'reuseaddr', 0.97, 1.03),
     within('a server with allow against plain', group, 'reuseaddr, allow', 0.95, Infinity),
   ]),
+  serverTime('uid', 1.02),
+  serverTime('gid', 1.03),
   flat,
 ];
 

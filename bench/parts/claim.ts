@@ -33,7 +33,7 @@ export async function measureClaim(run: Run): Promise<Measurement[]> {
       ...(await withDirectory(place, async (directory) => {
         // The unprivileged user has to reach it.
         chmodSync(directory, 0o777);
-        for (let count = 0; count < warmClaims[run.size]; count++) await listenHeld(join(directory, 'warm'));
+        await microseconds(warmClaims[run.size], () => listenHeld(join(directory, 'warm')));
         return await takeTurns(about, rounds, [...subjects(directory), ...(await unprivileged(run, directory))]);
       })),
     );

@@ -3,7 +3,7 @@
  */
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { Child, floor, node, places, sharedClock, withDirectory } from '../environment.js';
+import { Child, floor, nodeOf, nodes, places, sharedClock, withDirectory } from '../environment.js';
 import { choose, takeTurns, type Measurement, type Run } from '../measure.js';
 
 const quick = ['reuseaddr', 'C', 'pid file, every 50 ms'] as const;
@@ -11,15 +11,24 @@ const settledMs = 100;
 const slow = 'proper-lockfile, stale after 2 s';
 
 export async function measureFailover(run: Run): Promise<Measurement[]> {
-  run.say('failover');
-  return await withDirectory(places.tmpfs, async (directory) => {
-    const about = { part: 'failover', unit: 'ms', better: 'lower' } as const;
-    const pairs = [...quick, slow].map((kind) => new Pair(kind, join(directory, `${kind.replaceAll(/\W/g, '')}.sock`)));
+  const measured: Measurement[] = [];
+  for (const [version, path] of nodes()) {
+    run.say(`failover, ${version}`);
+    const group = `SIGKILL, ${version}`;
+    const others = path === process.execPath;
+    measured.push(...(await measureKinds(path, group, others ? quick : quick.slice(0, 2), choose(run, 40, 6, 1))));
+    if (others) measured.push(...(await measureKinds(path, group, [slow], choose(run, 6, 1, 1))));
+  }
+  return measured;
+}
+
+function measureKinds(node: string, group: string, kinds: readonly string[], rounds: number): Promise<Measurement[]> {
+  return withDirectory(places.tmpfs, async (directory) => {
+    const pairs = kinds.map((kind) => new Pair(node, kind, join(directory, `${kind.replaceAll(/\W/g, '')}.sock`)));
     try {
       const subjects = pairs.map((pair) => ({ name: pair.kind, measure: () => pair.failOver() }));
       for (const pair of pairs) await pair.start();
-      const all = await takeTurns({ ...about, group: 'SIGKILL' }, choose(run, 40, 6, 1), subjects.slice(0, -1));
-      return [...all, ...(await takeTurns({ ...about, group: 'SIGKILL' }, choose(run, 6, 1, 1), subjects.slice(-1)))];
+      return await takeTurns({ part: 'failover', group, unit: 'ms', better: 'lower' }, rounds, subjects);
     } finally {
       for (const pair of pairs) await pair.end();
     }
@@ -35,22 +44,24 @@ export async function measureFailover(run: Run): Promise<Measurement[]> {
  */
 class Pair {
   readonly kind: string;
+  readonly #node: string;
   readonly #path: string;
   #holder: Child | undefined;
 
-  constructor(kind: string, path: string) {
+  constructor(node: string, kind: string, path: string) {
+    this.#node = node;
     this.kind = kind;
     this.#path = path;
   }
 
   async start(): Promise<void> {
     // The program in C takes the very same lock.
-    this.#holder = await waiting(node('standby', this.kind === 'C' ? 'reuseaddr' : this.kind, this.#path));
+    this.#holder = await waiting(this.#standby(this.kind === 'C' ? 'reuseaddr' : this.kind));
     await this.#holder.line();
   }
 
   async failOver(): Promise<number> {
-    const command = this.kind === 'C' ? new Child(floor, ['standby', this.#path]) : node('standby', this.kind, this.#path);
+    const command = this.kind === 'C' ? new Child(floor, ['standby', this.#path]) : this.#standby(this.kind);
     const standby = await waiting(command);
     // It reports that it waits just before it does so.
     await pause(settledMs);
@@ -64,6 +75,10 @@ class Pair {
       await this.start();
     }
     return (end - begin) / 1000;
+  }
+
+  #standby(kind: string): Child {
+    return nodeOf(this.#node, 'standby', kind, this.#path);
   }
 
   async end(): Promise<void> {

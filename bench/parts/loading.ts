@@ -4,18 +4,13 @@
  * machine counts them.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { cleanEnvironment, floor, places, root, withDirectory } from '../environment.js';
+import { cleanEnvironment, floor, nodes, places, root, withDirectory } from '../environment.js';
 import { choose, type Measurement, type Run } from '../measure.js';
 
 const bundle = join(root, 'dist/bundle');
-
-/** This version of Node, and Node 24 if the tests have installed it. */
-const nodes = [process.execPath, join(root, 'build/packages/runtimes/node_modules/node-24/bin/node')].filter((path) =>
-  existsSync(path),
-);
 
 /** Programs that are compared, with their arguments. */
 type Programs = Readonly<Record<string, readonly string[]>>;
@@ -23,8 +18,7 @@ type Programs = Readonly<Record<string, readonly string[]>>;
 export async function measureLoading(run: Run): Promise<Measurement[]> {
   return await withDirectory(places.tmpfs, (directory) => {
     const measured: Measurement[] = [];
-    for (const node of nodes) {
-      const version = execFileSync(node, ['--version'], { encoding: 'utf8' }).replace(/\..*/s, '').replace('v', 'Node ');
+    for (const [version, node] of nodes()) {
       run.say(`loading, ${version}`);
       for (const [group, programs] of Object.entries(groupsIn(directory)))
         measured.push(...measureGroup(`${group}, ${version}`, node, programs, directory, choose(run, 40, 6, 1)));

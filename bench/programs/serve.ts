@@ -6,6 +6,7 @@ import { writeSync } from 'node:fs';
 import http from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { listen } from 'reuseaddr';
 
 const [directory = ''] = process.argv.slice(2);
@@ -43,4 +44,11 @@ await listenPlain(tcp, 0);
 await listenPlain(tcpHttp, 0);
 await listen(createServer(serve), join(directory, 'held'), { backlog: 4096 });
 await listen(createServer(serve), join(directory, 'allow'), { backlog: 4096, allow: { uid: [process.geteuid?.() ?? 0] } });
+await listen(createServer(serve), join(directory, 'group'), { backlog: 4096, allow: { gid: [process.getegid?.() ?? 0] } });
 writeSync(1, `${port(tcp)} ${port(tcpHttp)}\n`);
+
+// The processor time so far, in microseconds, whenever it is asked for.
+createInterface({ input: process.stdin }).on('line', () => {
+  const { user, system } = process.cpuUsage();
+  writeSync(1, `${user + system}\n`);
+});

@@ -32,6 +32,21 @@ test('the smallest run of a part → its figures, all of them positive, for each
   for (const { values, subject } of measurements) assert.ok(values.length > 0 && values.every((value) => value > 0), subject);
 });
 
+test(
+  'the smallest run of the parts with several processes → figures for each server, and shares of at most 100 %',
+  onLinux,
+  () => {
+    const { measurements } = JSON.parse(bench('instances', 'takeover', '--tiny', '--json')) as {
+      measurements: { group: string; subject: string; unit: string; values: number[] }[];
+    };
+    const subjects = new Set(measurements.map(({ subject }) => subject));
+    for (const subject of ['reuseaddr run', 'node:cluster, round robin', 'node:cluster, SCHED_NONE', 'steady', 'takeover'])
+      assert.ok(subjects.has(subject), subject);
+    for (const { group, unit, values } of measurements)
+      for (const value of values) assert.ok(value > 0 && (unit !== '%' || value <= 100), `${group}: ${value} ${unit}`);
+  },
+);
+
 test('a part that does not exist → a usage error that names those that do', onLinux, () => {
   assert.throws(() => bench('everything'), { status: 2 });
 });
