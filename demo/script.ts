@@ -67,7 +67,7 @@ async function tellSecondStart(
     return;
   }
   const refused = answeredBy === first.pid && refusal.code === 'EADDRINUSE';
-  tell('second start', refused ? 'refused' : 'none', `refused with ${refusal.code}; process ${first.pid} serves on`);
+  tell('second start', refused ? 'refused' : 'none', `refused with ${refusal.code}; process ${first.pid} still serves`);
   const toldWho = refusal.holderPid === first.pid && refusal.message.includes(String(first.pid));
   tell(
     '  told who has it',

@@ -7,5 +7,6 @@ export function readType(value: string | boolean | undefined): SocketType | unde
   if (value === undefined) return undefined;
   const type = socketTypes.find((each) => each === value);
   if (type !== undefined) return type;
-  throw new UsageError(`--type takes ${socketTypes.join(', ')}, not '${show(String(value))}'`);
+  const any = new Intl.ListFormat('en-GB', { type: 'disjunction' }).format(socketTypes);
+  throw new UsageError(`--type takes ${any}, not '${show(String(value))}'`);
 }

@@ -60,12 +60,12 @@ function choose(words: readonly string[]): PreloadOptions {
 function misspelt(text: string, word: string): Error {
   const why =
     word === 'off'
-      ? '"off" cannot be combined with others'
+      ? '"off" cannot be combined with other options'
       : word === ''
         ? 'a word is missing'
-        : `it has no ${JSON.stringify(word)}`;
+        : `there is no option ${JSON.stringify(word)}`;
   const message =
     `Cannot start with REUSEADDR=${JSON.stringify(text)}: ${why}. ` +
-    `Set it to "off", to a comma-separated list of ${choices.map((choice) => `"${choice}"`).join(', ')}, or not at all.`;
+    `Set it to "off" or to a comma-separated list of ${choices.map((choice) => `"${choice}"`).join(', ')}, or leave it unset.`;
   return Object.assign(new Error(message), { code: 'ERR_REUSEADDR_ENVIRONMENT' });
 }

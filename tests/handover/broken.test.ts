@@ -49,7 +49,7 @@ function say(fd: number, text: string, fds: readonly number[] = []): void {
 }
 
 test(
-  '1,000 broken requests → the holder serves on with the same number of open descriptors, and hands over after that',
+  '1,000 broken requests → the holder continues to serve with the same number of open descriptors, and hands over after that',
   onLinux,
   async (t) => {
     const address = `${temporaryDirectory(t)}/app.sock`;

@@ -135,7 +135,7 @@ async function failAt(fault: Fault, cast: Cast, scenario: Scenario, root: string
     // A long path that cannot be bound through /proc is too long.
     if (scenario.partner === undefined && stage.stray === undefined)
       assert.ok([errno, 'EINVAL', 'ENAMETOOLONG'].includes(failure.code), failure.message);
-    return outcome === 'the stray serves on' && failure.reason === 'stray' ? 'refused as before' : 'clear error';
+    return outcome === 'the stray continues to serve' && failure.reason === 'stray' ? 'refused as before' : 'clear error';
   } catch (error) {
     const where = `${scenario.name}: ${point.syscall} no. ${point.nth} of the ${point.thread} thread failed with ${errno}${forGood ? ' for good' : ''}: ${point.text}`;
     throw new Error(`${where}\n${(error as Error).message}\nit said: ${failure?.message}\nwhat it did:\n${said}`, {

@@ -110,7 +110,7 @@ export async function assertSound(
     assert.equal(refused.reason, 'stray', refused.message);
     assert.equal(await reach(address), 'stray', 'the stray is not to be reached at its path');
     await new Promise((closed) => stage.stray?.close(closed)); // It unlinks its path, as Node's own servers do.
-    outcome = 'the stray serves on';
+    outcome = 'the stray continues to serve';
   }
   const started = await fresh(address, scenario.type);
   if ('code' in started) throw Object.assign(new Error(`G3: a fresh start failed: ${started.message}`), { cause: started });

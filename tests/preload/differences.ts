@@ -48,7 +48,7 @@ export const differences: readonly { readonly scenarios: readonly string[]; read
       'a second program removes its socket file before it listens, REUSEADDR=takeover',
       'a program hands over, and both remove their socket file at exit',
       'a program hands over, and both remove their socket file before it listens and at exit',
-      'a program removes the file of its own server, and serves on',
+      'a program removes the file of its own server, and continues to serve',
     ],
     why: 'Removing the socket file of a live server succeeds and does nothing; a second program gets EADDRINUSE, waits or takes over. Under plain Node no client reaches the live server any more.',
   },

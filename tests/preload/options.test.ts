@@ -23,12 +23,12 @@ test('REUSEADDR is a list → each of its words, in any order', () => {
 
 test('REUSEADDR has a word that is none of ours → an error that says which, and what there is', () => {
   for (const [text, complaint] of [
-    ['on', /"on".*it has no "on".*"off".*"wait", "takeover", "handover", "rebind"/],
-    ['Wait', /it has no "Wait"/],
-    ['wait,handoff', /it has no "handoff"/],
+    ['on', /"on".*there is no option "on".*"off".*"wait", "takeover", "handover", "rebind"/],
+    ['Wait', /there is no option "Wait"/],
+    ['wait,handoff', /there is no option "handoff"/],
     ['wait,', /a word is missing/],
     ['off,wait', /"off" cannot be combined/],
-    ['0', /it has no "0"/],
+    ['0', /there is no option "0"/],
   ] as const) {
     assert.throws(() => readEnvironment({ REUSEADDR: text }), { code: 'ERR_REUSEADDR_ENVIRONMENT', message: complaint });
   }

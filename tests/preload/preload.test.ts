@@ -151,7 +151,7 @@ test('REUSEADDR is misspelt → the program does not start, and is told why', ()
     encoding: 'utf8',
   });
   assert.notEqual(status, 0);
-  assert.match(stderr, /REUSEADDR="takover": it has no "takover"/);
+  assert.match(stderr, /REUSEADDR="takover": there is no option "takover"/);
 });
 
 test('a server of listen() holds the address → the preloaded program is refused; it closes → the program gets it', async (t) => {

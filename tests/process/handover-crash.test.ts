@@ -86,7 +86,7 @@ test('the holder is killed before each of its system calls → the newcomer is t
   t.diagnostic(`killed before ${steps - 1} system calls`);
 });
 
-test('the newcomer is stopped before it says that it is ready, until the holder takes the offer back → the holder serves on, and hands over when the newcomer continues', async (t) => {
+test('the newcomer is stopped before it says that it is ready, until the holder takes the offer back → the holder continues to serve, and hands over when the newcomer continues', async (t) => {
   const { address, holder, newcomer } = await holding(t);
   const third = await Program.start(t, { program });
   const withdrawn = holder.ask('sent', { text: 'abort' });

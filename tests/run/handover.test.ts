@@ -145,7 +145,7 @@ test('a child of the program outlives it, with the socket → the address is fre
   assert.equal(spawnSync(node, [commandLine, 'run', path, '--', 'true']).status, 0);
 });
 
-test('SIGTERM to a standby → it ends with 143, and the holder serves on', onLinux, async (t) => {
+test('SIGTERM to a standby → it ends with 143, and the holder continues to serve', onLinux, async (t) => {
   const path = `${temporaryDirectory(t)}/app.sock`;
   const holder = new Running(t, [path, '--', node, program('server.mjs'), path]);
   const pid = await holder.serving();

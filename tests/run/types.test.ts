@@ -181,7 +181,7 @@ test('a program below a wrapper claims the abstract name of run, for another typ
 });
 
 for (const [what, args, message] of [
-  ['an unknown type', ['--type=dgram', 'ADDRESS'], /--type takes stream, datagram, seqpacket, not 'dgram'/],
+  ['an unknown type', ['--type=dgram', 'ADDRESS'], /--type takes stream, datagram or seqpacket, not 'dgram'/],
   [
     'a program that binds by itself',
     ['--type=datagram', '--bind-self', 'ADDRESS'],
