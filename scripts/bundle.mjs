@@ -74,6 +74,7 @@ const parts = {
     ...inFolder(
       'kernel',
       'addon',
+      'addonFailure',
       'clock',
       'descriptor',
       'descriptors',

@@ -1,4 +1,5 @@
-import { failure, loadAddon } from './loadAddon.js';
+import { failure } from './addonFailure.js';
+import { loadAddon } from './loadAddon.js';
 
 /**
  * The functions of native/: the system calls that Node lacks. A negative number is a negated errno.

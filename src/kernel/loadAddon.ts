@@ -1,8 +1,10 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import { basename, dirname, isAbsolute, join } from 'node:path';
+import type * as Sea from 'node:sea';
 import { fileURLToPath } from 'node:url';
-import { isDeniedByDeno, permitted } from './runtime.js';
+import { explained, failure, isDisabled, isTelling, messageOf, target } from './addonFailure.js';
+import { permitted } from './runtime.js';
 
 /**
  * Node's own `module`, in a CommonJS file that runs as it was installed. If a bundler inlines the
@@ -10,10 +12,8 @@ import { isDeniedByDeno, permitted } from './runtime.js';
  */
 declare const module: { readonly filename?: unknown } | undefined;
 declare const require: (path: string) => unknown;
+declare const __filename: string | undefined;
 
-/** The processors that the package has a file for. */
-const targets: readonly string[] = ['linux-x64', 'linux-arm64', 'darwin-x64', 'darwin-arm64'];
-const target = `${process.platform}-${process.arch}`;
 const fileName = `reuseaddr.${target}.node`;
 
 /**
@@ -21,8 +21,9 @@ const fileName = `reuseaddr.${target}.node`;
  *
  * 1. The file that `REUSEADDR_ADDON` names.
  * 2. In an installed package, the file next to the code.
- * 3. In a bundle, the bundler's result of the calls in `requireAddon`; then the file next to the
- *   bundle; then, in a single executable application, the asset with the file's name.
+ * 3. In a single executable application, the asset with the file's name.
+ * 4. In a bundle, the bundler's result of the calls in `requireAddon`; then the file next to the
+ *   bundle.
  *
  * It searches no other directory: a path that leads out of the bundle's own directory could lead to
  * one in which others may create files.
@@ -64,29 +65,38 @@ function loadInstalled(directory: string): unknown {
 }
 
 function loadBundled(): unknown {
-  const file = ownFile();
+  const sea = executable();
+  // Node gives the code of an executable the path that its file had on the build machine, where
+  // the addon must not be looked for.
+  const file = sea === undefined ? ownFile() : process.execPath;
   const directory = file === undefined ? undefined : dirname(file);
   // Node's global `require`, for code on its command line, searches the working directory.
   const searched = [directory, 'require' in globalThis ? process.cwd() : undefined];
   const shared = searched.find((each) => each !== undefined && isShared(each));
-  if (shared !== undefined)
-    throw failure(
-      `it would be looked for in ${shared}, where every user may create files. ` +
-        'Move the program to a directory of its own, or set REUSEADDR_ADDON to the absolute path of the addon.',
+  const nextTo = join(directory ?? '', fileName);
+  const attempts: (() => unknown)[] = sea === undefined ? [] : [() => openAsset(sea)];
+  if (shared === undefined)
+    attempts.push(
+      () => resolved(requireAddon(), directory),
+      () => open(nextTo),
     );
-  const attempts = [() => resolved(requireAddon(), directory), () => open(join(directory ?? '', fileName)), () => openAsset()];
-  let reason: unknown;
+  const errors: unknown[] = [];
   for (const attempt of attempts) {
     try {
       return attempt();
     } catch (error) {
-      // The first error about a file that exists tells more than those about files that do not.
-      if (reason === undefined || isDlopenError(error)) reason ??= error;
+      errors.push(error);
     }
   }
+  const told = errors.find(isTelling);
+  if (told === undefined && shared !== undefined)
+    throw failure(
+      `it would be looked for in ${shared}, where every user may create files. ` +
+        'Move the program to a directory of its own, or set REUSEADDR_ADDON to the absolute path of the addon.',
+    );
   throw explained(
-    reason,
-    join(directory ?? '', fileName),
+    told ?? errors[0],
+    nextTo,
     `the program was bundled, and the addon is not with it. Let the bundler ship .node files, or copy ` +
       `node_modules/reuseaddr/dist/bundle/${fileName}${directory === undefined ? '' : ` to ${directory}`}, or set REUSEADDR_ADDON ` +
       'to its absolute path. See docs/frameworks.md.',
@@ -127,19 +137,36 @@ function resolved(found: unknown, directory: string | undefined): unknown {
   return open(isAbsolute(value) ? value : join(directory ?? '', value));
 }
 
+type Executable = typeof Sea;
+
+/** Returns Node's module for single executable applications if this is one. */
+function executable(): Executable | undefined {
+  // Bun and Deno do not have it.
+  const sea = process.getBuiltinModule('node:sea') as Executable | undefined;
+  return sea?.isSea() === true ? sea : undefined;
+}
+
 /**
  * Loads the asset of a single executable application. dlopen(3) accepts only a file, so the asset
  * goes through one that only this user can reach.
  */
-function openAsset(): unknown {
-  const asset = process.getBuiltinModule('node:sea').getRawAsset(fileName);
-  const directory = fs.mkdtempSync(join(os.tmpdir(), 'reuseaddr-'));
+function openAsset(sea: Executable): unknown {
+  const asset = sea.getRawAsset(fileName);
+  let directory: string | undefined;
   try {
+    directory = fs.mkdtempSync(join(os.tmpdir(), 'reuseaddr-'));
     const path = join(directory, fileName);
     fs.writeFileSync(path, new Uint8Array(asset as ArrayBuffer));
     return open(path);
+  } catch (cause) {
+    if (isDisabled(cause)) throw cause;
+    throw failure(
+      `the executable contains it, but could not load it from a file in ${os.tmpdir()} (${messageOf(cause)}). ` +
+        'Set TMPDIR to a directory that is writable and not mounted noexec, or set REUSEADDR_ADDON to the absolute path of the addon.',
+      cause,
+    );
   } finally {
-    fs.rmSync(directory, { recursive: true, force: true });
+    if (directory !== undefined) fs.rmSync(directory, { recursive: true, force: true });
   }
 }
 
@@ -148,20 +175,27 @@ function openAsset(): unknown {
  * as loading the file.
  */
 function open(path: string): unknown {
+  // dlopen(3) would search the directories of libraries for a name without a slash.
+  if (!isAbsolute(path)) throw new Error('The directory of the program is unknown.');
   const loaded: { exports: unknown } = { exports: {} };
-  process.dlopen(loaded, path);
+  try {
+    process.dlopen(loaded, path);
+  } catch (error) {
+    throw Object.assign(error as Error, { path });
+  }
   return loaded.exports;
 }
 
 /**
  * Returns the file of this code at run time. Bundlers replace `__filename` and `import.meta.url`,
- * some by a path of the build machine.
+ * some by a path of the build machine. Only webpack evaluates each module, in its development mode,
+ * and then it leaves `__filename` as it is.
  */
 function ownFile(): string | undefined {
   const { prepareStackTrace, stackTraceLimit } = Error;
   try {
     Error.stackTraceLimit = 1;
-    Error.prepareStackTrace = (_error, [site]) => site?.getFileName();
+    Error.prepareStackTrace = (_error, [site]) => (site?.isEval() ? fileAround() : site?.getFileName());
     const file: unknown = new Error('for its stack').stack;
     if (typeof file !== 'string') return undefined;
     const path = file.startsWith('file:') ? fileURLToPath(file) : file;
@@ -171,6 +205,10 @@ function ownFile(): string | undefined {
   } finally {
     Object.assign(Error, { prepareStackTrace, stackTraceLimit });
   }
+}
+
+function fileAround(): string | undefined {
+  return typeof __filename === 'string' ? __filename : undefined;
 }
 
 /**
@@ -183,44 +221,4 @@ function isShared(directory: string): boolean {
   } catch {
     return false; // A directory of the runtime's own.
   }
-}
-
-/**
- * Explains why a file could not be loaded. `missing` is the sentence for a file that does not
- * exist.
- */
-function explained(cause: unknown, path: string, missing: string): Error {
-  const message = cause instanceof Error ? (cause.message.split('\n', 1)[0] ?? '') : String(cause);
-  if ((cause as { readonly code?: unknown } | undefined)?.code === 'ERR_DLOPEN_DISABLED')
-    return failure(
-      'permission' in process
-        ? "Node's permission model forbids addons. Start Node with --allow-addons, too."
-        : 'Node was started with --no-addons. Start it without that option, in NODE_OPTIONS, too.',
-      cause,
-    );
-  if (isDeniedByDeno(cause)) return failure(`Deno does not permit it: ${message.replace(/\.$/, '')}.`, cause);
-  if (isDlopenError(cause) && /failed to map segment|Operation not permitted/.test(message))
-    return failure(
-      `the file system of ${path} is mounted noexec. Move the program, or set REUSEADDR_ADDON to the absolute path of a copy elsewhere.`,
-      cause,
-    );
-  if (isDlopenError(cause) && fs.existsSync(path)) return failure(`${message.replace(/\.$/, '')}.`, cause);
-  if (!targets.includes(target))
-    return failure(
-      `there is none for this platform, only for ${targets.join(', ')}. Build it: run \`npm run build\` in a checkout of reuseaddr, ` +
-        'which needs a C compiler (cc, or the one in $CC), and set REUSEADDR_ADDON to the absolute path of the file.',
-      cause,
-    );
-  return failure(missing, cause);
-}
-
-function isDlopenError(error: unknown): boolean {
-  const code = (error as { readonly code?: unknown } | undefined)?.code;
-  return typeof code === 'string' && code.startsWith('ERR_DLOPEN_');
-}
-
-/** Returns the error for an addon that cannot be used, and why. */
-export function failure(why: string, cause?: unknown): Error {
-  const error = new Error(`Cannot load reuseaddr's native addon for ${target}: ${why}`, { cause });
-  return Object.assign(error, { code: 'ERR_REUSEADDR_ADDON' });
 }

@@ -3,7 +3,7 @@
  * its packages are.
  */
 import assert from 'node:assert/strict';
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test, type TestContext } from 'node:test';
@@ -14,6 +14,7 @@ import { temporaryDirectory } from '../support/directory.js';
 import { onLinux } from '../support/privileges.js';
 
 const bundle = join(root, 'tests/long/fixtures/bundle.mjs');
+const addonName = `reuseaddr.${process.platform}-${process.arch}.node`;
 const onLinuxX64 = { skip: onLinux.skip || (process.arch !== 'x64' && 'Bun is installed for x64') } as const;
 
 let user = '';
@@ -65,6 +66,7 @@ for (const way of [
   'webpack, node-loader',
   'webpack, asset',
   'webpack, ES module, asset',
+  'webpack, development',
   'rollup, ES module',
   'rollup, CommonJS',
   'rolldown, ES module',
@@ -79,6 +81,23 @@ for (const way of [
     assert.equal(run(command, out), 'hello\n');
   });
 }
+
+test(
+  'a single executable application → loads its own addon, silently, and none of the directory in which it was built',
+  onLinux,
+  async (t) => {
+    const { out, command } = await bundled(t, 'sea');
+    const elsewhere = temporaryDirectory(t);
+    fs.renameSync(command[0]!, join(elsewhere, 'app'));
+    // Another package's addon can be loaded, and lacks the functions.
+    const natives = fs.readdirSync(join(tools, 'node_modules/@rollup'), { recursive: true, encoding: 'utf8' });
+    const other = natives.find((file) => file.endsWith('.node'))!;
+    fs.copyFileSync(join(tools, 'node_modules/@rollup', other), join(out, addonName));
+    const { stdout, stderr } = spawnSync(join(elsewhere, 'app'), [join(out, 's')], { cwd: '/', encoding: 'utf8' });
+    assert.equal(stderr, '');
+    assert.equal(stdout, 'hello\n');
+  },
+);
 
 test('bundled by bun, for Node, for itself and as an executable → the program works elsewhere', onLinuxX64, async (t) => {
   const home = await installPackages('package/runtimes', ['--force']);

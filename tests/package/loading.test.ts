@@ -48,6 +48,17 @@ test('the addon is missing → the message names the file, and says how to get i
   });
 });
 
+test('the addon is for another processor → said so', onLinux, (t) => {
+  const elsewhere = join(temporaryDirectory(t), 'addon.node');
+  const bytes = fs.readFileSync(installed);
+  bytes.writeUInt16LE(0xffff, 18); // e_machine, elf(5)
+  fs.writeFileSync(elsewhere, bytes);
+  const said = run(t, node(), { REUSEADDR_ADDON: elsewhere });
+  // The C library of Debian says "No such file or directory", and musl names the format.
+  assert.match(said, /addon\.node( is there, but it is not for this processor|: .*)\.$/m);
+  assert.doesNotMatch(said, /No such file|does not exist/);
+});
+
 test('REUSEADDR_ADDON → that file and no other, and what is wrong with it', onLinux, (t) => {
   const elsewhere = join(temporaryDirectory(t), 'addon.node');
   fs.copyFileSync(installed, elsewhere);
@@ -117,6 +128,22 @@ for (const format of ['cjs', 'esm'] as const) {
       );
       fs.copyFileSync(installed, join(directory, name));
       assert.equal(run(t, [process.execPath, app]), 'hello\n');
+    },
+  );
+
+  test(
+    `a bundle (${format}) that may not load the addon next to it → the reason, and not that it is missing`,
+    { skip: onLinux.skip || withMounts.skip },
+    async (t) => {
+      const directory = temporaryDirectory(t);
+      const app = await bundle(directory);
+      fs.copyFileSync(installed, join(directory, name));
+      assert.match(run(t, [process.execPath, '--no-addons', app]), /Node was started with --no-addons\./);
+      const mounted = inMountNamespace(directory, 'mount --bind "$1" "$1" && mount -o remount,bind,noexec "$1"');
+      const said = run(t, [...mounted, process.execPath, app]);
+      assert.ok(said.includes(`the file system of ${join(directory, name)} is mounted noexec. Move the program`), said);
+      fs.writeFileSync(join(directory, name), 'text');
+      assert.match(run(t, [process.execPath, app]), /\.node: .*\.$/m);
     },
   );
 
