@@ -109,6 +109,10 @@ function readOptions(options: Options): Pick<RunRequest, 'listen' | 'policy' | '
     if (options[name] !== undefined && !withBindSelf.has(name))
       throw new UsageError(`--${name} is for a socket that reuseaddr binds, not for --bind-self`);
   }
+  const readyAfterMs = milliseconds(options, 'ready-after', 1000);
+  const readyWithinMs = milliseconds(options, 'ready-within') ?? Math.max(60_000, readyAfterMs ?? 0);
+  if (readyAfterMs !== undefined && readyWithinMs < readyAfterMs)
+    throw new UsageError('--ready-within is shorter than --ready-after, so no new instance would be ready in time');
   return {
     listen: {
       mode: number(options, 'mode', /^[0-7]{1,4}$/, 8, 'an octal number'),
@@ -130,11 +134,12 @@ function readOptions(options: Options): Pick<RunRequest, 'listen' | 'policy' | '
     followsParent: options['no-follow-parent'] !== true && startedByPackageManager(),
     policy: {
       instances: readInstances(options['instances']),
+      numbered: options['instances'] !== undefined,
       restart: readRestart(options['restart'] ?? (options['instances'] === undefined ? 'never' : 'always')),
       restartDelayMs: milliseconds(options, 'restart-delay') ?? 10_000,
       graceMs: milliseconds(options, 'grace') ?? 10_000,
-      readyWithinMs: milliseconds(options, 'ready-within') ?? 60_000,
-      readyAfterMs: milliseconds(options, 'ready-after', 1000),
+      readyWithinMs,
+      readyAfterMs,
       overlaps: !bindSelf,
     },
   };

@@ -55,6 +55,12 @@ export function parentOf(pid: number): number | undefined {
   return birthOf(pid)?.parent;
 }
 
+/** Returns proc(5), stat, field 5: its process group. */
+export function groupOf(pid: number): number | undefined {
+  const group = statOf(pid)?.[2];
+  return group === undefined ? undefined : Number(group);
+}
+
 /** The process that started another one, and when. */
 interface Birth {
   readonly parent: number;

@@ -1,3 +1,4 @@
+import { timerMsMax } from '../kernel/clock.js';
 import { sendNotification } from '../kernel/notify.js';
 
 /**
@@ -13,7 +14,8 @@ export class Above {
     const { WATCHDOG_USEC: timeoutUs = '', WATCHDOG_PID: pid = String(process.pid) } = process.env;
     const isAsked = this.#socket !== undefined && pid === String(process.pid) && /^[1-9]\d{0,15}$/.test(timeoutUs);
     // sd_watchdog_enabled(3): twice as often as requested.
-    if (isAsked) this.#watchdog = setInterval(() => this.tell('WATCHDOG=1'), Number(timeoutUs) / 2000).unref();
+    if (isAsked)
+      this.#watchdog = setInterval(() => this.tell('WATCHDOG=1'), Math.min(Number(timeoutUs) / 2000, timerMsMax)).unref();
   }
 
   /** Whether there is one that waits for word. */

@@ -168,12 +168,12 @@ export class Copy {
   }
 
   /** Passes a signal on to the instances that run and were not told to stop. */
-  signal(signal: NodeJS.Signals): void {
-    this.#current?.signal(signal);
-    this.#unwanted?.signal(signal);
+  signal(signal: NodeJS.Signals, isMeant?: (pid: number) => boolean): void {
+    this.#current?.signal(signal, isMeant);
+    this.#unwanted?.signal(signal, isMeant);
   }
 
-  /** Notes whether all its processes have received a signal to stop from its sender. */
+  /** Notes whether its processes have received a signal to stop from its sender. */
   set stopping(stopping: boolean) {
     if (this.#current !== undefined) this.#current.stopping = stopping;
     if (this.#unwanted !== undefined) this.#unwanted.stopping = stopping;

@@ -4,6 +4,8 @@ import type { Exit, Instance } from './instance.js';
 export interface FleetPolicy extends Policy {
   /** How many copies of the program run. */
   readonly instances: number;
+  /** Whether each has its number in the environment, even if it is the only one. */
+  readonly numbered: boolean;
 }
 
 export interface FleetHooks extends Hooks {
@@ -132,12 +134,12 @@ export class Fleet {
     this.#stopping = true;
   }
 
-  /** Passes a signal on to the program. */
-  signal(signal: NodeJS.Signals): void {
-    for (const copy of this.copies) copy.signal(signal);
+  /** Passes a signal on to the program: to all its processes, or to those that it is meant for. */
+  signal(signal: NodeJS.Signals, isMeant?: (pid: number) => boolean): void {
+    for (const copy of this.copies) copy.signal(signal, isMeant);
   }
 
-  /** Notes whether all processes of the program have received a signal to stop from its sender. */
+  /** Notes whether the processes of the program have received a signal to stop from its sender. */
   set stopping(stopping: boolean) {
     for (const copy of this.copies) copy.stopping = stopping;
   }

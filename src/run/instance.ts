@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Descendant } from './descendant.js';
+import { hasMissed } from './witness.js';
 
 /** The end of a program. */
 export interface Exit {
@@ -164,19 +165,24 @@ export class Instance {
     return outcome;
   }
 
-  /** Sends a signal. One that has a meaning only for the program goes to the program itself. */
-  signal(signal: NodeJS.Signals): void {
+  /**
+   * Sends a signal. One that has a meaning only for the program goes to the program itself.
+   *
+   * @param isMeant the processes that it is for, if it is not for all
+   */
+  signal(signal: NodeJS.Signals, isMeant: (pid: number) => boolean = () => true): void {
     const { receiver } = this;
+    const meant = [...this.#program].filter(({ pid }) => isMeant(pid));
     if (signal !== 'SIGUSR1' && signal !== 'SIGUSR2') this.#stopping = true;
-    else if (receiver !== undefined) return receiver.signal(signal);
-    this.#child?.kill(signal);
-    if (this.#ended || signal === 'SIGKILL') for (const each of this.#program) each.signal(signal);
+    else if (receiver !== undefined) return void (meant.includes(receiver) && receiver.signal(signal));
+    if (this.pid !== undefined && isMeant(this.pid)) this.#child?.kill(signal);
+    if (this.#ended || signal === 'SIGKILL') for (const each of meant) each.signal(signal);
   }
 
-  /** Notes whether all its processes have received a signal to stop from its sender. */
+  /** Notes whether its processes have received a signal to stop from its sender. */
   set stopping(stopping: boolean) {
     this.#stopping = stopping;
-    for (const each of this.#program) each.stops = stopping;
+    for (const each of this.#program) each.stops = stopping && !hasMissed(each.pid);
   }
 
   /** Sends SIGTERM, and SIGKILL after the grace time. */

@@ -16,6 +16,11 @@ export function startedByPackageManager(): boolean {
   return process.env['npm_config_user_agent'] !== undefined || process.env['npm_execpath'] !== undefined;
 }
 
+/** Whether this process is the main one of a unit of systemd(1). */
+export function startedBySystemd(): boolean {
+  return process.env['INVOCATION_ID'] !== undefined && nameOf(process.ppid) === 'systemd';
+}
+
 /**
  * Calls `ended` once when the process that started this one has ended. Returns a function that
  * stops watching.

@@ -83,7 +83,7 @@ export class Runner implements Instances {
     this.#fleet = new Fleet(policy, {
       launch: (index) => {
         if (this.#instances.size === 0) around.beforeFirst?.();
-        const instance = this.#follow(launch(program, policy.instances > 1 ? index : undefined));
+        const instance = this.#follow(launch(program, policy.numbered ? index : undefined));
         around.after?.(instance);
         return instance;
       },

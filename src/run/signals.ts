@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import type { Fleet } from './fleet.js';
-import type { Witness } from './witness.js';
+import { hasMissed, type Witness } from './witness.js';
 
 /** They ask a program to end. */
 const stops = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const;
@@ -36,11 +36,13 @@ export function passSignals({ fleet, witness, graceMs, report }: Passing): () =>
           return;
         }
         running.stopping = true;
+        running.signal(signal, hasMissed);
         if (signal !== 'SIGTERM') goOnUnlessEnded(running, signal);
       });
     });
   }
-  for (const signal of passed) listeners.set(signal, () => void ask(signal, (sawToo) => sawToo || fleet()?.signal(signal)));
+  for (const signal of passed)
+    listeners.set(signal, () => void ask(signal, (sawToo) => fleet()?.signal(signal, sawToo ? hasMissed : undefined)));
   listeners.set('SIGHUP', () => void fleet()?.rollOut());
   for (const [signal, listener] of listeners) process.on(signal, listener);
 

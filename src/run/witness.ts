@@ -1,6 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
+import { groupOf } from '../holder/self.js';
+import { startedBySystemd } from './parent.js';
 
 /**
  * How long a signal to a group may take to reach all its processes one by one, as from systemd(1),
@@ -77,6 +79,15 @@ export class Witness {
     this.#closed = true;
     this.#child?.kill('SIGKILL');
   }
+}
+
+/**
+ * Whether a signal that the witness saw has missed this process, because it is in a process group
+ * of its own (setsid, a shell with job control). systemd(1) signals all processes of a unit.
+ */
+export function hasMissed(pid: number): boolean {
+  const group = groupOf(pid);
+  return group !== undefined && group !== groupOf(process.pid) && !startedBySystemd();
 }
 
 /** proc(5), status: ShdPnd is a mask of the signals that wait for the process. */

@@ -42,11 +42,16 @@ export class FakePrograms {
   /** The errno of the starts from now on. */
   failing: string | undefined;
 
-  constructor(t: TestContext, policy: Partial<FleetPolicy> = {}, makeRoom?: (signal: AbortSignal) => Promise<void>) {
+  constructor(
+    t: TestContext,
+    { failing, ...policy }: Partial<FleetPolicy> & { readonly failing?: string } = {},
+    makeRoom?: (signal: AbortSignal) => Promise<void>,
+  ) {
     const report = (message: string): void => void this.reports.push(message);
     const tell = (what: string) => () => void this.told.push(what);
     const usual: FleetPolicy = {
       instances: 1,
+      numbered: false,
       restart: 'always',
       restartDelayMs: 1,
       graceMs: 1e6,
@@ -65,6 +70,7 @@ export class FakePrograms {
         reloaded: tell('reloaded'),
       },
     );
+    this.failing = failing;
     void this.fleet.ended.then((exit) => (this.ended = exit));
     this.fleet.start();
     // Otherwise its pauses and waits would keep this process.

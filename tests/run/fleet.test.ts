@@ -231,6 +231,19 @@ test('there is no room yet for the next one, and all is stopped → it is not st
   assert.deepEqual(run.ended, { code: null, signal: 'SIGTERM' });
 });
 
+test('it cannot be started at first, and restarts are off → it is said, and run ends as a shell would', async (t) => {
+  for (const [failing, code] of [
+    ['ENOENT', 127],
+    ['ENOTDIR', 127],
+    ['EACCES', 126],
+  ] as const) {
+    const run = new FakePrograms(t, { restart: 'never', failing });
+    await turns();
+    assert.deepEqual(run.reports, [`A new process could not be started (${failing}).`]);
+    assert.deepEqual(run.ended, { code, signal: null, unstarted: failing });
+  }
+});
+
 test('one of several fails → its status; it cannot be started → it is said once, and the old one stays', async (t) => {
   const run = new FakePrograms(t, { instances: 3, restart: 'never' });
   run.failing = 'EAGAIN';

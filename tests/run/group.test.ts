@@ -7,6 +7,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import { test } from 'node:test';
+import { ancestorsOf } from '#dist/holder/ancestors.js';
 import { temporaryDirectory } from '../support/directory.js';
 import { needs } from '../support/commands.js';
 import { onLinux } from '../support/privileges.js';
@@ -42,14 +43,19 @@ const senders = [
     name: 'to run, and then to the process group, as timeout(1) does',
     send: ({ pid }: Running, signal: NodeJS.Signals) => [pid, -pid].forEach((each) => process.kill(each, signal)),
   },
+  {
+    name: 'to the process group, and the program is in one of its own',
+    send: ({ pid }: Running, signal: NodeJS.Signals) => process.kill(-pid, signal),
+    start: ['setsid'],
+  },
 ];
 
-for (const { name, send } of senders) {
+for (const { name, send, start = [] } of senders) {
   test(`a signal is sent ${name} → the program gets it once`, onLinux, async (t) => {
     const directory = temporaryDirectory(t);
     await Promise.all(
       signals.map(async (signal) => {
-        const args = ['--restart=always', `${directory}/${signal}`, '--', node, '-e', counting];
+        const args = ['--restart=always', `${directory}/${signal}`, '--', ...start, node, '-e', counting];
         const running = new Running(t, args, { detached: true });
         await running.serving();
         // The program, and the witness.
@@ -66,12 +72,49 @@ for (const { name, send } of senders) {
   });
 }
 
+test(
+  'a signal is sent to the process group, and the program below a wrapper is in another → it gets it once',
+  onLinux,
+  async (t) => {
+    const path = `${temporaryDirectory(t)}/app.sock`;
+    const wrapped = ['sh', '-c', 'setsid "$@"; exit', 'sh', node, fixture('wrapped.mjs'), path];
+    for (const signal of ['SIGTERM', 'SIGUSR2'] as const) {
+      const running = new Running(t, [path, '--', ...wrapped], { detached: true });
+      const pid = await running.serving();
+      process.kill(-running.pid, signal);
+      await running.line(new RegExp(`^${pid} has had ${signal}$`));
+      // The shell dies of any signal, and the program is stopped with it.
+      assert.equal(await running.exited, signal === 'SIGTERM' ? 143 : 140);
+      const said = running.lines.filter((line) => line.startsWith(`${pid} has had `));
+      assert.deepEqual(said, [`${pid} has had ${signal}`, ...(signal === 'SIGTERM' ? [] : [`${pid} has had SIGUSR2 SIGTERM`])]);
+    }
+  },
+);
+
 /** The child of run that is none of these, as soon as there is one. */
 async function otherChild(running: Running, ...known: readonly number[]): Promise<number> {
   let other: number | undefined;
   await until(() => (other = childrenOf(running.pid).find((pid) => !known.includes(pid))) !== undefined);
   return other ?? 0;
 }
+
+test(
+  'a signal has reached the group of a wrapper → the program below it, which has had it, is not sent another',
+  onLinux,
+  async (t) => {
+    const path = `${temporaryDirectory(t)}/app.sock`;
+    const running = new Running(t, [path, '--', 'sh', '-c', '"$@"; exit', 'sh', node, fixture('wrapped.mjs'), path]);
+    const pid = await running.serving();
+    const [wrapper = 0] = ancestorsOf(pid);
+    // Two of one kind that wait are one.
+    kill(pid, 'SIGUSR2');
+    await running.line(new RegExp(`^${pid} has had SIGUSR2$`));
+    kill(await otherChild(running, wrapper), 'SIGUSR2');
+    running.signal('SIGUSR2');
+    running.signal('SIGTERM');
+    await running.line(new RegExp(`^${pid} has had SIGUSR2 SIGTERM$`));
+  },
+);
 
 test(
   'the witness is killed by a signal to it alone → it is no sign: the next signal for run is passed on',

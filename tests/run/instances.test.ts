@@ -132,6 +132,9 @@ test(
     running.signal('SIGHUP');
     assert.deepEqual(await indexes(running), ['0 0', '1 1', '2 2']);
     await running.stop();
+    const alone = new Running(t, ['--instances=1', path, '--', ...indexed(directory, path)]);
+    assert.equal((await alone.line(/^index (.*)$/))[1], '0 0');
+    await alone.stop();
     const env = { ...process.env };
     delete env['NODE_APP_INSTANCE'];
     const single = new Running(t, [path, '--', ...indexed(directory, path)], { env });

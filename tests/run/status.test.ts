@@ -55,6 +55,10 @@ const wrong = [
   ['--grace', 'A', '--', 'true'],
   ['--grace=x', 'A', '--', 'true'],
   ['--grace=1e3', 'A', '--', 'true'],
+  ['--grace=3000000', 'A', '--', 'true'],
+  ['--ready-after=2', '--ready-within=1', 'A', '--', 'true'],
+  ['--instances=0', 'A', '--', 'true'],
+  ['--instances=1025', 'A', '--', 'true'],
   ['--wait=soon', 'A', '--', 'true'],
   ['--restart=sometimes', 'A', '--', 'true'],
   ['--bind-self', '--mode=600', 'A', '--', 'true'],
@@ -81,6 +85,8 @@ test('wrong options → they are refused, exit status 2, and nothing is touched'
   assert.equal(runOnce('--mode=9', `${directory}/a`, '--', 'true').status, 2);
   assert.equal(runOnce('--bind-self', '@a', '--', 'true').status, 2);
   assert.deepEqual(fs.readdirSync(directory), []);
+  // Longer than --ready-within is by default.
+  assert.equal(runOnce('--ready-after=90', `${directory}/a`, '--', 'true').status, 0);
   t.diagnostic(`${wrong.length} wrong command lines`);
 });
 

@@ -21,12 +21,14 @@ import { program } from './running.js';
 /** The unit of the example, with two instances of a program that tells its signals. */
 function unit(killMode: string): string {
   const example = fs.readFileSync(join(root, 'examples/systemd/run.service'), 'utf8');
+  // One of them is in a process group of its own.
+  const instance = `sh -c 'test $$NODE_APP_INSTANCE = 0 || exec "$$@"; exec setsid "$$@"' sh`;
   const start =
-    '/mnt/node /mnt/package/dist/cli/main.js run --instances=2 --mode=660 /run/example/app.sock -- ' +
+    `/mnt/node /mnt/package/dist/cli/main.js run --instances=2 --mode=660 /run/example/app.sock -- ${instance} ` +
     '/mnt/node /mnt/package/tests/run/fixtures/drains.mjs /run/example/app.sock';
   const said = 'StandardOutput=append:/mnt/directory/said\nStandardError=append:/mnt/directory/said';
   const adapted = example
-    .replace(/^ExecStart=.* run --instances=max --mode=660 \S+ -- node .*$/m, `ExecStart=${start}\n${said}`)
+    .replace(/^ExecStart=.* run --instances=max --mode=660 \S+ -- node .*$/m, () => `ExecStart=${start}\n${said}`)
     .replace(/^KillMode=mixed\n/m, killMode === 'mixed' ? '$&' : '');
   assert.match(adapted, /^StandardError=/m);
   return adapted;
