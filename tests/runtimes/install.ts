@@ -27,7 +27,8 @@ export async function installPackages(folder: string, options: readonly string[]
 
   const workshop = fs.mkdtempSync(join(home, 'node_modules-'));
   try {
-    for (const file of ['package.json', 'package-lock.json']) fs.copyFileSync(join(source, file), join(workshop, file));
+    const files = ['package.json', 'package-lock.json', '.npmrc'].filter((file) => fs.existsSync(join(source, file)));
+    for (const file of files) fs.copyFileSync(join(source, file), join(workshop, file));
     // On Windows npm is a .cmd file, which only a shell can start.
     const shell = process.platform === 'win32';
     await promisify(execFile)('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', ...options], { cwd: workshop, shell });
