@@ -1,6 +1,5 @@
-/** The guides' examples run, as the README's do, and generated pages are current. */
+/** The guides' examples run, as the README's do. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
@@ -56,34 +55,6 @@ test('each function and class of docs/api.md → its docstring has an example', 
     ['Claim'],
     'a claim is in the examples of listen and claim',
   );
-});
-
-test('docs/api.md, etc/reuseaddr.api.md and man/reuseaddr.1 → they are what the source makes of them', () => {
-  for (const script of ['api', 'man']) {
-    execFileSync(process.execPath, [join(root, `scripts/${script}.mjs`), '--check'], { encoding: 'utf8' });
-  }
-});
-
-test('README, "Platforms", and docs/platforms.md → they name the versions that the matrix runs, and no others', () => {
-  const versions = new Map<string, Set<string>>([['Node', new Set(['20'])]]);
-  const see = (name: string, version: string): void => void versions.set(name, (versions.get(name) ?? new Set()).add(version));
-  for (const folder of ['tests/runtimes', 'tests/package/runtimes']) {
-    const { dependencies } = JSON.parse(read(`${folder}/package.json`)) as { dependencies: Record<string, string> };
-    for (const [name, wanted] of Object.entries(dependencies)) {
-      const [major = '', minor = ''] = (/[\d.]+$/.exec(wanted)?.[0] ?? '').split('.');
-      if (name.startsWith('node')) see('Node', major);
-      else see(name.includes('deno') ? 'Deno' : 'Bun', `${major}.${minor}`);
-    }
-  }
-  const readme = read('README.md');
-  const section = /^## Platforms$[^]*?(?=^## )/m.exec(readme)?.[0] ?? '';
-  const table = [...read('docs/platforms.md').matchAll(/^\|.*$/gm)].join('\n');
-  for (const text of [section, table]) {
-    for (const [name, expected] of versions) {
-      const lists = [...text.matchAll(new RegExp(`${name} ((?:[\\d.]+(?:, )?)+)`, 'g'))].map((match) => match[1] ?? '');
-      assert.deepEqual(new Set(lists.flatMap((list) => list.split(', ')).filter((version) => version !== '')), expected, name);
-    }
-  }
 });
 
 function read(page: string): string {

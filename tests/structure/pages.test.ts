@@ -1,5 +1,6 @@
 /** The pages are right about the repository. Cheap to check, and broken by many a renaming. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -40,6 +41,34 @@ test('docs/guarantees.md → it gives each guarantee in the words of the README,
   assert.ok(promised.length > 5);
   assert.deepEqual(explained, promised);
   assert.deepEqual(functionsMissing(guarantees.replaceAll(/\s+/g, ' ')), []);
+});
+
+test('docs/api.md, etc/reuseaddr.api.md and man/reuseaddr.1 → they are what the source makes of them', () => {
+  for (const script of ['api', 'man']) {
+    execFileSync(process.execPath, [join(root, `scripts/${script}.mjs`), '--check'], { encoding: 'utf8' });
+  }
+});
+
+test('README, "Platforms", and docs/platforms.md → they name the versions that the matrix runs, and no others', () => {
+  const versions = new Map<string, Set<string>>([['Node', new Set(['20'])]]);
+  const see = (name: string, version: string): void => void versions.set(name, (versions.get(name) ?? new Set()).add(version));
+  for (const folder of ['tests/runtimes', 'tests/package/runtimes']) {
+    const { dependencies } = JSON.parse(read(`${folder}/package.json`)) as { dependencies: Record<string, string> };
+    for (const [name, wanted] of Object.entries(dependencies)) {
+      const [major = '', minor = ''] = (/[\d.]+$/.exec(wanted)?.[0] ?? '').split('.');
+      if (name.startsWith('node')) see('Node', major);
+      else see(name.includes('deno') ? 'Deno' : 'Bun', `${major}.${minor}`);
+    }
+  }
+  const readme = read('README.md');
+  const section = /^## Platforms$[^]*?(?=^## )/m.exec(readme)?.[0] ?? '';
+  const table = [...read('docs/platforms.md').matchAll(/^\|.*$/gm)].join('\n');
+  for (const text of [section, table]) {
+    for (const [name, expected] of versions) {
+      const lists = [...text.matchAll(new RegExp(`${name} ((?:[\\d.]+(?:, )?)+)`, 'g'))].map((match) => match[1] ?? '');
+      assert.deepEqual(new Set(lists.flatMap((list) => list.split(', ')).filter((version) => version !== '')), expected, name);
+    }
+  }
 });
 
 /** The functions of a text such as "`open` and `socket` in `kernel/posix.ts`" that are absent. */
