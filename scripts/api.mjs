@@ -25,7 +25,11 @@ const guides = {
 };
 
 /** Exports that another page lists, and those whose name in a signature says enough. */
-const elsewhere = new Set(['ConnectOptions', 'ClaimSummary', 'AddressState', 'Displacement', 'Reason', 'toJSON']);
+const elsewhere = new Set(
+  'AddressState AllowRule BindOptions ClaimSummary ConnectOptions Credentials Displacement InspectOptions Reason toJSON'.split(
+    ' ',
+  ),
+);
 
 /** The width of the pages, as the prose check has it. */
 const columnsMax = 100;
@@ -92,9 +96,9 @@ function reference() {
   return `# API
 
 Made from the docstrings by \`npm run api\`. Editors show all of them on hover, with examples and the
-codes that each function throws. Other pages list the options of [\`connect\`](client.md), the
-[states](address.md#inspect) of an address and the [errors](errors.md). An *address* is a pathname,
-or an abstract name such as \`@app\` (Linux).
+codes that each function throws. Other pages list the options of [\`connect\`](client.md), the rules
+of [\`allow\`](access-control.md#allow), the [states](address.md#inspect) of an address and the
+[errors](errors.md). An *address* is a pathname, or an abstract name such as \`@app\` (Linux).
 
 ${sections.join('\n\n')}
 `;

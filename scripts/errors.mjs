@@ -35,12 +35,6 @@ const samples = {
   'too-long': { path: `/${'srv/'.repeat(30)}${'x'.repeat(90)}` },
 };
 
-/** Denied calls whose cause is not the permission that comes to mind. */
-const surprising = Object.entries({ probe: 'EACCES', bind: 'EPERM' });
-
-/** Errnos whose meaning errno(3) does not tell. */
-const particular = ['ENOLCK', 'ENOTSUP', 'ESTALE'];
-
 /** The reasons that only `connect` reports. */
 const toConnect = new Set(['absent', 'stale', 'backlog-full', 'denied']);
 
@@ -78,9 +72,8 @@ function list() {
     'From `lock-not-a-file` to `lock-foreign-content`, another `lockPath` helps, too.',
     wrapped(`These reasons mean that the call is wrong, and the message says what to pass instead: ${listed(mistakes)}.`),
     wrapped(
-      'The reason `system` stands for an errno of the kernel, and `syscall` for the call. The message explains it. errno(3) does not tell these:',
+      'The reason `system` stands for an errno of the kernel, and `syscall` for the call. The message explains it, and what to do.',
     ),
-    systemRows().map(item).join('\n'),
   ];
   return `${paragraphs.join('\n\n')}\n`;
 }
@@ -91,42 +84,16 @@ function listed(names) {
   return `${each.slice(0, -1).join(', ')} and ${each.at(-1)}`;
 }
 
+/** Returns one row for all codes that tell of the same event, with the advice of the first. */
 function rowsOf(reason) {
   const lockFile = reason.startsWith('lock-') && { path: '/run/app.sock.lock' };
-  return oneForAlike(
-    reasons[reason].codes.map((code) => ({
-      codes: [code],
-      reason,
-      row: said(reason, { ...sample, ...lockFile, code, ...samples[reason] }),
-    })),
-  );
-}
-
-function systemRows() {
-  const facts = [...surprising.map(([call, code]) => ({ code, call })), ...particular.map((code) => ({ code }))];
-  return oneForAlike(
-    facts.map(({ code, ...call }) => {
-      const [happened, todo] = said('system', { ...sample, code, ...call });
-      return { codes: [code], row: [happened.replace(failing, upperCase), todo] };
-    }),
-  );
-}
-
-/** Returns one row for all codes that tell the same, with the advice of the first. */
-function oneForAlike(rows) {
   const alike = new Map();
-  for (const { codes, ...row } of rows) {
-    const known = alike.get(row.row[0]);
-    alike.set(row.row[0], known === undefined ? { codes, ...row } : { ...known, codes: [...known.codes, ...codes] });
+  for (const code of reasons[reason].codes) {
+    const row = said(reason, { ...sample, ...lockFile, code, ...samples[reason] });
+    const known = alike.get(row[0]);
+    alike.set(row[0], { codes: [...(known?.codes ?? []), code], reason, row: known?.row ?? row });
   }
   return [...alike.values()];
-}
-
-/** The beginning of the sentence of an errno, and the first letter of its cause. */
-const failing = /^The system call \w+ failed with \w+ on \S+: (\w)/;
-
-function upperCase(_whole, letter) {
-  return letter.toUpperCase();
 }
 
 function said(reason, facts) {
@@ -140,7 +107,7 @@ function said(reason, facts) {
 function item({ codes, reason, row }) {
   const text = row.map((part) => part.replaceAll(/\{ [^}]+ \}|(?<![\w/])(\.?\/[@\w.-]*\w)+/g, '`$&`')).join(' ');
   const named = codes.map((each) => `\`${each}\``).join(', ');
-  return wrapped(`- ${reason === undefined ? named : `**\`${reason}\`** (${named})`}: ${text.trim()}`);
+  return wrapped(`- **\`${reason}\`** (${named}): ${text.trim()}`);
 }
 
 /** Breaks a list item or a paragraph as the rest of the page, and no code in two. */
