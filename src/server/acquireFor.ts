@@ -3,8 +3,6 @@ import type { Acceptor } from './acceptor.js';
 import { Claim } from './claim.js';
 import { sayReady } from './inherit.js';
 import { acquireHold } from './acquireHold.js';
-import { rebind } from './rebind.js';
-import type { Displacement } from './displacement.js';
 
 /** A server or socket of the program, whose close releases the claim. */
 export interface OwnedAcceptor extends Acceptor {
@@ -34,8 +32,7 @@ export async function acquireFor(
     if (!hold.released) close();
   };
   return hold.finish(() => {
-    const recover = hold.request.rebind ? (what: Displacement): void => rebind(hold, what) : undefined;
-    const claim = new Claim(hold, release, recover);
+    const claim = new Claim(hold, release);
     prepare(claim);
     hold.serve(() => claim.emit('handover'));
     if (hold.inherited) sayReady(hold.supervisor);

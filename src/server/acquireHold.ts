@@ -1,17 +1,15 @@
 import { isRefusal, type Refusal } from '../claim/refusal.js';
 import { isOwnRun } from '../holder/ancestors.js';
 import { holderOfRecord } from '../holder/holder.js';
-import { run } from '../kernel/kernel.js';
+import { run, runPromptly } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
+import { waitingKernel } from '../kernel/wait.js';
 import type { Request } from '../request/readRequest.js';
 import type { Acceptor } from './acceptor.js';
 import { beginAttempt, acquireTarget, endAttempt, type Attempt } from './attempt.js';
-import { acquireAndStart } from './acquireAndStart.js';
-import type { Held } from './held.js';
 import { Hold } from './hold.js';
-import { inherit, inheritAnswer } from './inherit.js';
+import { inherit, inheritNow } from './inherit.js';
 import { explainStart, happened, isInUse, refusedStart } from './refused.js';
-import { askSupervisorNow } from './askSupervisor.js';
 import { takeOver } from './takeover.js';
 import { say, trace, traceNow } from './trace.js';
 import { waitFor } from './waitFor.js';
@@ -19,23 +17,19 @@ import { waitFor } from './waitFor.js';
 /** Makes the claim at once, without waiting for another process. The acceptor has not started. */
 export function acquireHoldNow(request: Request, acceptor: Acceptor): Hold {
   const attempt = beginAttempt(request);
-  const claiming = (): Hold => {
-    const held = inherit(attempt, acceptor) ?? acquireNow(attempt, acceptor);
-    if (isRefusal(held)) throw refusedStart(attempt, held);
-    return held instanceof Hold ? held : new Hold(held, attempt, acceptor);
+  const acquiring = (): Hold => {
+    const answer = inheritNow(attempt, acceptor);
+    if (answer instanceof Hold) return answer;
+    if (isRefusal(answer)) throw refusedStart(attempt, answer);
+    const held = run(kernel, acquireTarget(attempt));
+    if (isRefusal(held)) throw refusedStart(attempt, { ...held, unpassed: answer });
+    return new Hold(held, attempt, acceptor);
   };
   try {
-    return traceNow('reuseaddr.claim', () => ({ address: request.text }), claiming);
+    return traceNow('reuseaddr.claim', () => ({ address: request.text }), acquiring);
   } finally {
     endAttempt(attempt);
   }
-}
-
-function acquireNow(attempt: Attempt, acceptor: Acceptor): Hold | Held | Refusal {
-  const answer = inheritAnswer(askSupervisorNow(attempt), attempt, acceptor);
-  if (typeof answer === 'object') return answer;
-  const held = run(kernel, acquireTarget(attempt));
-  return isRefusal(held) ? { ...held, unpassed: answer } : held;
 }
 
 /**
@@ -44,9 +38,9 @@ function acquireNow(attempt: Attempt, acceptor: Acceptor): Hold | Held | Refusal
  */
 export async function acquireHold(request: Request, acceptor: Acceptor): Promise<Hold> {
   const attempt = beginAttempt(request);
-  const claiming = (): Promise<Hold> => acquireInTurn(attempt, acceptor);
+  const acquiring = (): Promise<Hold> => acquireInTurn(attempt, acceptor);
   try {
-    return await trace('reuseaddr.claim', () => ({ address: request.text }), claiming);
+    return await trace('reuseaddr.claim', () => ({ address: request.text }), acquiring);
   } finally {
     endAttempt(attempt);
   }
@@ -55,9 +49,7 @@ export async function acquireHold(request: Request, acceptor: Acceptor): Promise
 async function acquireInTurn(attempt: Attempt, acceptor: Acceptor): Promise<Hold> {
   const { signal, takeoverMs, waitMs } = attempt.request;
   signal?.throwIfAborted();
-  const inherited = inherit(attempt, acceptor);
-  if (inherited instanceof Hold) return await inherited.start();
-  let hold = inherited ?? (await acquireAndStart(attempt, acceptor));
+  let hold = await acquireAndStart(attempt, acceptor);
   if (isRefusal(hold)) signal?.throwIfAborted();
   if (isRefusal(hold) && isHeldByOwnRun(hold)) throw refusedStart(attempt, hold);
   if (isInUse(hold) && takeoverMs !== undefined && hold.pid === undefined)
@@ -67,6 +59,26 @@ async function acquireInTurn(attempt: Attempt, acceptor: Acceptor): Promise<Hold
   if (!isRefusal(hold)) return hold;
   signal?.throwIfAborted();
   throw refusedStart(attempt, hold);
+}
+
+/**
+ * Inherits the claim, or makes it, and has the acceptor accept on it. The usual attempt ends in
+ * this very turn.
+ *
+ * @param waits If given, waits while another process has the lock, until this is aborted.
+ */
+async function acquireAndStart(attempt: Attempt, acceptor: Acceptor, waits?: AbortSignal): Promise<Hold | Refusal> {
+  const { request, target } = attempt;
+  const asked = inherit(attempt, acceptor, waits ?? request.signal);
+  const answer = asked instanceof Promise ? await asked : asked;
+  if (answer instanceof Hold) return await answer.start();
+  if (isRefusal(answer)) return answer;
+  const lockPath = 'abstract' in target || waits === undefined ? undefined : target.place.lockPath;
+  const acquiring = runPromptly(waitingKernel(waits, lockPath), acquireTarget(attempt, waits !== undefined));
+  const held = acquiring instanceof Promise ? await acquiring : acquiring;
+  const hold = isRefusal(held) ? { ...held, unpassed: answer } : Hold.of(held, attempt, acceptor);
+  if (!isRefusal(hold)) await hold.start();
+  return hold;
 }
 
 /** The `run` above does not end before its program, nor should it hand over to it. */
@@ -82,7 +94,7 @@ function traceTakeover(attempt: Attempt, acceptor: Acceptor, takeoverMs: number,
     'reuseaddr.takeover',
     () => ({ address: text }),
     async (context) => {
-      const taken = await takeOver(attempt, acceptor, takeoverMs, refusal);
+      const taken = await takeOver(attempt, acceptor, takeoverMs, refusal, () => acquireAndStart(attempt, acceptor));
       const outcome = isRefusal(taken) ? (taken.handover ?? taken.refused) : 'taken';
       if (context !== undefined) context.outcome = outcome;
       say(text, () => (outcome === 'taken' ? 'was handed over' : `was not handed over: ${outcome}`));

@@ -7,6 +7,7 @@ import { requireNoCallback } from '../request/requireOptions.js';
 import type { Acceptor } from './acceptor.js';
 import type { Hold } from './hold.js';
 import { acquireHold } from './acquireHold.js';
+import { rebind } from './rebind.js';
 import { publish, say } from './trace.js';
 import { displacement, watchHold, type Displacement } from './displacement.js';
 
@@ -57,19 +58,17 @@ export class Claim extends EventEmitter<ClaimEvents> {
   readonly address: string;
   readonly #hold: Hold;
   readonly #release: () => void;
-  readonly #rebind: ((what: Displacement) => void) | undefined;
   #unwatch: (() => void) | undefined;
   #deniedCount = 0;
 
   /** @internal */
-  constructor(hold: Hold, release: () => void, rebind?: (what: Displacement) => void) {
+  constructor(hold: Hold, release: () => void) {
     super();
     this.address = hold.address;
     this.#hold = hold;
     this.#release = release;
-    this.#rebind = rebind;
     // Only a program that listens to the event pays for the watch.
-    if (rebind !== undefined) this.#watch();
+    if (hold.request.rebind) this.#watch();
     else (this as EventEmitter).on('newListener', (event) => event === 'displaced' && this.#watch());
   }
 
@@ -115,7 +114,7 @@ export class Claim extends EventEmitter<ClaimEvents> {
       try {
         if (isNew) this.#tellDisplaced(what);
       } finally {
-        this.#rebind?.(what);
+        if (this.#hold.request.rebind) rebind(this.#hold, what);
       }
     });
   }

@@ -11,7 +11,15 @@ import type { Acceptor } from './acceptor.js';
 import type { Attempt } from './attempt.js';
 import { identityAt, isBoundTo } from './bound.js';
 import { Hold } from './hold.js';
-import { isSupervised, keepFromChildren, questionFor, type Answer, type Passed } from './askSupervisor.js';
+import {
+  askSupervisor,
+  askSupervisorNow,
+  isSupervised,
+  keepFromChildren,
+  questionFor,
+  type Answer,
+  type Passed,
+} from './askSupervisor.js';
 import type { Supervisor } from './supervisor.js';
 import { permitted } from '../kernel/runtime.js';
 
@@ -70,15 +78,38 @@ export function passedByRun(): boolean {
 }
 
 /**
- * Returns the claim of the process that passed a socket bound to the requested address, if there is
- * one. No lock is taken. The socket becomes close-on-exec and non-blocking.
+ * A claim of another process, a refusal, or why the `reuseaddr run` above did not pass its socket.
+ */
+type Inherited = Hold | Exclude<Answer, Passed>;
+
+/**
+ * Returns the claim of the process that passed a socket bound to the requested address, or passes
+ * it on request, if there is one. The usual answer comes in this very turn.
+ */
+export function inherit(attempt: Attempt, acceptor: Acceptor, signal?: AbortSignal): Inherited | Promise<Inherited> {
+  const passed = inheritPassed(attempt, acceptor);
+  if (passed !== undefined) return passed;
+  const asked = askSupervisor(attempt, signal);
+  return asked instanceof Promise
+    ? asked.then((answer) => inheritAnswer(answer, attempt, acceptor))
+    : inheritAnswer(asked, attempt, acceptor);
+}
+
+/** Does the same, and blocks this thread until the answer. */
+export function inheritNow(attempt: Attempt, acceptor: Acceptor): Inherited {
+  return inheritPassed(attempt, acceptor) ?? inheritAnswer(askSupervisorNow(attempt), attempt, acceptor);
+}
+
+/**
+ * Inherits a socket that was passed at the start of the process. No lock is taken. The socket
+ * becomes close-on-exec and non-blocking.
  *
  * Each is returned once in the life of the process: two threads that accept on one descriptor would
  * close it under each other.
  *
  * @see sd_listen_fds(3)
  */
-export function inherit(attempt: Attempt, acceptor: Acceptor): Hold | Refusal | undefined {
+function inheritPassed(attempt: Attempt, acceptor: Acceptor): Hold | Refusal | undefined {
   const { request, target } = attempt;
   const inherited = inheritedSockets();
   const place = 'abstract' in target ? undefined : target.place;
@@ -93,8 +124,7 @@ export function inherit(attempt: Attempt, acceptor: Acceptor): Hold | Refusal | 
   return holdInherited({ listenFd }, attempt, acceptor);
 }
 
-/** Returns the claim of the `reuseaddr run` above this process, or what it has answered instead. */
-export function inheritAnswer(answer: Answer, attempt: Attempt, acceptor: Acceptor): Hold | Exclude<Answer, Passed> {
+function inheritAnswer(answer: Answer, attempt: Attempt, acceptor: Acceptor): Inherited {
   return typeof answer === 'object' && !isRefusal(answer) ? holdInherited(answer, attempt, acceptor) : answer;
 }
 

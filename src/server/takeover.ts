@@ -10,7 +10,6 @@ import { waitingKernel } from '../kernel/wait.js';
 import { removeAbandoned } from './abandoned.js';
 import type { Acceptor } from './acceptor.js';
 import type { Attempt } from './attempt.js';
-import { acquireAndStart } from './acquireAndStart.js';
 import type { Held } from './held.js';
 import { Hold } from './hold.js';
 import { isInUse } from './refused.js';
@@ -23,7 +22,7 @@ const unservedMs = 50;
 /**
  * Asks the holder for the claim, and repeats this while it may succeed: the holder may only just be
  * starting, or may have handed over to another process, which is then asked. If the address has
- * become free in between, it is claimed as usual.
+ * become free in between, `acquire` makes the claim.
  *
  * The acceptor has started when this returns a hold.
  */
@@ -32,6 +31,7 @@ export async function takeOver(
   acceptor: Acceptor,
   takeoverMs: number,
   first: Refusal,
+  acquire: () => Promise<Hold | Refusal>,
 ): Promise<Hold | Refusal> {
   const { signal } = attempt.request;
   const sinceMs = nowMs();
@@ -47,7 +47,7 @@ export async function takeOver(
     if (!mayStillCome || nowMs() >= untilMs) return { ...refusal, handover: offered };
     await pause(pauseMs, signal);
     if (signal?.aborted === true) return refusal;
-    const hold = await acquireAndStart(attempt, acceptor);
+    const hold = await acquire();
     if (!isInUse(hold)) return hold;
     refusal = hold;
   }

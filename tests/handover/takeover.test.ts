@@ -99,7 +99,7 @@ for (const end of ['releases', 'exits'] as const)
       const held = await listen(greeter('first'), address, { handover: true, lockFile });
       const [inode, lock] = [inodeAt(address), inodeAt(`${address}.lock`)];
       const second = greeter('second');
-      const atExit = process.listeners('exit').find(({ name }) => name === 'removeAllAtExit')!;
+      const atExit = process.listeners('exit').find(({ name }) => name === 'releaseAllAtExit')!;
       second.once('listening', () => (end === 'exits' ? atExit(0) : void held.release()));
       const taken = await listen(second, address, { ...both, lockFile });
       t.after(() => taken.release());
