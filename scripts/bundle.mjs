@@ -45,10 +45,10 @@ export async function bundle() {
  *
  * `kernel` and `core` are what a start on a free path takes; an inspection takes only `kernel` of
  * these. `preload`, `report` and the rest are loaded when another file first calls one of their
- * functions: the preload at the first path, `report` for an error or an inspection, `ways` for the
- * other ways to an address (a wait, a takeover, a rule about peers, a client), and `others` on Bun
- * and Deno. In the sources these are plain imports. V8 reads every byte that a process loads,
- * whether it runs or not.
+ * functions: the preload at the first path, `report` for an inspection, `explanation` for an error,
+ * `ways` for the other ways to an address (a wait, a takeover, a rule about peers, a client), and
+ * `others` on Bun and Deno. In the sources these are plain imports. V8 reads every byte that a
+ * process loads, whether it runs or not.
  */
 const parts = {
   index: ['index'],
@@ -88,27 +88,28 @@ const parts = {
     ...inFolder('claim', 'place', 'probe', 'record', 'refusal'),
     ...inFolder('errors', 'advice', 'caller', 'socketAddressError'),
     ...inFolder('request', 'readAddress', 'mistake', 'requireOptions', 'readSocketType'),
-    'holder/self',
+    ...inFolder('holder', 'ancestors', 'self'),
   ],
   others: ['preload/installOnOthers'],
   library: ['server/privateName', 'claim/publish'],
   report: [
-    ...inFolder('errors', 'describe', 'errnos', 'explain', 'kind', 'messageOf', 'reasons', 'show'),
+    ...inFolder('errors', 'describe', 'show'),
     ...inFolder('holder', 'fellowWorker', 'find', 'holder', 'users'),
     ...inFolder('inspect', 'inspect', 'locks', 'snapshot'),
     'kernel/sockets',
   ],
+  explanation: inFolder('errors', 'errnos', 'explain', 'kind', 'messageOf', 'reasons'),
   ways: [
     ...inFolder('client', 'connectOnce', 'connect', 'destination', 'pause', 'pipe'),
     ...inFolder('handover', 'message', 'offer', 'askHolder', 'handoverService', 'socket'),
     ...inFolder('kernel', 'notify', 'watchDirectory', 'watchLockFile'),
     ...inFolder('peers', 'credentials', 'guard'),
-    ...inFolder('server', 'abandoned', 'drain', 'drainHttp', 'rebind', 'takeover', 'displacement'),
+    ...inFolder('server', 'abandoned', 'drain', 'drainHttp', 'rebind', 'takeover', 'displacement', 'waitFor'),
     'request/rule',
   ],
 };
 
-const loadedAtNeed = new Set(['preload', 'others', 'report', 'ways']);
+const loadedAtNeed = new Set(['preload', 'others', 'report', 'explanation', 'ways']);
 
 /** It is short, has no state, and is in each part that needs it. */
 const inEachPart = new Set(['kernel/runtimeName.js']);
@@ -138,7 +139,10 @@ async function code() {
     throw new Error(`No module ${unused.join(', ')} is in the package: see the parts in scripts/bundle.mjs.`);
 
   const asked = new Map(
-    ['kernel', 'core', 'library', 'preload', 'others', 'report', 'ways', 'run', 'commands'].map((part) => [part, new Map()]),
+    ['kernel', 'core', 'library', 'preload', 'others', 'report', 'explanation', 'ways', 'run', 'commands'].map((part) => [
+      part,
+      new Map(),
+    ]),
   );
   const edit = (file, text) => withParts(file, text, partOf, asked);
   for (const module of everythingFrom(...shared, 'cli/main.js')) edit(module, readFileSync(join(dist, module), 'utf8'));
@@ -296,8 +300,9 @@ async function split(entries, edit) {
           onLoad({ filter: /./, namespace: 'part' }, ({ path }) => ({
             contents: withoutImports(virtual.get(path.split(' ', 1)[0])),
           }));
-          onResolve({ filter: /^\.\/(kernel|core|library|preload|others|report|ways|run|commands)\.js$/ }, ({ path, kind }) =>
-            kind === 'entry-point' ? { path: join(dist, path) } : undefined,
+          onResolve(
+            { filter: /^\.\/(kernel|core|library|preload|others|report|explanation|ways|run|commands)\.js$/ },
+            ({ path, kind }) => (kind === 'entry-point' ? { path: join(dist, path) } : undefined),
           );
           onLoad({ filter: /\.js$/ }, load);
         },
