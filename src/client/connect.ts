@@ -121,9 +121,17 @@ function read(address: string, options: ConnectOptions): Asked {
  * The socket closes the descriptor. Bun reads from a descriptor only if the socket connects to it.
  */
 function socketOf(fd: number, allowHalfOpen: boolean): Socket {
-  Descriptor.at(fd)?.closed();
-  if (!('bun' in process.versions)) return new Socket({ fd, readable: true, writable: true, allowHalfOpen });
-  return netConnect({ fd, allowHalfOpen } as unknown as NetConnectOpts);
+  const socket =
+    'bun' in process.versions
+      ? netConnect({ fd, allowHalfOpen } as unknown as NetConnectOpts)
+      : new Socket({ fd, readable: true, writable: true, allowHalfOpen });
+  try {
+    Descriptor.at(fd)?.closed();
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+  return socket;
 }
 
 /** unix(7): connect(2) and send(2) of any other socket fail with EPERM. */

@@ -79,10 +79,12 @@ function at<Outcome>(
 ): { readonly place?: Place | undefined; readonly outcome?: Outcome | undefined } {
   const directory = run(kernel, pinDirectory(dirname(path)));
   if (isRefusal(directory)) return {};
-  const place = guardedPlace(directory, basename(path));
-  const outcome = place && run(kernel, operation(place));
-  kernel.close(directory.fd);
-  return { place, outcome };
+  try {
+    const place = guardedPlace(directory, basename(path));
+    return { place, outcome: place && run(kernel, operation(place)) };
+  } finally {
+    kernel.close(directory.fd);
+  }
 }
 
 let warned = false;

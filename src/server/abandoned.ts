@@ -3,7 +3,7 @@ import type { Place } from '../claim/place.js';
 import { isRefusal } from '../claim/refusal.js';
 import { eraseAndUnlock } from '../claim/release.js';
 import { isDead, removeIf } from '../claim/removeIf.js';
-import { run, type Kernel } from '../kernel/kernel.js';
+import { run, type Kernel, type Operation } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 
 /**
@@ -13,11 +13,16 @@ import { kernel } from '../kernel/posix.js';
  * the other process is the holder, the lock is taken, and nothing happens.
  */
 export function removeAbandoned(place: Place): void {
-  const lockFd = run(unresting(), lock(place, false));
+  run(unresting(), lockAndRemove(place));
+}
+
+/** One operation, so that an exception closes the lock too. */
+function* lockAndRemove(place: Place): Operation<void> {
+  const lockFd = yield* lock(place, false);
   if (isRefusal(lockFd)) return;
-  if (place.handover !== undefined) run(kernel, removeIf(place.handover, isDead));
-  run(kernel, removeIf(place, isDead));
-  run(kernel, eraseAndUnlock({ lockFd }));
+  if (place.handover !== undefined) yield* removeIf(place.handover, isDead);
+  yield* removeIf(place, isDead);
+  yield* eraseAndUnlock({ lockFd });
 }
 
 /**

@@ -114,10 +114,12 @@ function inheritPassed(attempt: Attempt, acceptor: Acceptor): Hold | Refusal | u
   const inherited = inheritedSockets();
   const place = 'abstract' in target ? undefined : target.place;
   const index = inherited.findIndex((socket) => isOfTarget(socket, target));
-  if (index >= 0 && inherited[index]?.type !== (request.terms.type ?? socketTypeDefault))
+  const found = inherited[index];
+  if (found !== undefined && found.type !== (request.terms.type ?? socketTypeDefault))
     return refuse('other-type', 'EADDRINUSE', 'listen', place?.path);
-  const listenFd = index < 0 ? undefined : inherited.splice(index, 1)[0]?.fd;
+  const listenFd = found?.fd;
   const taken = listenFd === undefined ? findInherited(target) : failed(markInherited(listenFd)) ? 'other-thread' : undefined;
+  if (found !== undefined) inherited.splice(index, 1);
   if (taken !== undefined) return { ...refuse(taken, 'EADDRINUSE', 'listen', place?.path), pid: process.pid };
   if (listenFd === undefined) return undefined;
   keepFromChildren();
@@ -169,7 +171,6 @@ export function readEnvironment(environment: NodeJS.ProcessEnv): InheritedSocket
   if (pid !== String(process.pid) || count === undefined || !/^\d{1,4}$/.test(count) || Number(count) > fdsMax) return [];
   if (pidfd !== undefined && !isOwnPidfd(pidfd)) return [];
   if (environment['LISTEN_FDNAMES'] === socketName) notifySocket = environment['NOTIFY_SOCKET'];
-  for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES', 'LISTEN_PIDFDID']) delete environment[name];
   const found: InheritedSocket[] = [];
   for (let fd = firstFd; fd < firstFd + Number(count); fd++) {
     const seen = seeInherited(fd);
@@ -180,6 +181,8 @@ export function readEnvironment(environment: NodeJS.ProcessEnv): InheritedSocket
     if (seen.first) fcntl(fd, 'F_SETFL', 'O_NONBLOCK');
     found.push({ fd, type: socket.type, name: socket.name });
   }
+  // Last: after an exception, the next start reads them again.
+  for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES', 'LISTEN_PIDFDID']) delete environment[name];
   return found;
 }
 

@@ -27,7 +27,13 @@ export class Supervisor {
   /** Says that this process has closed the socket: another one of the program may have it. */
   done(): void {
     this.#has = false;
-    this.#tell('done');
+    try {
+      this.#tell('done');
+    } catch (error) {
+      // To `run`, its end says the same.
+      this.close();
+      throw error;
+    }
   }
 
   #tell(kind: 'ready' | 'done'): void {

@@ -245,6 +245,19 @@ test('starts are cancelled while they ask run → they say so, and the next star
   assert.equal(outcome, 'AbortError, cancelled, and inherited after that');
 });
 
+test(
+  'each call of the addon throws once in a start that asks run, or its release → the next start has the socket',
+  onLinux,
+  async (t) => {
+    const shell = new Shell(t);
+    await shell.run(node, program('throwingAsks.mjs'), shell.path);
+    const [, seen = '', wrong = ''] = await shell.running.line(/^thrown by: (.*); wrong: (.*)$/);
+    assert.deepEqual(JSON.parse(wrong), []);
+    for (const name of ['connect', 'recvmsg', 'sendmsg', 'give'])
+      assert.ok(seen.split(' ').includes(name), `${name} is not among: ${seen}`);
+  },
+);
+
 test('a process that has the socket says READY=1 to NOTIFY_SOCKET → run hears it', onLinux, async (t) => {
   const shell = new Shell(t, ['-v']);
   await shell.run(node, program('asks.mjs'), await shell.name(), shell.path, 'ready');
