@@ -1,5 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
-import { throwLater } from '../errors/throwLater.js';
+import { throwLater } from '../kernel/throwLater.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { descriptorOf } from '../kernel/descriptors.js';
 import { runAsync, type AsyncKernel } from '../kernel/kernel.js';

@@ -50,13 +50,13 @@ async function wait(begin: Begin, interrupts: readonly Interrupt[]): Promise<0 |
   const { promise, resolve } = withResolvers<0 | Errno>();
   let interrupted: Errno | undefined;
   let cancel: (() => void) | undefined;
-  const watched = interrupts.map((watch) =>
-    watch((why) => {
-      interrupted ??= why;
-      cancel?.();
-    }),
-  );
+  const watched: (() => void)[] = [];
+  const interrupt = (why: Errno): void => {
+    interrupted ??= why;
+    cancel?.();
+  };
   try {
+    for (const watch of interrupts) watched.push(watch(interrupt));
     // The interrupt may have come before there was a wait.
     if (interrupted !== undefined) return interrupted;
     const begun = begin((result) => resolve(interrupted ?? result));

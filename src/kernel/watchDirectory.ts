@@ -3,6 +3,7 @@ import { clearInterval, setInterval } from './clock.js';
 import { AT_FDCWD, failed } from './kernel.js';
 import { kernel } from './posix.js';
 import { watchUnreferenced } from './runtime.js';
+import { throwLater } from './throwLater.js';
 
 /**
  * How often to look without an event, in milliseconds: as a safety net below inotify(7), and if it
@@ -12,7 +13,7 @@ const lookMs = { watched: 5000, unwatched: 500 } as const;
 
 /**
  * Calls `look` at every event in a directory, and at intervals. Keeps no process alive. Returns a
- * function that stops watching. `look` must not throw: it would end the look of the others.
+ * function that stops watching. An exception of `look` is an uncaught one, and concerns no other.
  *
  * It watches the directory instead of the file, because a watch on a file ends with the file. All
  * watchers of one directory share one inotify(7) watch.
@@ -73,7 +74,13 @@ class WatchedDirectory {
       this.#watcher?.close();
       this.#watch();
     }
-    for (const look of this.lookers) look();
+    for (const look of this.lookers) {
+      try {
+        look();
+      } catch (error) {
+        throwLater(error);
+      }
+    }
   }
 
   #inodeNow(): bigint | undefined {

@@ -24,6 +24,11 @@ export function watchLockFile(path: string, fd: number, gone: () => void): () =>
   };
   const stop = watchDirectory(dirname(path), check);
   // A removal before the watch began has caused no event.
-  check();
-  return stop;
+  try {
+    check();
+    return stop;
+  } catch (error) {
+    stop();
+    throw error;
+  }
 }

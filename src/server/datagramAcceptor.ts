@@ -1,5 +1,5 @@
 import type { Socket } from 'node:dgram';
-import { throwLater } from '../errors/throwLater.js';
+import { throwLater } from '../kernel/throwLater.js';
 import { errnoName } from '../kernel/errno.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { readDatagramSocket, unbound, type SocketState, type UdpHandle } from '../request/datagramSocket.js';

@@ -1,4 +1,3 @@
-import { throwLater } from '../errors/throwLater.js';
 import { AT_FDCWD, failed } from '../kernel/kernel.js';
 import { kernel } from '../kernel/posix.js';
 import { watchDirectory } from '../kernel/watchDirectory.js';
@@ -44,12 +43,7 @@ export function watchHold(hold: Watched, tell: (what: Displacement, isNew: boole
     const now = displacement(hold.held);
     const isNew = now !== before;
     before = now;
-    try {
-      if (now !== undefined) tell(now, isNew);
-    } catch (error) {
-      // From a listener of `displaced`. It concerns no other claim of the directory.
-      throwLater(error);
-    }
+    if (now !== undefined) tell(now, isNew);
   };
   const watches = [...new Set([place.directory.path, place.lock.directory.path])].map((path) => watchDirectory(path, look));
   // A displacement before the watch began has caused no event.

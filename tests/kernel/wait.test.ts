@@ -1,7 +1,7 @@
 import { AT_FDCWD } from '#dist/kernel/kernel.js';
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { once, setMaxListeners } from 'node:events';
+import { getEventListeners, once, setMaxListeners } from 'node:events';
 import fs from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
@@ -99,6 +99,14 @@ test('called off before it begins → ECANCELED, and neither a thread nor a desc
   await until(() => waitThreads() === 0); // A thread that was joined is listed for a moment longer.
   assert.deepEqual([waitThreads(), openDescriptors()], [0, before]);
   assert.deepEqual(await all(waits), ['ECANCELED', 'ECANCELED']);
+});
+
+test('the watch of the lock file throws → the wait fails with it, and leaves no listener at the signal', async (t) => {
+  const { open } = heldLock(t);
+  const { signal } = new AbortController();
+  const noPath = 1 as unknown as string;
+  await assert.rejects(async () => await waitingKernel(signal, noPath).flock(open(), 'LOCK_EX'), TypeError);
+  assert.deepEqual(getEventListeners(signal, 'abort'), []);
 });
 
 test('the descriptor is not open → EBADF, and no other descriptor is left', onLinux, async () => {
