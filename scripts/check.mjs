@@ -11,6 +11,6 @@ await main(async () => {
     await step('format', format);
     return;
   }
-  await prepare(['tests', 'demo', 'bench']);
+  await prepare(['tests', 'demo']);
   await (only === 'lint' ? step('lint', lint) : runChecks());
 });

@@ -5,7 +5,6 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { buildExplorer } from './explorer.mjs';
 import { checkProse } from './prose.mjs';
 import { root, run, runTool, step } from './step.mjs';
 
@@ -42,7 +41,6 @@ export async function runChecks() {
     ['prose', checkProse],
     ['unused code', checkUnused],
     ['package (publint, attw)', checkPackage],
-    ['explorer (types, bundle, weight)', buildExplorer],
   ];
   const failures = [];
   const takeTurns = async () => {

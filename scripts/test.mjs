@@ -26,19 +26,19 @@ const isLong = (file) => file.startsWith('long/');
 
 await main(async () => {
   if (values.long) {
-    await prepare(['tests']);
+    await prepare(['tests', 'bench']);
     const files = allTests().filter(isLong);
     process.exitCode = await runTests(values.only.length === 0 ? files : testFiles(values.only, files));
     return;
   }
   if (values.only.length === 0) {
-    await prepare(['tests', 'demo', 'bench']);
+    await prepare(['tests', 'demo']);
     await runChecks();
     process.exitCode = await runTests(allTests().filter((file) => !isLong(file)));
     return;
   }
   // A file that is half-written should not keep another one from being tested.
-  await prepare(['tests', 'bench'], { despiteTypeErrors: true });
+  await prepare(values.only.some((part) => part.includes('bench')) ? ['tests', 'bench'] : ['tests'], { despiteTypeErrors: true });
   const status = await runTests(testFiles(values.only, allTests()));
   process.exitCode = status === 0 ? process.exitCode : status;
 });

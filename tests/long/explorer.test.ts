@@ -3,8 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
-import axe from 'axe-core';
-import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
+import { openBrowser, type Browser, type Findings, type Page } from '../explorer/browser.js';
 import { explore } from '../simulation/explore.js';
 import { playables, scenarioOf } from '../simulation/play.js';
 
@@ -31,15 +30,16 @@ const sizes = [
 ];
 
 let browser: Browser;
+let axe: string;
 
 before(async () => {
-  if (skip !== false) return;
   const { buildExplorer } = (await import(new URL('scripts/explorer.mjs', root).href)) as {
     buildExplorer: () => Promise<{ bytes: number }>;
   };
   const { bytes } = await buildExplorer();
   assert.ok(bytes < 150_000, `the page weighs ${bytes} bytes`);
-  browser = await chromium.launch({ executablePath: chromiumPath, args: launchArguments, timeout: 600_000 });
+  if (skip !== false) return;
+  ({ browser, axe } = await openBrowser({ executablePath: chromiumPath, args: launchArguments, timeout: 600_000 }));
 });
 
 after(async () => {
@@ -50,7 +50,7 @@ after(async () => {
  * Opens the page, does something with it, and fails on any word in its console and any request but
  * that for itself.
  */
-async function withPage(url: string, options: BrowserContextOptions, act: (page: Page) => Promise<void>): Promise<void> {
+async function withPage(url: string, options: object, act: (page: Page) => Promise<void>): Promise<void> {
   const context = await browser.newContext({ viewport: sizes[1]!, ...options });
   try {
     const page = await context.newPage();
@@ -229,8 +229,8 @@ for (const viewport of sizes) {
           await page.getByText('Keyboard, and how to read this').click();
           const overflow = await page.evaluate<number>('document.documentElement.scrollWidth - innerWidth');
           assert.ok(overflow <= 0, `the page is ${overflow} pixels too wide`);
-          await page.evaluate(axe.source);
-          const { violations } = await page.evaluate<axe.AxeResults>('axe.run()');
+          await page.evaluate(axe);
+          const { violations } = await page.evaluate<Findings>('axe.run()');
           const found = violations.map(({ id, impact, nodes }) => `${impact} ${id}: ${nodes.map(({ html }) => html).join(' ')}`);
           assert.deepEqual(found, []);
         });
