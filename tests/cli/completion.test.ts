@@ -29,7 +29,7 @@ test('bash completes a command line → commands, options, words and paths', nee
   const complete = async (...words: string[]) => {
     const line = `${script}
       COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _reuseaddr; printf '%s\\n' "\${COMPREPLY[@]}"`;
-    const { stdout, stderr } = await runProgram(['bash', '-c', line, 'bash', 'reuseaddr', ...words]);
+    const { stdout, stderr } = await runProgram(['env', '-u', 'BASH_ENV', 'bash', '-c', line, 'bash', 'reuseaddr', ...words]);
     assert.equal(stderr, '');
     return stdout.split('\n').filter((word) => word !== '');
   };

@@ -27,15 +27,15 @@ interface Program {
  * and verdaccio (2.0), for its size.
  */
 const programs: readonly Program[] = [
-  /* 146 */ { name: 'playwright-core', packages: ['playwright-core'], socket: 'playwright/dashboard/app.sock' },
-  /* 110 */ { name: 'tsx', packages: ['tsx'], socket: `tsx-${process.getuid?.()}/4711.pipe`, folder: 'run/packages' },
-  /* 69 */ { name: 'webpack-dev-server', packages: ['webpack-dev-server'] },
-  /* 11 */ { name: 'pm2', packages: ['pm2'] },
-  /* 7.2 */ { name: 'pm2-axon', packages: ['pm2-axon'] },
-  /* 6.1 */ { name: 'rspack-dev-server', packages: ['@rspack/dev-server'] },
-  /* 3.0 */ { name: 'node-ipc', packages: ['node-ipc'] },
-  /* 2.5 */ { name: 'achrinza-node-ipc', packages: ['@achrinza/node-ipc'] },
-  /* 1.8 */ { name: 'chrome-devtools-mcp', packages: ['chrome-devtools-mcp'], socket: 'chrome-devtools-mcp/server.sock' },
+  { name: 'playwright-core', packages: ['playwright-core'], socket: 'playwright/dashboard/app.sock' }, // 146
+  { name: 'tsx', packages: ['tsx'], socket: `tsx-${process.getuid?.()}/4711.pipe`, folder: 'run/packages' }, // 110
+  { name: 'webpack-dev-server', packages: ['webpack-dev-server'] }, // 69
+  { name: 'pm2', packages: ['pm2'] }, // 11
+  { name: 'pm2-axon', packages: ['pm2-axon'] }, // 7.2
+  { name: 'rspack-dev-server', packages: ['@rspack/dev-server'] }, // 6.1
+  { name: 'node-ipc', packages: ['node-ipc'] }, // 3.0
+  { name: 'achrinza-node-ipc', packages: ['@achrinza/node-ipc'] }, // 2.5
+  { name: 'chrome-devtools-mcp', packages: ['chrome-devtools-mcp'], socket: 'chrome-devtools-mcp/server.sock' }, // 1.8
 ];
 
 const sources = fileURLToPath(new URL('../../../tests/programs/fixtures', import.meta.url));
