@@ -89,16 +89,25 @@ function removeAbandoned(prefix: string, parent: string): void {
   for (const name of fs.readdirSync(parent)) if (name.startsWith(prefix)) removeIfDead(join(parent, name));
 }
 
+/** An empty directory is left alone for this long, because a run may be about to bind there. */
+const emptyMsMin = 60_000;
+
+/** connect(2) fails alike at a regular file. */
+function isDeadSocket(path: string): boolean {
+  return fs.lstatSync(path).isSocket() && kernel.probe(path) === 'ECONNREFUSED';
+}
+
 function removeIfDead(directory: string): void {
   let fd: number | undefined;
   try {
     fd = fs.openSync(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY | fs.constants.O_NOFOLLOW);
-    if (fs.fstatSync(fd).uid !== process.geteuid?.()) return;
+    const { uid, mtimeMs } = fs.fstatSync(fd);
+    if (uid !== process.geteuid?.()) return;
     // By the descriptor: a user who may rename directories here must not make us remove the files
     // of another one.
-    const [socket] = fs.readdirSync(`/proc/self/fd/${fd}`);
-    if (socket === undefined || kernel.probe(`/proc/self/fd/${fd}/${socket}`) !== 'ECONNREFUSED') return;
-    fs.unlinkSync(`/proc/self/fd/${fd}/${socket}`);
+    const files = fs.readdirSync(`/proc/self/fd/${fd}`).map((name) => `/proc/self/fd/${fd}/${name}`);
+    if (files.length === 0 ? Date.now() - mtimeMs < emptyMsMin : !files.every(isDeadSocket)) return;
+    for (const file of files) fs.unlinkSync(file);
     fs.rmdirSync(directory);
   } catch {
     // Another run is removing it, or is just binding its socket.
