@@ -92,22 +92,6 @@ export interface ListenOptions {
   readonly allow?: AllowRule | undefined;
 }
 
-const optionNames = Object.keys({
-  type: true,
-  mode: true,
-  owner: true,
-  group: true,
-  backlog: true,
-  lockPath: true,
-  lockFile: true,
-  wait: true,
-  signal: true,
-  takeover: true,
-  handover: true,
-  onDisplaced: true,
-  allow: true,
-} satisfies Record<keyof ListenOptions, true>);
-
 /** A request that has been read and found valid. Nothing has been touched yet. */
 export interface Request {
   readonly text: string;
@@ -136,26 +120,26 @@ const idMax = 0xffff_fffe; // (uid_t) -1 means "leave it", chown(2).
 export function readRequest(text: string, options: ListenOptions): Request {
   requireOptions(options);
   const parsed = readAddress(text, options.lockPath);
-  requireKnown(options, optionNames);
   const type = readSocketType(options);
   const address = parsed.kind === 'abstract' ? { ...parsed, type } : parsed;
   if (address.kind !== 'pathname') requireNoFileOptions(options, type);
   // Each option has its line, so that none is accepted and then has no effect.
   const read = {
     type,
-    lockPath: address,
     mode: integer('mode', options.mode, 0o777, (mode) => `0o${mode.toString(8)}`),
     owner: idOf('owner', options.owner, userId, 'unknown-user'),
     group: idOf('group', options.group, groupId, 'unknown-group'),
     backlog: integer('backlog', options.backlog, backlogMax, String) ?? backlogMax,
+    lockPath: address,
     lockFile: readLockFile(address, options.lockFile),
     wait: duration('wait', options.wait, Infinity),
+    signal: readSignal(options.signal),
     takeover: duration('takeover', options.takeover, takeoverDefaultMs),
     handover: flag('handover', options.handover),
     onDisplaced: readOnDisplaced(options.onDisplaced),
     allow: options.allow === undefined ? judgeDefault(address) : readRule(options.allow),
-    signal: readSignal(options.signal),
   } satisfies Record<keyof ListenOptions, unknown>;
+  requireKnown(options, Object.keys(read));
   const { mode, owner: uid, group: gid, backlog, lockFile, handover, signal } = read;
   const record = address.kind === 'pathname' ? ownRecord() : '';
   return {

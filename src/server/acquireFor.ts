@@ -1,16 +1,8 @@
 import type { Request } from '../request/readRequest.js';
-import type { Acceptor } from './acceptor.js';
 import { Claim } from './claim.js';
 import { sayReady } from './inherit.js';
 import { acquireHold } from './acquireHold.js';
-
-/** A server or socket of the program, whose close releases the claim. */
-export interface OwnedAcceptor extends Acceptor {
-  /** Whether it has closed its handle since it started. */
-  readonly closed: boolean;
-  /** Runs around the close of the handle: it gets the function that closes it, and must call it. */
-  onClose: (closeHandle: () => void) => void;
-}
+import type { OwnedAcceptor } from './ownedAcceptor.js';
 
 /**
  * Makes the claim for a server or socket, which has started when this returns.

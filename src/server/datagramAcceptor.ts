@@ -3,7 +3,7 @@ import { throwLater } from '../kernel/throwLater.js';
 import { errnoName } from '../kernel/errno.js';
 import { Descriptor } from '../kernel/descriptor.js';
 import { readDatagramSocket, unbound, type SocketState, type UdpHandle } from '../request/datagramSocket.js';
-import type { OwnedAcceptor } from './acquireFor.js';
+import { OwnedAcceptor } from './ownedAcceptor.js';
 import { wrapClose } from './serverAcceptor.js';
 import type { Pending } from './pending.js';
 
@@ -13,41 +13,40 @@ import type { Pending } from './pending.js';
  * `bind({ fd })` rejects a Unix socket by a check of its type. `bind(handle)`, with which a socket
  * that came from another process is bound, does not check, and libuv reads any datagram socket.
  */
-export class DatagramAcceptor implements OwnedAcceptor {
-  onClose = (closeHandle: () => void): void => closeHandle();
+export class DatagramAcceptor extends OwnedAcceptor {
   readonly #socket: Socket;
   readonly #state: SocketState;
   readonly #pending: Pending<Socket>;
   /** The first handle of this socket, with the functions that Node has set on it for its family. */
   readonly #outfit: UdpHandle;
-  #closed = false;
   #closeHandle = (): void => undefined;
 
   constructor(pending: Pending<Socket>) {
+    super();
     this.#socket = pending.owner;
     this.#state = readDatagramSocket(pending.owner);
     this.#outfit = this.#state.handle as UdpHandle;
     this.#pending = pending;
   }
 
-  start(fd: number, _address: string, shared = false): void {
+  override start(fd: number, _address: string, shared = false): void {
     this.#pending.throwIfCancelled();
     this.#pending.end();
     const handle = this.#newHandle();
     const opened = handle.open(fd);
     if (opened < 0) throw Object.assign(new Error(`open ${errnoName(opened)}`), { code: errnoName(opened), syscall: 'open' });
     // Before the 'listening' listeners of the program, which are called in bind, can close it.
-    this.#closeHandle = wrapClose(handle, Descriptor.at(fd), (closeHandle) => this.#closing(closeHandle));
+    this.#closeHandle = wrapClose(handle, Descriptor.at(fd), (closeHandle) => this.closing(closeHandle));
     this.#bind(handle);
     // The holder has not stopped yet, and now need not.
-    if (shared && this.#closed) throw this.#pending.closed();
+    if (shared && this.closed) throw this.#pending.closed();
   }
 
   #bind(handle: UdpHandle): void {
     try {
       this.#socket.bind(handle as unknown as number);
     } catch (error) {
-      if (!this.#state.receiving && !this.#closed) throw error;
+      if (!this.#state.receiving && !this.closed) throw error;
       // A listener of 'listening' has thrown. That is an uncaught exception, as with a server, and
       // the start is complete.
       throwLater(error);
@@ -59,17 +58,7 @@ export class DatagramAcceptor implements OwnedAcceptor {
     return new constructor();
   }
 
-  #closing(closeHandle: () => void): void {
-    this.#closed = true;
-    this.onClose(closeHandle);
-  }
-
-  /** Whether the socket has closed its handle since it started. */
-  get closed(): boolean {
-    return this.#closed;
-  }
-
-  stop(): void {
+  override stop(): void {
     this.#closeHandle();
     // The program has closed the socket, and it stays closed.
     if (this.#state.handle === null) return;
@@ -81,7 +70,7 @@ export class DatagramAcceptor implements OwnedAcceptor {
   }
 
   /** It has emitted all that it has read. The queue belongs to the next holder. */
-  drain(): void {
+  override drain(): void {
     this.#socket.close();
   }
 }

@@ -4,7 +4,7 @@ import { Descriptor } from '../kernel/descriptor.js';
 import { closeMethod, nameServer } from '../kernel/runtime.js';
 import type { Credentials, Judge } from '../peers/credentials.js';
 import { canGuard, guard } from '../peers/guard.js';
-import type { OwnedAcceptor } from './acquireFor.js';
+import { OwnedAcceptor } from './ownedAcceptor.js';
 import { drain, trackSessions } from './drain.js';
 import type { Pending } from './pending.js';
 import { acceptsDescriptor, relayTo } from './relay.js';
@@ -26,8 +26,7 @@ export interface Handle {
 }
 
 /** A server that accepts the connections of a claim. */
-export class ServerAcceptor implements OwnedAcceptor {
-  onClose = (closeHandle: () => void): void => closeHandle();
+export class ServerAcceptor extends OwnedAcceptor {
   /** The server that accepts: the program's, or an inner one. */
   #server: Server & InternalServer;
   readonly #backlog: number;
@@ -35,7 +34,6 @@ export class ServerAcceptor implements OwnedAcceptor {
   readonly #pending: Pending;
   readonly #deniedEarly: (Credentials | undefined)[] = [];
   #denied = (peer: Credentials | undefined): void => void this.#deniedEarly.push(peer);
-  #closed = false;
   #sayClosed = (): void => undefined;
   readonly #closes = new Promise<void>((resolve) => {
     this.#sayClosed = resolve;
@@ -43,6 +41,7 @@ export class ServerAcceptor implements OwnedAcceptor {
   #closeHandle = (): void => undefined;
 
   constructor(pending: Pending) {
+    super();
     const { terms, judge } = pending.request;
     this.#server = pending.owner as Server & InternalServer;
     this.#backlog = terms.backlog;
@@ -59,7 +58,7 @@ export class ServerAcceptor implements OwnedAcceptor {
     this.#deniedEarly.splice(0).forEach(listener);
   }
 
-  async start(fd: number, address: string, shared = false): Promise<void> {
+  override async start(fd: number, address: string, shared = false): Promise<void> {
     this.#pending.throwIfCancelled();
     this.#pending.end();
     if (!acceptsDescriptor(this.#server)) this.#server = relayTo(this.#pending.owner) as Server & InternalServer;
@@ -70,12 +69,12 @@ export class ServerAcceptor implements OwnedAcceptor {
     if (this.#judge !== undefined) this.#guard(this.#judge);
     // Before they can close the server.
     if (server._handle !== null)
-      this.#closeHandle = wrapClose(server._handle, Descriptor.at(fd), (closeHandle) => this.#closing(closeHandle));
+      this.#closeHandle = wrapClose(server._handle, Descriptor.at(fd), (closeHandle) => this.closing(closeHandle));
     if ('updateSettings' in server) trackSessions(server);
     // A server that is closed in this very turn never emits 'listening'.
     await Promise.race([listening, this.#closes]);
     // The holder has not stopped yet, and now need not.
-    if (shared && this.#closed) throw this.#pending.closed();
+    if (shared && this.closed) throw this.#pending.closed();
   }
 
   /**
@@ -87,24 +86,18 @@ export class ServerAcceptor implements OwnedAcceptor {
     else if (handle !== null) throw new Error('This runtime does not let us see a peer before the program does.');
   }
 
-  #closing(closeHandle: () => void): void {
-    this.#closed = true;
+  protected override closing(closeHandle: () => void): void {
     this.#sayClosed();
-    this.onClose(closeHandle);
+    super.closing(closeHandle);
   }
 
-  /** Whether the server has closed its handle since it started. */
-  get closed(): boolean {
-    return this.#closed;
-  }
-
-  stop(): void {
+  override stop(): void {
     this.#closeHandle();
     this.#server._handle = null;
     this.#pending.begin();
   }
 
-  drain(): void {
+  override drain(): void {
     drain(this.#server, this.#pending.owner);
   }
 }
