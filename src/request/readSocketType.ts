@@ -17,7 +17,7 @@ interface NeedsConnections {
 export function readSocketType({ type = socketTypeDefault, allow, backlog }: NeedsConnections): SocketType {
   if (!socketTypes.includes(type)) {
     const given = typeof type === 'string' ? `"${show((type as string).slice(0, 20))}"` : kindOf(type);
-    throw badOption('type', `must be ${socketTypes.map((each) => `'${each}'`).join(', ')}, and this is ${given}`);
+    throw badOption('type', `must be ${socketTypes.map((each) => `'${each}'`).join(' or ')}, and this is ${given}`);
   }
   if (!isOffered(type, process.platform)) {
     const right = 'use a stream socket, which is the default';
@@ -40,6 +40,6 @@ export function readSocketType({ type = socketTypeDefault, allow, backlog }: Nee
  * @param instead the function for the others
  */
 export function requireType(type: SocketType | undefined, only: SocketType, instead: string): void {
-  if (type === undefined || type === only) return;
+  if (type === undefined || readSocketType({ type }) === only) return;
   throw badOption('type', `must be '${only}' here, and this is '${type}'`, instead);
 }

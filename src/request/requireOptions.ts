@@ -14,7 +14,7 @@ export function requireOptions(options: unknown): asserts options is object {
 }
 
 /** An object with options of its own, whatever its class, or a plain one of any realm. */
-function isOptions(value: unknown): value is object {
+export function isOptions(value: unknown): value is object {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === null || Object.getPrototypeOf(prototype) === null || Object.keys(value).length > 0;

@@ -5,6 +5,7 @@ import { failed } from '../kernel/kernel.js';
 import { kernel, peerGroups } from '../kernel/posix.js';
 import { credentialsOf, type Credentials, type Judge } from '../peers/credentials.js';
 import { badOption, Mistake } from './mistake.js';
+import { isOptions } from './requireOptions.js';
 
 /**
  * Which peers may connect: users and groups by name or id, of which one must match; or a function
@@ -19,9 +20,9 @@ const example = "write { uid: ['www-data'] }, { gid: [1000] }, or a function of 
 /** Reads a rule. Looks names up once, now. */
 export function readRule(rule: AllowRule): Judge {
   if (typeof rule === 'function') return (connection) => judgeByFunction(rule, connection);
-  // Callers without types may pass anything.
-  if (typeof rule !== 'object' || (rule as object | null) === null || Array.isArray(rule))
-    throw badOption('allow', `must be a rule or a function, and this is ${kindOf(rule)}`, example);
+  // Callers without types may pass anything. A Map or a promise has neither uid nor gid, and would
+  // deny every peer, silently.
+  if (!isOptions(rule)) throw badOption('allow', `must be a rule or a function, and this is ${kindOf(rule)}`, example);
   const unknown = Object.keys(rule).find((key) => key !== 'uid' && key !== 'gid');
   if (unknown !== undefined) throw badOption('allow', `has no "${show(unknown)}", only uid and gid`);
   const uids = ids('uid', rule.uid, userId);

@@ -19,6 +19,8 @@ export interface ClaimSummary {
   readonly lockPath?: string;
   /** Whether the claim was released or handed over. */
   readonly released: boolean;
+  /** Whether another process has removed or replaced the socket file or the lock file. */
+  readonly displaced: boolean;
   /** Whether the socket was passed to this process by another one, which holds the claim. */
   readonly inherited: boolean;
   readonly deniedCount: number;
@@ -127,9 +129,9 @@ export class Claim extends EventEmitter<ClaimEvents> {
 
   /** Returns the view of the claim in `JSON.stringify` and `console.log`. */
   toJSON(): ClaimSummary {
-    const { address, fd, lockPath, deniedCount } = this;
+    const { address, fd, lockPath, displaced, deniedCount } = this;
     const { inherited, released } = this.#hold;
-    return { address, fd, ...(lockPath !== undefined && { lockPath }), released, inherited, deniedCount };
+    return { address, fd, ...(lockPath !== undefined && { lockPath }), released, displaced, inherited, deniedCount };
   }
 
   /** @internal */

@@ -1,16 +1,17 @@
 import assert from 'node:assert/strict';
+import { createSocket, type Socket } from 'node:dgram';
 import fs from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import { test } from 'node:test';
 import { runInNewContext } from 'node:vm';
-import { claim, connect, inspect, listen, peerCredentials, SocketAddressError } from 'reuseaddr';
+import { bind, claim, connect, inspect, listen, peerCredentials, SocketAddressError, type Claim } from 'reuseaddr';
 import { leftOpen, openDescriptors, temporaryDirectory } from '../support/directory.js';
 import { onLinux } from '../support/privileges.js';
 
 /** The public functions, without their types: what programs in JavaScript call. */
-const untyped = { claim, connect, inspect, listen, peerCredentials } as unknown as Record<
-  'claim' | 'connect' | 'inspect' | 'listen' | 'peerCredentials',
+const untyped = { bind, claim, connect, inspect, listen, peerCredentials } as unknown as Record<
+  'bind' | 'claim' | 'connect' | 'inspect' | 'listen' | 'peerCredentials',
   (...args: readonly unknown[]) => unknown
 >;
 
@@ -19,6 +20,8 @@ type Call = readonly [name: string, call: () => unknown, code: string, message: 
 const path = './app.sock';
 const server = (): http.Server => http.createServer();
 const listenTo = (application: unknown): unknown => untyped.listen(application, path);
+
+const socket = (): Socket => createSocket('udp4');
 
 /** An Express or Connect application: a function that has the methods of a server. */
 function express(): () => void {
@@ -89,6 +92,24 @@ const servers: readonly Call[] = [
   ],
 ];
 
+const sockets: readonly Call[] = [
+  [
+    'no socket',
+    () => untyped.bind(),
+    'ERR_INVALID_ARG_TYPE',
+    /first argument must be a socket of node:dgram, and this is undefined\. Pass the result of createSocket/,
+  ],
+  ['null for a socket', () => untyped.bind(null, path), 'ERR_INVALID_ARG_TYPE', /this is null/],
+  [
+    'the path alone',
+    () => untyped.bind(path),
+    'ERR_INVALID_ARG_TYPE',
+    /this is a string\. .* claim\(address, \{ type: 'datagram' \}\)/,
+  ],
+  ['a server for a socket', () => untyped.bind(server(), path), 'ERR_INVALID_ARG_TYPE', /write listen\(server, address\)/i],
+  ['a connection for a socket', () => untyped.bind(new net.Socket(), path), 'ERR_INVALID_ARG_TYPE', /this is a Socket/],
+];
+
 type Start = (address: unknown, options?: unknown, callback?: unknown) => unknown;
 
 /**
@@ -97,6 +118,7 @@ type Start = (address: unknown, options?: unknown, callback?: unknown) => unknow
 const withAddress: readonly (readonly [name: string, start: Start])[] = [
   ['claim', (...args) => untyped.claim(...args)],
   ['listen', (...args) => untyped.listen(server(), ...args)],
+  ['bind', (...args) => untyped.bind(socket(), ...args)],
   ['inspect', (...args) => untyped.inspect(...args)],
   ['connect', (...args) => untyped.connect(...args)],
 ];
@@ -197,11 +219,30 @@ const optionsOfStarts: readonly (readonly [options: object, message: RegExp])[] 
   [{ allow: [] }, /allow must be a rule or a function, and this is an array\. Write \{ uid: \['www-data'\] \}/],
   [{ allow: null }, /allow must be a rule or a function, and this is null/],
   [{ allow: 'www-data' }, /allow must be a rule or a function, and this is a string/],
+  [{ allow: new Map([['uid', [0]]]) }, /allow must be a rule or a function, and this is a Map/],
+  [{ allow: Promise.resolve({ uid: [0] }) }, /allow must be a rule or a function, and this is a Promise/],
   [{ allow: { uid: 'www-data' } }, /allow\.uid must be a list, and this is a string/],
   [{ allow: { uid: [-1] } }, /allow\.uid takes names and ids/],
   [{ allow: { gid: [{}] } }, /allow\.gid takes names and ids/],
   [{ allow: { users: [0] } }, /allow has no "users", only uid and gid/],
   [{ allow: { uid: ['no-such-user'] } }, /there is no user "no-such-user", which the option allow\.uid names/],
+];
+
+/** Each is refused in the same way by each function that claims an address. */
+const types: readonly (readonly [options: object, message: RegExp])[] = [
+  [{ type: 'dgram' }, /type must be 'stream' or 'datagram' or 'seqpacket', and this is "dgram"/],
+  [{ type: 'a\nb' }, /and this is "a\\nb"/],
+  [{ type: null }, /and this is null/],
+  [{ type: {} }, /and this is an object/],
+  [{ type: Object.create(null) as object }, /and this is an object/],
+  [{ type: Symbol('stream') }, /and this is a symbol/],
+];
+
+/** `bind` has no connections. */
+const optionsOfBind: readonly (readonly [options: object, message: RegExp])[] = [
+  [{ backlog: 5 }, /backlog is for connections, and a datagram socket has none/],
+  [{ allow: () => true }, /allow is for servers of stream connections, and this is a datagram socket/],
+  [{ type: 'stream' }, /type must be 'datagram' here, and this is 'stream'\. Use claim\(\), or listen\(\) for a server/],
 ];
 
 const optionsOfConnect: readonly (readonly [options: object, message: RegExp])[] = [
@@ -225,6 +266,7 @@ const connections: readonly (readonly [name: string, connection: unknown])[] = [
 
 const calls: readonly Call[] = [
   ...servers.map(([name, ...rest]): Call => [`listen, ${name}`, ...rest]),
+  ...sockets.map(([name, ...rest]): Call => [`bind, ${name}`, ...rest]),
   ...withAddress.flatMap(([called, start]) => [
     ...addresses.map(([name, address, ...rest]): Call => [`${called}, ${name}`, () => start(address), ...rest]),
     ...optionsOfAll.map(([name, options, ...rest]): Call => [`${called}, ${name}`, () => start(path, options), ...rest]),
@@ -232,13 +274,11 @@ const calls: readonly Call[] = [
   ...withAddress.map(([called, start]): Call => {
     return [`${called}, a callback after the options`, () => start(path, {}, () => undefined), ...callback];
   }),
-  ...withAddress
-    .filter(([called]) => called === 'claim' || called === 'listen')
-    .flatMap(([called, start]) =>
-      optionsOfStarts.map(([options, message]): Call => {
-        return [`${called}, ${inWords(options)}`, () => start(path, options), 'EINVAL', message];
-      }),
-    ),
+  ...withAddress.flatMap(([called, start]) =>
+    optionsOf(called).map(([options, message]): Call => {
+      return [`${called}, ${inWords(options)}`, () => start(path, options), 'EINVAL', message];
+    }),
+  ),
   ...optionsOfConnect.map(([options, message]): Call => {
     return [`connect, ${inWords(options)}`, () => untyped.connect(path, options), 'EINVAL', message];
   }),
@@ -249,9 +289,16 @@ const calls: readonly Call[] = [
   }),
 ];
 
+function optionsOf(called: string): readonly (readonly [options: object, message: RegExp])[] {
+  if (called === 'claim' || called === 'listen') return [...optionsOfStarts, ...types];
+  if (called !== 'bind') return [];
+  const common = optionsOfStarts.filter(([options]) => !('allow' in options) && !('backlog' in options));
+  return [...common, ...types, ...optionsOfBind];
+}
+
 function inWords(options: object): string {
   return Object.entries(options)
-    .map(([name, value]) => `${name}: ${typeof value === 'number' ? value : JSON.stringify(value)}`)
+    .map(([name, value]) => `${name}: ${typeof value === 'number' ? value : (JSON.stringify(value) ?? typeof value)}`)
     .join();
 }
 
@@ -270,7 +317,8 @@ test(
         const error = await Promise.resolve()
           .then(call)
           .then(
-            () => undefined,
+            // A claim that should not be keeps the process alive.
+            async (made) => await (made as Partial<Claim> | undefined)?.release?.(),
             (thrown: unknown) => thrown,
           );
         assert.ok(error instanceof SocketAddressError, String(error));

@@ -175,11 +175,14 @@ test('NODE_DEBUG=reuseaddr → stderr says why each start waits, is refused, or 
 test('a claim is printed, or made JSON → its address, descriptor, lock file and state', onLinux, async (t) => {
   const address = `${temporaryDirectory(t)}/app.sock`;
   const held = await claim(address);
-  const summary = { address, fd: held.fd, lockPath: `${address}.lock`, released: false, inherited: false, deniedCount: 0 };
+  const state = { released: false, displaced: false, inherited: false, deniedCount: 0 };
+  const summary = { address, fd: held.fd, lockPath: `${address}.lock`, ...state };
   assert.deepEqual(JSON.parse(JSON.stringify(held)), summary);
   assert.equal(show(held), `Claim ${show(summary)}`);
+  fs.unlinkSync(address);
+  assert.equal(held.toJSON().displaced, true);
   await held.release();
-  assert.equal(held.toJSON().released, true);
+  assert.deepEqual(held.toJSON(), { ...summary, released: true });
   const abstract = await claim(abstractName().address);
   assert.ok(!('lockPath' in abstract.toJSON()));
   await abstract.release();

@@ -195,7 +195,7 @@ test(
 );
 
 const bad: readonly (readonly [what: string, options: object, message: RegExp])[] = [
-  ['an unknown type', { type: 'dgram' }, /type must be 'stream', 'datagram', 'seqpacket', and this is "dgram"/],
+  ['an unknown type', { type: 'dgram' }, /type must be 'stream' or 'datagram' or 'seqpacket', and this is "dgram"/],
   ['a long text', { type: 'd'.repeat(1000) }, /and this is "d{20}"/],
   ['a number', { type: 2 }, /and this is a number/],
   ['null', { type: null }, /and this is null/],
