@@ -317,13 +317,21 @@ async function split(entries, edit) {
     const prelude = preludes.filter(([name]) => made.code.includes(name)).map(([, line]) => line);
     if (['index', 'register', 'cli'].includes(entry)) prelude.unshift(refusal(entry));
     const [hashbang] = /^(#!.*\n)?/.exec(made.code);
-    const body = made.code.slice(hashbang.length).replaceAll('requireAsItIs(', 'require(');
+    const body = withoutConversion(made.code.slice(hashbang.length)).replaceAll('requireAsItIs(', 'require(');
     // Only for the files that modules import.
     const shown = entry === 'index' || entry === 'register' ? body : body.replace(/^\/\/ Annotate the CommonJS [^]*/m, '');
     return [basename(path), hashbang + prelude.join('') + shown];
   });
   const exports = Object.entries(metafile.outputs).map(([path, output]) => [basename(path), output.exports]);
   return { files: await Promise.all(files), exports: new Map(exports) };
+}
+
+/**
+ * The command line loads its own files by `import()`. They need not be converted into what the
+ * `import()` of any CommonJS file would give, and the function that does it is long.
+ */
+function withoutConversion(text) {
+  return text.replaceAll(/__toESM\((require\("\.\/[^"]+"\))\)/g, '$1').replace(/^var __toESM = [^]*?^\)\);\n/m, '');
 }
 
 /** Expressions that ES modules have by nature, and that CommonJS gets by these lines. */
