@@ -62,8 +62,7 @@ export class Witness {
   async saw(signal: NodeJS.Signals): Promise<boolean> {
     const child = this.#child;
     if (this.#last?.signal === signal && performance.now() - this.#last.atMs < momentMs) return true;
-    if (child?.pid === undefined || child.exitCode !== null) return false;
-    if (isPending(child.pid, signal)) return true;
+    if (child?.pid === undefined) return false;
     const ended = await new Promise<NodeJS.Signals | null>((resolve) => {
       const timer = setTimeout(() => resolve(null), momentMs);
       child.once('exit', (_code, by) => {

@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import { test } from 'node:test';
 import { ancestorsOf } from '#dist/holder/ancestors.js';
+import { Witness } from '#dist/run/witness.js';
 import { temporaryDirectory } from '../support/directory.js';
 import { needs } from '../support/commands.js';
 import { onLinux } from '../support/privileges.js';
@@ -134,6 +135,39 @@ test(
     assert.equal(await running.exited, 0);
   },
 );
+
+test('something kills each witness at once → it is not started again and again', onLinux, async (t) => {
+  t.mock.method(performance, 'now', () => 0);
+  const witness = new Witness();
+  t.after(() => witness.close());
+  const known = childrenOf(process.pid);
+  const current = (): number | undefined => childrenOf(process.pid).find((pid) => !known.includes(pid));
+  witness.start();
+  let started = 0;
+  for (let pid = current(); pid !== undefined; pid = current()) {
+    started++;
+    const killed = pid;
+    kill(killed, 'SIGKILL');
+    await until(() => current() !== killed);
+  }
+  assert.equal(started, 6);
+  assert.equal(await witness.saw('SIGTERM'), false);
+});
+
+test('the program takes long to stop by SIGTERM → nothing is said, and it is not started again', onLinux, async (t) => {
+  const path = `${temporaryDirectory(t)}/a`;
+  const command = [node, '-e', counting];
+  const running = new Running(t, ['--restart=always', '--grace=0.1', path, '--', ...command], { detached: true });
+  await running.serving();
+  process.kill(-running.pid, 'SIGTERM');
+  await running.line(/^got SIGTERM 1$/);
+  // It comes later, because run first looks for this long whether the program has had it.
+  running.signal('SIGUSR2');
+  await running.line(/^got SIGUSR2 1$/);
+  running.signal('SIGUSR1');
+  assert.equal(await running.exited, 0);
+  assert.doesNotMatch(running.lines.join('\n'), /still runs|starting it again/);
+});
 
 const onTerminal = { skip: onLinux.skip || needs('python3').skip };
 

@@ -39,6 +39,12 @@ class Wrapped {
     this.instance.passed(this.program);
   }
 
+  /** A signal could not be sent to the wrapper. */
+  async fails(code: string): Promise<void> {
+    this.#child.emit('error', Object.assign(new Error('kill'), { code }));
+    await turns();
+  }
+
   async endsWrapper(): Promise<void> {
     this.#child.emit('exit', 0, null);
     await turns();
@@ -123,6 +129,15 @@ test('a signal → SIGKILL for both, SIGTERM for the wrapper, SIGUSR2 for the pr
   run.program.done();
   run.instance.signal('SIGUSR2');
   assert.deepEqual(run.toWrapper, ['SIGTERM', 'SIGKILL', 'SIGUSR2']);
+});
+
+test('a signal cannot be sent, because the process belongs to another user by now → that is no end', async () => {
+  const run = new Wrapped(1);
+  run.endsProgram();
+  await run.fails('EPERM');
+  assert.equal(run.exited, false);
+  await run.endsWrapper();
+  assert.equal(run.exited, true);
 });
 
 test('it does not end by SIGTERM → SIGKILL after the grace time', async () => {

@@ -7,6 +7,7 @@ import { basename, dirname } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { openNotifySocket, receiveNotification, sendNotification, type Notification } from '#dist/kernel/notify.js';
 import { kernel } from '#dist/kernel/posix.js';
+import { Above } from '#dist/run/above.js';
 import { readEnvironment, sayReady } from '#dist/server/inherit.js';
 import { openDescriptors, temporaryDirectory } from '../support/directory.js';
 import { needs } from '../support/commands.js';
@@ -148,6 +149,22 @@ test('a message with descriptors, an empty one, a long one → they are taken, a
   assert.equal(receiveNotification(fd, ours), 'EAGAIN');
   assert.equal(sendNotification(`${path}.nobody`, 'A'), 'ENOENT');
   assert.equal(openDescriptors(), before + 1);
+});
+
+test('SIGHUP before the program was ready → the supervisor is not told of a reload, nor that it is ready', onLinux, async (t) => {
+  const above = supervisor(t);
+  const before = process.env['NOTIFY_SOCKET'];
+  process.env['NOTIFY_SOCKET'] = above.name;
+  const telling = new Above();
+  if (before === undefined) delete process.env['NOTIFY_SOCKET'];
+  else process.env['NOTIFY_SOCKET'] = before;
+  telling.reloading();
+  telling.reloaded();
+  telling.ready();
+  telling.ready();
+  telling.tell('STOPPING=1');
+  assert.equal(await above.next(process.pid), 'READY=1');
+  assert.equal(await above.next(process.pid), 'STOPPING=1');
 });
 
 test('messages of other processes → they are dropped, and those of the program are read', onLinux, (t) => {
