@@ -128,8 +128,11 @@ async function displaced(what: 'socket' | 'lock', { address, lockPath }: Claim):
   const snapshot = new Snapshot();
   const bound = file && snapshot.boundTo(address, file);
   const binder = bound && snapshot.holderOf(bound);
-  return binder !== undefined && ancestorsOf(binder.pid).includes(process.pid)
-    ? `The program itself, ${describe(binder)}, has replaced ${address} by a socket of its own, and does not use descriptor 3. ` +
-        'If it can only bind the path, start it with --bind-self.'
-    : `Another process has removed or replaced ${address}: no new client reaches the program. Start it again to fix that.`;
+  if (binder !== undefined && ancestorsOf(binder.pid).includes(process.pid))
+    return (
+      `The program itself, ${describe(binder)}, has replaced ${address} by a socket of its own, and does not use descriptor 3. ` +
+      'If it can only bind the path, start it with --bind-self.'
+    );
+  const change = file === undefined ? 'has removed' : 'has replaced';
+  return `The program or another process ${change} ${address}: no new client reaches the program. Restart run to fix that.`;
 }

@@ -9,10 +9,11 @@ import type { SocketAddressError } from 'reuseaddr';
 import { readArguments } from '#dist/cli/arguments.js';
 import { UsageError } from '#dist/cli/command.js';
 import { command } from '#dist/cli/runCommand.js';
+import { leaveStale } from '../cli/support.js';
 import { temporaryDirectory } from '../support/directory.js';
 import { asRoot, onLinux, stranger } from '../support/privileges.js';
 import { queuedConnections } from '../support/reach.js';
-import { commandLine, gone, kill, program as fixture, Running } from './running.js';
+import { commandLine, exists, gone, kill, program as fixture, Running } from './running.js';
 
 // execvp(3) reports EACCES if this user may not search a directory of PATH.
 process.env['PATH'] = [dirname(process.execPath), '/usr/bin', '/bin'].join(delimiter);
@@ -43,6 +44,38 @@ for (const { name, command: program, status } of ends) {
       fs.readdirSync(directory).filter((file) => !file.endsWith('.lock')),
       [],
     );
+  });
+}
+
+const losses = [
+  {
+    name: 'the socket file is removed, as some programs do at their end',
+    lose: (path: string) => fs.unlinkSync(path),
+    said: /^reuseaddr: The program or another process has removed .*: no new client reaches the program\. Restart run /,
+  },
+  {
+    name: 'another socket takes the name',
+    lose: (path: string) => {
+      leaveStale(`${path}.new`);
+      fs.renameSync(`${path}.new`, path);
+    },
+    said: /^reuseaddr: The program or another process has replaced .*: no new client reaches the program\. Restart run /,
+  },
+  {
+    name: 'the lock file is removed',
+    lose: (path: string) => fs.unlinkSync(`${path}.lock`),
+    said: /^reuseaddr: Another process has removed or replaced the lock file .*: another process may claim .* now\.$/,
+  },
+];
+for (const { name, lose, said } of losses) {
+  test(`${name} → a message says so, and the program is left running`, onLinux, async (t) => {
+    const path = `${temporaryDirectory(t)}/app.sock`;
+    const running = new Running(t, [path, '--', 'sh', '-c', 'echo serving $$; exec sleep 1000']);
+    const pid = await running.serving();
+    lose(path);
+    await running.line(said);
+    assert.ok(exists(pid));
+    assert.equal(await running.stop(), 143);
   });
 }
 
