@@ -64,6 +64,13 @@ listener.accept()`;
   },
 );
 
+/** Exchanges two names at once: the one that waits never finds none, renameat2(2). */
+function exchange(one: string, other: string): void {
+  const script =
+    'import ctypes, os, sys; a, b = map(os.fsencode, sys.argv[1:]); sys.exit(ctypes.CDLL(None).renameat2(-100, a, -100, b, 2))';
+  assert.equal(spawnSync('python3', ['-c', script, one, other], { stdio: 'inherit' }).status, 0);
+}
+
 test(
   'the directory is replaced while run waits for the address → it waits for the holder in the new directory',
   withPython,
@@ -76,8 +83,8 @@ test(
     await first.serving();
     const waiting = new Running(t, command);
     await until(() => blockedWaits(`${path}.lock`) === 1);
-    fs.renameSync(directory, `${above}/moved`);
-    fs.mkdirSync(directory);
+    fs.mkdirSync(`${above}/moved`);
+    exchange(directory, `${above}/moved`);
     const second = new Running(t, command);
     // The one that waits sees at once that the directory is another one, so each may be the faster.
     const [holder, other] = await Promise.race([
