@@ -14,9 +14,8 @@ const page = join(root, 'bench/README.md');
 
 /**
  * Groups that the plots show, or another table in more detail. The aims have the ratios of Node 24.
- * On two processors, four instances say little.
  */
-const elsewhere = /^(one more address|SO_SNDBUF \(C\)|processor time|(start|no|http|command) .*Node 24|.* 4)$/;
+const elsewhere = /^(one more address|SO_SNDBUF \(C\)|processor time|(start|no|http|command) .*Node 24)$/;
 
 /** Subjects between others of the same series. */
 const between: ReadonlySet<string> = new Set(

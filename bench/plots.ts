@@ -39,7 +39,7 @@ export function drawPlots({ measurements }: Recording): ReadonlyMap<string, stri
   const bars = (name: string, drawn: Bars): void => {
     if (drawn.names.length > 0) plots.set(name, (theme) => drawBars(drawn, theme));
   };
-  bars('claim', byGroup(of('claim'), 'µs for listen and close', true));
+  bars('claim', byGroup(of('claim'), 'µs of processor time for listen and close', true));
   bars('failover', byGroup(of('failover'), 'ms without a server'));
   const lost = of('handover').filter(({ group }) => group === 'refused' || group === 'reset');
   bars('handover', byGroup(lost, 'connections refused or reset in one reload'));

@@ -10,13 +10,14 @@ export interface Row {
   readonly ratio: string;
 }
 
-/** Groups whose subjects are not compared with the first one. */
-const incomparable: ReadonlySet<string> = new Set(['import']);
+/** Groups, and parts, whose subjects are not compared with the first one. */
+const incomparable: ReadonlySet<string> = new Set(['import', 'instances']);
 
 export function rowsOf(group: readonly Measurement[]): readonly Row[] {
   const [first] = group;
   return group.map((one) => {
-    const comparable = first !== undefined && !incomparable.has(one.group) && median(first.values) > 0;
+    const comparable =
+      first !== undefined && !incomparable.has(one.group) && !incomparable.has(one.part) && median(first.values) > 0;
     const [low, high] = quartiles(one.values);
     const compared = comparable ? ratio(one, first).median : Number.NaN;
     return {

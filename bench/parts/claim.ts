@@ -1,11 +1,13 @@
-/** The cost of a claim in a process that runs already: listen on an address, and close. */
+/**
+ * The processor time of a claim in a process that runs already: listen on an address, and close.
+ */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, closeSync, openSync, rmSync, statSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { listen } from 'reuseaddr';
 import { floor, peers, places, withDirectory } from '../environment.js';
-import { choose, microseconds, takeTurns, type Measurement, type Run, type Subject } from '../measure.js';
+import { choose, processorMicroseconds, takeTurns, type Measurement, type Run, type Subject } from '../measure.js';
 
 interface ProperLockfile {
   lock(path: string, options: { realpath: boolean }): Promise<() => Promise<void>>;
@@ -15,7 +17,6 @@ interface NativeLocks {
   tryLock(fd: number): boolean;
 }
 
-/** Few enough that most of them are over before the scheduler runs another process. */
 const claimsPerValue = 10;
 
 /** Made before anything is measured, so that the compiler has done its work. */
@@ -33,7 +34,7 @@ export async function measureClaim(run: Run): Promise<Measurement[]> {
       ...(await withDirectory(place, async (directory) => {
         // The unprivileged user has to reach it.
         chmodSync(directory, 0o777);
-        await microseconds(warmClaims[run.size], () => listenHeld(join(directory, 'warm')));
+        await processorMicroseconds(warmClaims[run.size], () => listenHeld(join(directory, 'warm')));
         return await takeTurns(about, rounds, [...subjects(directory), ...(await unprivileged(run, directory))]);
       })),
     );
@@ -79,7 +80,7 @@ async function unprivileged(run: Run, directory: string): Promise<Subject[]> {
 }
 
 function each(name: string, work: () => Promise<unknown>): Subject {
-  return { name, measure: () => microseconds(claimsPerValue, work) };
+  return { name, measure: () => processorMicroseconds(claimsPerValue, work) };
 }
 
 /** Changes the effective user alone: the kernel derives capabilities from it. */
