@@ -318,8 +318,7 @@ async function split(entries, edit) {
     if (['index', 'register', 'cli'].includes(entry)) prelude.unshift(refusal(entry));
     const [hashbang] = /^(#!.*\n)?/.exec(made.code);
     const body = withoutConversion(made.code.slice(hashbang.length)).replaceAll('requireAsItIs(', 'require(');
-    // Only for the files that modules import.
-    const shown = entry === 'index' || entry === 'register' ? body : body.replace(/^\/\/ Annotate the CommonJS [^]*/m, '');
+    const shown = entry === 'index' || entry === 'register' ? body : withPlainExports(body);
     return [basename(path), hashbang + prelude.join('') + shown];
   });
   const exports = Object.entries(metafile.outputs).map(([path, output]) => [basename(path), output.exports]);
@@ -332,6 +331,18 @@ async function split(entries, edit) {
  */
 function withoutConversion(text) {
   return text.replaceAll(/__toESM\((require\("\.\/[^"]+"\))\)/g, '$1').replace(/^var __toESM = [^]*?^\)\);\n/m, '');
+}
+
+/** Only the files that modules import need what esbuild adds for them, a kilobyte in each file. */
+function withPlainExports(body) {
+  const exported = /__export\(stdin_exports, \{\n([^]*?)\n\}\);\nmodule\.exports = __toCommonJS\(stdin_exports\);\n/.exec(body);
+  if (exported === null) return body;
+  const getters = exported[1].replaceAll(/^  (\w+): \(\) => (.*?),?$/gm, '  get $1() { return $2; },');
+  const rest = body
+    .replace(exported[0], () => `module.exports = {\n${getters}\n};\n`)
+    .replace('var stdin_exports = {};\n', '')
+    .replace(/^\/\/ Annotate the CommonJS [^]*/m, '');
+  return rest.includes('__toESM(') ? rest : rest.replaceAll(/^var __\w+ = (?:.*;|[^]*?\n\};)\n/gm, '');
 }
 
 /** Expressions that ES modules have by nature, and that CommonJS gets by these lines. */
