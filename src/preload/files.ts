@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { guardedBy } from '../address/names.js';
 
 /**
  * Decides about the names of sockets: `kept.ts` and `removeDirectory.ts`, loaded when the first one
@@ -10,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 export interface Guard {
   removeSocket(path: string): boolean;
   removeDirectory(path: string): boolean;
+  keepLock(socket: string): boolean;
   forbidRename(from: string, to: string): Error | undefined;
 }
 
@@ -43,8 +45,8 @@ const beingRemoved = new Set<string>();
  */
 export function guardFiles(load: () => Guard): void {
   const decide: { readonly [Name in (typeof names)[number]]: Decide } = {
-    unlink: (path) => removeSocket(load, path),
-    rm: (path, options) => removeSocket(load, path) ?? removeDirectory(load, path, options),
+    unlink: (path) => removeSocket(load, path) ?? removeLock(load, path),
+    rm: (path, options) => removeSocket(load, path) ?? removeLock(load, path) ?? removeDirectory(load, path, options),
     rmdir: (path, options) => removeDirectory(load, path, options),
     rename: (from, to) =>
       typeAt(from) === 'socket' || typeAt(to) === 'socket' ? load().forbidRename(pathOf(from), pathOf(to)) : undefined,
@@ -109,6 +111,15 @@ function removeSocket(load: () => Guard, path: unknown): Decision {
   return typeAt(path) === 'socket' && load().removeSocket(pathOf(path)) ? 'done' : undefined;
 }
 
+/**
+ * Keeps the lock file of a socket that is kept. A program that empties its directory one name at a
+ * time would remove it after the socket, and the next removal of the socket would find no lock.
+ */
+function removeLock(load: () => Guard, path: unknown): Decision {
+  const socket = guardedBy(textOf(path));
+  return socket !== undefined && typeAt(socket) === 'socket' && load().keepLock(socket) ? 'done' : undefined;
+}
+
 function removeDirectory(load: () => Guard, path: unknown, options: unknown): Decision {
   if ((options as { recursive?: unknown } | undefined)?.recursive !== true || typeAt(path) !== 'directory') return undefined;
   const directory = resolve(pathOf(path));
@@ -141,6 +152,15 @@ function isBeingRemoved(path: string): boolean {
   if (beingRemoved.size === 0) return false;
   const absolute = resolve(path);
   return [...beingRemoved].some((directory) => absolute.startsWith(`${directory}/`));
+}
+
+/** Returns a path in the form of node:fs, or an empty text if node:fs has to judge it. */
+function textOf(path: unknown): string {
+  try {
+    return pathOf(path);
+  } catch {
+    return '';
+  }
 }
 
 /** Returns a path in the form of node:fs. lstat(2) has succeeded on it. */

@@ -3,7 +3,7 @@ import { beforeLongConnections } from './longConnections.js';
 import { isWorker, noteServer } from './cluster.js';
 import { removeDirectory } from './removeDirectory.js';
 import { guardFiles } from './files.js';
-import { forbidRename, removeSocket } from './kept.js';
+import { forbidRename, keepLock, removeSocket } from './kept.js';
 import { createOnPath, listenOnPath, prepare } from './listenOnPath.js';
 import { connectLongPaths } from './longPath.js';
 import { installOnOthers } from './installOnOthers.js';
@@ -35,7 +35,7 @@ export function install(options: PreloadOptions): void {
   if (isBun || isDeno) installOnOthers();
   if (isBun) {
     Object.defineProperty(prototype, installed, { value: true });
-    guardFiles(() => ({ removeSocket, removeDirectory, forbidRename }));
+    guardFiles(() => ({ removeSocket, removeDirectory, keepLock, forbidRename }));
     return;
   }
   const { _listen2: listen2 } = serverPrototype;
@@ -46,7 +46,7 @@ export function install(options: PreloadOptions): void {
   serverPrototype._listen2 = Object.defineProperty(claimingListen2(listen2, create, options), 'name', { value: listen2.name });
   nodeNet._createServerHandle = claimingCreate(create);
   beforeLongConnections(() => connectLongPaths(create));
-  guardFiles(() => ({ removeSocket, removeDirectory, forbidRename }));
+  guardFiles(() => ({ removeSocket, removeDirectory, keepLock, forbidRename }));
 }
 
 /**

@@ -31,6 +31,13 @@ export function removeSocket(path: string): boolean {
   return kept !== undefined;
 }
 
+/** Whether the lock file of a socket stays, because a live process holds the claim. */
+export function keepLock(socket: string): boolean {
+  const kept = findKept(socket);
+  if (kept !== undefined) warn(kept);
+  return kept !== undefined;
+}
+
 /**
  * Returns the error for a rename that would take a held name away or replace it, and undefined if
  * node:fs may rename.

@@ -188,6 +188,24 @@ test('a claim on a name that looks like a handover socket → its own lock decid
   assert.ok(findKept(path));
 });
 
+test('a directory is emptied one name at a time → the socket of a live server and its lock file stay, and other lock files go', async (t) => {
+  const directory = temporaryDirectory(t);
+  const path = join(directory, 'socket');
+  const claim = await listen(net.createServer(), path);
+  t.after(() => claim.release());
+  const ways = ['fs.unlinkSync(each)', 'fs.rmSync(each, { force: true, recursive: true })', 'await fs.promises.rm(each)'];
+  for (const remove of ways) {
+    fs.writeFileSync(join(directory, 'none.lock'), '');
+    await stale(join(directory, 'stale'));
+    fs.writeFileSync(join(directory, 'stale.lock'), '');
+    const names = `fs.readdirSync(path).toSorted().toReversed()`;
+    const empty = `(async () => { for (let turn = 0; turn < 2; turn++) for (const name of ${names}) { const each = path + '/' + name; ${remove}; } })()`;
+    const { status, stderr } = run(directory, empty);
+    assert.equal(status, 0, stderr);
+    assert.deepEqual(fs.readdirSync(directory), ['socket', 'socket.lock'], remove);
+  }
+});
+
 test('a directory without sockets of other processes is removed, in each way → gone, and sockets elsewhere are guarded', async (t) => {
   const directory = temporaryDirectory(t);
   fs.mkdirSync(join(directory, 'run-2'));
