@@ -10,13 +10,15 @@ import { peerCredentials } from 'reuseaddr';
 import { installPackages } from '../runtimes/install.js';
 import { temporaryDirectory } from '../support/directory.js';
 
+const folders = ['programs', 'run/packages', 'explorer'] as const;
+
 interface Program {
   readonly name: string;
   readonly packages: readonly string[];
   /** Its socket file, for a program that chooses the name by itself. */
   readonly socket?: string;
   /** The folder whose packages have it. */
-  readonly folder?: 'programs' | 'run/packages';
+  readonly folder?: (typeof folders)[number];
 }
 
 /**
@@ -27,7 +29,7 @@ interface Program {
  * and verdaccio (2.0), for its size.
  */
 const programs: readonly Program[] = [
-  { name: 'playwright-core', packages: ['playwright-core'], socket: 'playwright/dashboard/app.sock' }, // 146
+  { name: 'playwright-core', packages: ['playwright-core'], socket: 'playwright/dashboard/app.sock', folder: 'explorer' }, // 146
   { name: 'tsx', packages: ['tsx'], socket: `tsx-${process.getuid?.()}/4711.pipe`, folder: 'run/packages' }, // 110
   { name: 'webpack-dev-server', packages: ['webpack-dev-server'] }, // 69
   { name: 'pm2', packages: ['pm2'] }, // 11
@@ -47,7 +49,7 @@ describe('a program that removes its socket file by itself, under the preload', 
   const fixtures = new Map<string, string>();
 
   before(async () => {
-    for (const folder of ['programs', 'run/packages']) {
+    for (const folder of folders) {
       const copy = fs.mkdtempSync(join(await installPackages(folder), 'removers-'));
       fixtures.set(folder, copy);
       fs.cpSync(sources, copy, { recursive: true });
