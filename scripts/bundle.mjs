@@ -111,8 +111,8 @@ const parts = {
 
 const loadedAtNeed = new Set(['preload', 'others', 'report', 'explanation', 'ways']);
 
-/** It is short, has no state, and is in each part that needs it. */
-const inEachPart = new Set(['kernel/runtimeName.js']);
+/** They are short, have no state, and are in each part that needs them. */
+const inEachPart = new Set(['kernel/runtimeName.js', 'address/lockName.js']);
 
 function inFolder(name, ...modules) {
   return modules.map((module) => `${name}/${module}`);

@@ -1,6 +1,7 @@
+import { lockNameOf } from './lockName.js';
 import { socketTypeDefault, type SocketType } from './socketType.js';
 
-/** The names that an address has in its directory. No other file spells them. */
+/** The names that an address has in its directory. Only `address/` spells them. */
 export interface Names {
   readonly socket: string;
   /** The lock file. Only the holder of its lock unlinks it. */
@@ -26,7 +27,7 @@ export function namesOf(socket: string): Names {
   const handover = `${socket}.handover`;
   return {
     socket,
-    lock: `${socket}.lock`,
+    lock: lockNameOf(socket),
     aside: asideOf(socket),
     recalled: `.reuseaddr-recalled.${socket}`,
     private: `${privatePrefix}${socket}`,
@@ -38,11 +39,6 @@ export function namesOf(socket: string): Names {
 /** Returns the names of the files that the lock file of an address guards. */
 export function guardedNames({ socket, aside, recalled, private: privately, handover, handoverAside }: Names): readonly string[] {
   return [socket, aside, recalled, privately, handover, handoverAside];
-}
-
-/** Returns the socket whose lock file has this name by default, or undefined. */
-export function guardedBy(lock: string): string | undefined {
-  return /^(.+)\.lock$/.exec(lock)?.[1];
 }
 
 const privatePrefix = '.reuseaddr-private.';

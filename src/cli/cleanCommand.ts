@@ -1,4 +1,4 @@
-import { guardedBy } from '../address/names.js';
+import { guardedBy } from '../address/lockName.js';
 import { pathOf, placeIn, type Directory } from '../claim/place.js';
 import { isRefusal } from '../claim/refusal.js';
 import { show } from '../errors/show.js';

@@ -1,4 +1,4 @@
-import { guardedBy } from '../address/names.js';
+import { guardedBy } from '../address/lockName.js';
 import { pathOf, pinDirectory, type Directory } from '../claim/place.js';
 import { isRefusal } from '../claim/refusal.js';
 import { failed, run, type Errno, type FileStatus, type FileType } from '../kernel/kernel.js';

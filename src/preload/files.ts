@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { guardedBy } from '../address/names.js';
+import { guardedBy } from '../address/lockName.js';
 
 /**
  * Decides about the names of sockets: `kept.ts` and `removeDirectory.ts`, loaded when the first one

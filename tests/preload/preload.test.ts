@@ -3,6 +3,7 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
+import { createRequire } from 'node:module';
 import net from 'node:net';
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -132,6 +133,21 @@ test("a program imports 'reuseaddr/register' itself → the same", (t) => {
   const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
   assert.equal(stderr, '');
   assert.deepEqual([status, stdout], [0, 'locked true\n']);
+});
+
+test('a program that has no socket, and removes a file and a lock file → loads one file of the package', (t) => {
+  const directory = temporaryDirectory(t);
+  const program = `
+    const fs = require('node:fs');
+    require('node:http').createServer().listen(0, '127.0.0.1', function () { this.close(); });
+    fs.writeFileSync('file', '');
+    fs.writeFileSync('file.lock', '');
+    fs.unlinkSync('file');
+    fs.rmSync('file.lock');
+    console.log(Object.keys(require.cache).filter((file) => !file.includes('[eval]')).join(' '));`;
+  const required = createRequire(import.meta.url).resolve('reuseaddr/register');
+  const ran = spawnSync(process.execPath, ['--require', required, '-e', program], { cwd: directory, encoding: 'utf8' });
+  assert.deepEqual([ran.stdout.trim(), ran.stderr], [required, '']);
 });
 
 test('REUSEADDR=off → plain Node: no lock file, and a stale socket is in the way', async (t) => {

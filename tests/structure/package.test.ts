@@ -116,6 +116,8 @@ test('the package → no function is in two of its files', () => {
     for (const [line] of own) {
       // It loads the file that has the function of this name.
       if (/\(\.\.\.args\) \{\n {2}return part\d*\(\)\./.test(line)) continue;
+      // Two lines, for which the preload does not load the file that has all other names.
+      if (line.startsWith('function guardedBy(')) continue;
       assert.equal(seen.get(line), undefined, `${file} has ${line}`);
       seen.set(line, file);
     }
