@@ -11,7 +11,7 @@ import type { Answers } from '../programs/askers.js';
 const counts = [1, 2, 4] as const;
 
 /** The URLs, by the cost of a request. */
-const urls = { '1 ms of work': '/work', 'no work': '/' } as const;
+const urls = { work: '/work', 'no work': '/' } as const;
 
 /** Enough that no instance has to be idle. */
 const clients = 16;

@@ -1,6 +1,7 @@
 /**
  * An http server whose answers say which process gave them: one instance under `reuseaddr run`, or
- * as many as requested under node:cluster. `/work` takes about a millisecond of processor time.
+ * as many as requested under node:cluster. `/work` takes about half a millisecond of processor
+ * time.
  */
 import cluster from 'node:cluster';
 import { pbkdf2Sync } from 'node:crypto';
