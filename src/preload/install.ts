@@ -21,7 +21,7 @@ const installed: unique symbol = Symbol.for('reuseaddr.register');
  * node:cluster are Node's own before it, and so are `listening`, its tick, `unref` and the backlog
  * after it.
  *
- * On Bun and Deno it replaces the functions of the runtime that bind, see `otherRuntimes.ts`. On
+ * On Bun and Deno it replaces the functions of the runtime that bind, see `installOnOthers.ts`. On
  * Node, this file, and those that it calls for other than paths, are all that a program loads that
  * never listens on a path.
  *

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -19,6 +19,21 @@ test('the folders of the sources → no package is installed in them, so the che
     installedIn(sources).filter((path) => path !== join('bench', 'peers', 'node_modules')),
     [],
     'An earlier version of the tests may have left these. Remove them.',
+  );
+});
+
+test('the comments of src → each file that they name is there', () => {
+  const there = ['src', 'tests'].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((file) => `/${folder}/${file}`),
+  );
+  const files = there.filter((file) => /^\/src\/.*\.(ts|md)$/.test(file));
+  const named = files.flatMap((file) =>
+    Array.from(readFileSync(join(root, file), 'utf8').matchAll(/`([\w/.-]+\.ts)`/g), ([, name]) => ({ file, name })),
+  );
+  assert.ok(named.length > 20);
+  assert.deepEqual(
+    named.filter(({ name }) => !there.some((path) => path.endsWith(`/${name?.replace(/^\.\//, '')}`))),
+    [],
   );
 });
 
