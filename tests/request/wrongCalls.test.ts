@@ -197,6 +197,7 @@ const optionsOfStarts: readonly (readonly [options: object, message: RegExp])[] 
   [{ mode: 660 }, /the option mode must be an integer from 0 to 0o777, and this is 660\. Write 0o660\.$/],
   [{ mode: '0660' }, /this is the string "0660"\. Write 0o660\.$/],
   [{ mode: true }, /and this is a boolean/],
+  [{ mode: Object.create(null) }, /must be an integer from 0 to 0o777, and this is an object/],
   [{ owner: {} }, /the option owner must be a name or an id, and this is an object/],
   [{ owner: null }, /owner must be a name or an id, and this is null/],
   [{ owner: 1.5 }, /owner must be an integer/],
